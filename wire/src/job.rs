@@ -1,0 +1,204 @@
+//! Claiming a job, keeping its lease, and giving it back.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// What a job asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobKind {
+    /// Build the commit and run the suite on it.
+    Measure,
+    /// Only build the commit and keep the artefact.
+    Build,
+}
+
+/// Asks for work. Sent only when the worker has nothing running and nothing in its spool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimRequest {
+    /// From [`crate::RegisterResponse`].
+    pub environment_id: i64,
+    /// How long the backend may wait for a job, in seconds; capped at [`crate::CLAIM_WAIT_SECONDS`].
+    pub wait_seconds: u64,
+    /// Fingerprint of the toolchain: builds are shared only between hosts where it is equal.
+    pub toolchain: String,
+}
+
+/// The answer to a claim.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimResponse {
+    /// A leased job, or nothing to do.
+    pub job: Option<JobAssignment>,
+}
+
+/// One leased piece of work, complete: the worker needs to ask nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobAssignment {
+    /// The job.
+    pub job_id: i64,
+    /// Fences every write for this job.
+    pub lease_id: Uuid,
+    /// What to do.
+    pub kind: JobKind,
+    /// Which try this is, from 1.
+    pub attempt: u32,
+    /// The runtime's name, for example `cpython-main`.
+    pub runtime: String,
+    /// Where the source comes from.
+    pub source: SourceReference,
+    /// How to build it.
+    pub recipe: BuildRecipe,
+    /// The stored artefact of this very build, if there is one.
+    pub artefact: Option<ArtefactReference>,
+    /// The suite to run, as `(name, version)`.
+    pub suite: (String, u32),
+    /// Limits the suite to these benchmarks; empty means all.
+    #[serde(default)]
+    pub benchmarks: Vec<String>,
+    /// Overrides the suite's number of processes per benchmark; absent means the suite's own.
+    #[serde(default)]
+    pub processes: Option<u32>,
+}
+
+/// A commit and where to get it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceReference {
+    /// The repository's name in the configuration; a safe path component.
+    pub repository: String,
+    /// A path or URL that the `git` program can fetch from.
+    pub url: String,
+    /// Full commit hash, lower-case hex.
+    pub commit: String,
+    /// Committer's time in seconds since the epoch; used as `SOURCE_DATE_EPOCH`.
+    pub committed_at: i64,
+    /// Paths left out of the checkout.
+    #[serde(default)]
+    pub exclude: Vec<String>,
+}
+
+/// How CPython's own configure is asked to optimise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfigureProfile {
+    /// `./configure` as it is.
+    Plain,
+    /// `--enable-optimizations`: profile-guided.
+    Pgo,
+    /// `--enable-optimizations --with-lto`.
+    PgoLto,
+}
+
+/// A recipe and its options. Its hash is part of a build's identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildRecipe {
+    /// Name of the recipe: `cpython`.
+    pub name: String,
+    /// Optimisation profile.
+    pub profile: ConfigureProfile,
+    /// Further arguments for `configure`.
+    #[serde(default)]
+    pub configure: Vec<String>,
+    /// Extra environment of the build and of the benchmarks (`PYTHON_GIL=0` …).
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// Runtime family, which chooses the suite's loop counts: `cpython` or `pypy`.
+    pub family: String,
+    /// Lower-case hex SHA-256 of the recipe as configured.
+    pub sha256: String,
+}
+
+/// A stored artefact: a zstd-compressed tar with the interpreter's prefix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtefactReference {
+    /// Lower-case hex SHA-256 of the compressed bytes; also its address.
+    pub sha256: String,
+    /// Size of the compressed bytes.
+    pub bytes: u64,
+    /// The build it came from.
+    pub build_id: i64,
+}
+
+/// Where a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Checking out the commit.
+    Source,
+    /// Compiling, or fetching the artefact.
+    Build,
+    /// Running the suite.
+    Bench,
+    /// Sending the results.
+    Upload,
+}
+
+impl Phase {
+    /// The stable name used in the database and on pages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Build => "build",
+            Self::Bench => "bench",
+            Self::Upload => "upload",
+        }
+    }
+}
+
+/// Renews a lease and tells how far the job is. Every [`crate::HEARTBEAT_SECONDS`], and at once when the phase changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The lease to renew.
+    pub lease_id: Uuid,
+    /// Where the job stands.
+    pub phase: Phase,
+    /// Progress of the whole job, 0 to 100.
+    pub percent: f32,
+    /// What it is doing, in a few words for people.
+    pub message: String,
+}
+
+/// The answer to a heartbeat of a live lease.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeartbeatResponse {
+    /// True when someone asked to cancel the job: stop, and send a [`JobFailure`] of kind `cancelled`.
+    pub cancel: bool,
+}
+
+/// Whether trying again can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// Network, disk, memory, a host's trouble: the job goes back to the queue until its attempts are used up.
+    Transient,
+    /// The commit does not compile, the interpreter does not start: kept with its log, not tried again.
+    Permanent,
+    /// Someone cancelled it.
+    Cancelled,
+}
+
+/// The job ended without a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobFailure {
+    /// The lease under which it failed.
+    pub lease_id: Uuid,
+    /// Whether trying again can help.
+    pub kind: FailureKind,
+    /// Where it failed.
+    pub phase: Phase,
+    /// One sentence for people.
+    pub message: String,
+    /// The last lines of the failing program's output; may be empty.
+    #[serde(default)]
+    pub log_tail: String,
+}
+
+/// Hands a job back unfinished, because the worker shuts down. It does not count as an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// The lease given up.
+    pub lease_id: Uuid,
+    /// Why, for the job's page.
+    pub reason: String,
+}

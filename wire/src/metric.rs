@@ -1,0 +1,196 @@
+//! What is measured: each metric with its unit, its better direction, and where its value came from.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Which way is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Less is better: times, counts, memory.
+    LowerIsBetter,
+    /// More is better: throughput, instructions per cycle.
+    HigherIsBetter,
+}
+
+/// The unit of a metric's values as they are stored. Pages scale them for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Seconds.
+    Seconds,
+    /// A plain count of events per iteration.
+    Count,
+    /// Bytes.
+    Bytes,
+    /// A dimensionless ratio.
+    Ratio,
+}
+
+/// Declares the enum, its text form and its properties from one table.
+macro_rules! metrics {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal, $label:literal, $unit:ident, $direction:ident;)*) => {
+        /// A metric of the glossary. Values are per iteration of the benchmark's own loop,
+        /// except [`Metric::MaxRss`], which is per process.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum Metric { $($(#[$doc])* #[serde(rename = $text)] $variant,)* }
+
+        impl Metric {
+            /// All metrics, in the order pages list them.
+            pub const ALL: &'static [Metric] = &[$(Metric::$variant),*];
+
+            /// The stable name used in the database, the API and URLs.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Metric::$variant => $text),* }
+            }
+
+            /// The name for people.
+            pub fn label(self) -> &'static str {
+                match self { $(Metric::$variant => $label),* }
+            }
+
+            /// The unit of stored values.
+            pub fn unit(self) -> Unit {
+                match self { $(Metric::$variant => Unit::$unit),* }
+            }
+
+            /// Which way is better.
+            pub fn direction(self) -> Direction {
+                match self { $(Metric::$variant => Direction::$direction),* }
+            }
+        }
+    };
+}
+
+metrics! {
+    /// Monotonic clock over the timed region.
+    WallTime = "wall_time", "Wall time", Seconds, LowerIsBetter;
+    /// Processor time of the process over the timed region (`PERF_COUNT_SW_TASK_CLOCK`).
+    TaskClock = "task_clock", "Task clock", Seconds, LowerIsBetter;
+    /// Retired instructions, user space only.
+    Instructions = "instructions", "Instructions", Count, LowerIsBetter;
+    /// Core cycles, user space only.
+    Cycles = "cycles", "Cycles", Count, LowerIsBetter;
+    /// Instructions per cycle.
+    Ipc = "ipc", "Instructions per cycle", Ratio, HigherIsBetter;
+    /// Retired branches, user space only.
+    Branches = "branches", "Branches", Count, LowerIsBetter;
+    /// Mispredicted branches, user space only.
+    BranchMisses = "branch_misses", "Branch misses", Count, LowerIsBetter;
+    /// Page faults, minor and major.
+    PageFaults = "page_faults", "Page faults", Count, LowerIsBetter;
+    /// Context switches of the process.
+    ContextSwitches = "context_switches", "Context switches", Count, LowerIsBetter;
+    /// Largest resident set of the benchmark's process (of its children where those are the benchmark).
+    MaxRss = "max_rss", "Peak memory", Bytes, LowerIsBetter;
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// A text that names no metric or counter source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownName(
+    /// The text that was given.
+    pub String,
+);
+
+impl fmt::Display for UnknownName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "unknown name {:?}", self.0)
+    }
+}
+
+impl std::error::Error for UnknownName {}
+
+impl FromStr for Metric {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = Metric::ALL
+            .iter()
+            .copied()
+            .find(|metric| metric.as_str() == text);
+        known.ok_or_else(|| UnknownName(text.to_owned()))
+    }
+}
+
+/// Where a counter's value came from. Values of different sources are never compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CounterSource {
+    /// A hardware performance monitoring unit.
+    Pmu,
+    /// An emulated one (QEMU).
+    PmuEmulated,
+    /// Counted by valgrind.
+    Valgrind,
+    /// The kernel's software events, clocks and accounting.
+    Software,
+}
+
+impl CounterSource {
+    /// All sources.
+    pub const ALL: &'static [CounterSource] =
+        &[Self::Pmu, Self::PmuEmulated, Self::Valgrind, Self::Software];
+
+    /// The stable name used in the database, the API and URLs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pmu => "pmu",
+            Self::PmuEmulated => "pmu-emulated",
+            Self::Valgrind => "valgrind",
+            Self::Software => "software",
+        }
+    }
+}
+
+impl fmt::Display for CounterSource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl FromStr for CounterSource {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = Self::ALL
+            .iter()
+            .copied()
+            .find(|source| source.as_str() == text);
+        known.ok_or_else(|| UnknownName(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_reads_back() {
+        for metric in Metric::ALL {
+            assert_eq!(metric.as_str().parse::<Metric>().unwrap(), *metric);
+            assert_eq!(
+                serde_json::to_string(metric).unwrap(),
+                format!("\"{metric}\"")
+            );
+        }
+        for source in CounterSource::ALL {
+            assert_eq!(source.as_str().parse::<CounterSource>().unwrap(), *source);
+            assert_eq!(
+                serde_json::to_string(source).unwrap(),
+                format!("\"{source}\"")
+            );
+        }
+        assert_eq!(
+            "speed".parse::<Metric>(),
+            Err(UnknownName("speed".to_owned()))
+        );
+    }
+}

@@ -1,0 +1,168 @@
+//! What a worker found: a build, and a run with its measurements.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{CounterSource, Metric};
+
+/// The outcome of building one commit by one recipe with one toolchain.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BuildReport {
+    /// The lease under which it was built.
+    pub lease_id: Uuid,
+    /// The toolchain's fingerprint, as in [`crate::ClaimRequest`].
+    pub toolchain: String,
+    /// Content hash of the artefact; absent when the build failed.
+    pub artefact_sha256: Option<String>,
+    /// Size of the compressed artefact in bytes; 0 when the build failed.
+    pub artefact_bytes: u64,
+    /// Size of the unpacked prefix in bytes; 0 when the build failed.
+    pub installed_bytes: u64,
+    /// Seconds spent in each step (`checkout`, `configure`, `make`, `install`, `pack`).
+    pub step_seconds: BTreeMap<String, f64>,
+    /// Compiler calls that ccache answered.
+    pub ccache_hits: u64,
+    /// Compiler calls that it did not.
+    pub ccache_misses: u64,
+    /// What `python -VV` said; empty when the build failed.
+    pub version: String,
+    /// Why it failed; absent when it did not.
+    pub failure: Option<String>,
+    /// The last lines of the compiler's output when it failed.
+    #[serde(default)]
+    pub log_tail: String,
+}
+
+/// One execution of a suite on one build on one host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunReport {
+    /// Chosen by the worker once per run; repeating an upload with it changes nothing.
+    pub upload_id: Uuid,
+    /// The lease under which it was measured.
+    pub lease_id: Uuid,
+    /// The environment it was measured in.
+    pub environment_id: i64,
+    /// The suite, as `(name, version)`.
+    pub suite: (String, u32),
+    /// Content hash of the artefact that was measured.
+    pub artefact_sha256: String,
+    /// Lower-case hex SHA-256 of the harness module.
+    pub harness_sha256: String,
+    /// When the first benchmark started.
+    pub started_at: DateTime<Utc>,
+    /// When the last benchmark ended.
+    pub finished_at: DateTime<Utc>,
+    /// What the interpreter said of itself (`sys.version`).
+    pub interpreter: String,
+    /// Load average over one minute just before the run, and other notes on the host's state, by name.
+    pub host_notes: BTreeMap<String, String>,
+    /// Every benchmark of the suite: measured, or unavailable with its reason.
+    pub benchmarks: Vec<BenchmarkResult>,
+    /// The same timings as pyperf JSON (version 1.0), kept whole as the run's raw file.
+    pub pyperf: serde_json::Value,
+}
+
+/// One benchmark of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BenchmarkResult {
+    /// [`crate::BenchmarkIdentity::identity`] of the benchmark that ran.
+    pub identity: String,
+    /// Its name, for messages.
+    pub name: String,
+    /// Loops per value that were used.
+    pub loops: u64,
+    /// What was measured.
+    pub measurements: Vec<MeasurementReport>,
+    /// What could not be measured, and why: single metrics, or everything.
+    pub unavailable: Vec<Unavailable>,
+}
+
+/// One metric of one benchmark of one run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MeasurementReport {
+    /// What was measured.
+    pub metric: Metric,
+    /// Where the values came from.
+    pub source: CounterSource,
+    /// Every sample in the order taken, warm-ups included and marked.
+    pub samples: Vec<Sample>,
+}
+
+/// One value of one in-process iteration (of one process, for [`Metric::MaxRss`]).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Index of the process, from 0.
+    #[serde(rename = "p")]
+    pub process: u32,
+    /// True for a warm-up: kept, but not part of the summary.
+    #[serde(rename = "w", default, skip_serializing_if = "is_false")]
+    pub warmup: bool,
+    /// The value in the metric's unit, per iteration of the benchmark's own loop.
+    #[serde(rename = "v")]
+    pub value: f64,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// Why a value is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnavailableKind {
+    /// The processor, kernel or hypervisor does not offer it.
+    Unsupported,
+    /// The benchmark's process ended with an error or a signal.
+    Crashed,
+    /// It did not end in time and was killed.
+    TimedOut,
+    /// It said something that is no measurement.
+    Invalid,
+    /// The runtime cannot run this benchmark (a module is not there).
+    NotApplicable,
+}
+
+impl UnavailableKind {
+    /// All kinds.
+    pub const ALL: &'static [Self] = &[
+        Self::Unsupported,
+        Self::Crashed,
+        Self::TimedOut,
+        Self::Invalid,
+        Self::NotApplicable,
+    ];
+
+    /// The stable name used in the database and on pages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unsupported => "unsupported",
+            Self::Crashed => "crashed",
+            Self::TimedOut => "timed_out",
+            Self::Invalid => "invalid",
+            Self::NotApplicable => "not_applicable",
+        }
+    }
+}
+
+/// A missing value: unavailable, never zero.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unavailable {
+    /// The metric that is missing; absent when the whole benchmark is.
+    pub metric: Option<Metric>,
+    /// Why.
+    pub kind: UnavailableKind,
+    /// One sentence for people, with the program's last words where there are any.
+    pub reason: String,
+}
+
+/// The backend has the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunReceipt {
+    /// The run's number, for links.
+    pub run_id: i64,
+    /// False when it was there already.
+    pub created: bool,
+}
