@@ -7,6 +7,7 @@ CREATE TABLE repository (
     name            text NOT NULL UNIQUE,
     url             text NOT NULL,
     commit_url      text,                          -- link template with {commit}, for pages
+    exclude         text[] NOT NULL DEFAULT '{}',  -- paths that a checkout leaves out
     last_fetch_at   timestamptz,
     last_fetch_error text,                         -- shown on the queue page until a fetch succeeds
     created_at      timestamptz NOT NULL DEFAULT now()
@@ -94,7 +95,7 @@ CREATE TABLE runtime (
     branch_id       bigint NOT NULL REFERENCES branch,
     recipe          jsonb NOT NULL,                -- wire::BuildRecipe
     recipe_sha256   text NOT NULL,
-    suite_name      text NOT NULL,
+    suite_name      text NOT NULL,                 -- the newest version that a worker has registered is run
     enabled         boolean NOT NULL DEFAULT true, -- false: gone from the configuration, history stays
     ordinal         integer NOT NULL DEFAULT 0,
     created_at      timestamptz NOT NULL DEFAULT now()

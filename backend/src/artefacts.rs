@@ -1,0 +1,130 @@
+//! Content-addressed storage of builds, raw run files and logs, behind the `object_store` crate.
+//!
+//! An object's path is its SHA-256, so writing twice is harmless and a reader can check what it got.
+//! The row in `artefact` is written after the object: a crash between the two leaves an object that
+//! nobody refers to, never a reference to nothing.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as ObjectPath;
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use sha2::{Digest, Sha256};
+
+/// Lower-case hex SHA-256.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+/// True for 64 lower-case hex digits: the only names an artefact can have.
+pub fn is_sha256(text: &str) -> bool {
+    text.len() == 64
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// The store.
+#[derive(Clone)]
+pub struct Artefacts {
+    store: Arc<dyn ObjectStore>,
+}
+
+impl Artefacts {
+    /// A store in a folder, which is made when missing.
+    pub fn in_folder(folder: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the artefact folder {}", folder.display()))?;
+        let store = LocalFileSystem::new_with_prefix(folder)?.with_fsync(true);
+        Ok(Self {
+            store: Arc::new(store),
+        })
+    }
+
+    /// A store by URL (`file:///…`; others by features of the `object_store` crate).
+    pub fn by_url(url: &str) -> anyhow::Result<Self> {
+        let parsed = url
+            .parse()
+            .with_context(|| format!("store: {url:?} is not a URL"))?;
+        let (store, prefix) = object_store::parse_url(&parsed)
+            .with_context(|| format!("store: {url:?} cannot be opened"))?;
+        let store: Arc<dyn ObjectStore> = Arc::from(store);
+        Ok(Self {
+            store: Arc::new(object_store::prefix::PrefixStore::new(store, prefix)),
+        })
+    }
+
+    /// Stores bytes under their hash and returns it. Repeating it changes nothing.
+    pub async fn put(&self, bytes: Bytes) -> anyhow::Result<String> {
+        let sha256 = sha256_hex(&bytes);
+        let path = object_path(&sha256);
+        if self.store.head(&path).await.is_err() {
+            self.store
+                .put(&path, PutPayload::from_bytes(bytes))
+                .await
+                .context("cannot store the artefact")?;
+        }
+        Ok(sha256)
+    }
+
+    /// The bytes of an artefact; `None` when the store does not have it.
+    /// An object whose bytes no longer match its name is an error, never an answer.
+    pub async fn get(&self, sha256: &str) -> anyhow::Result<Option<Bytes>> {
+        if !is_sha256(sha256) {
+            return Ok(None);
+        }
+        match self.store.get(&object_path(sha256)).await {
+            Ok(object) => {
+                let bytes = object.bytes().await?;
+                anyhow::ensure!(
+                    sha256_hex(&bytes) == sha256,
+                    "artefact {sha256} is damaged in the store"
+                );
+                Ok(Some(bytes))
+            }
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error).context(format!("cannot read artefact {sha256}")),
+        }
+    }
+}
+
+fn object_path(sha256: &str) -> ObjectPath {
+    ObjectPath::from(format!("{}/{sha256}", &sha256[..2]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_put_is_found_by_its_hash_and_damage_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let artefacts = Artefacts::in_folder(folder.path()).unwrap();
+        let sha256 = artefacts.put(Bytes::from_static(b"build")).await.unwrap();
+        assert_eq!(
+            artefacts.put(Bytes::from_static(b"build")).await.unwrap(),
+            sha256
+        );
+        assert_eq!(artefacts.get(&sha256).await.unwrap().unwrap(), "build");
+        assert!(
+            artefacts
+                .get(&sha256_hex(b"other"))
+                .await
+                .unwrap()
+                .is_none()
+        );
+        assert!(artefacts.get("../../etc/passwd").await.unwrap().is_none());
+        std::fs::write(folder.path().join(&sha256[..2]).join(&sha256), b"changed").unwrap();
+        assert!(
+            artefacts
+                .get(&sha256)
+                .await
+                .unwrap_err()
+                .to_string()
+                .contains("damaged")
+        );
+    }
+}

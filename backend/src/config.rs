@@ -1,0 +1,383 @@
+//! `speedwell.toml`: every setting of the backend in one documented struct, checked before anything starts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context as _, bail, ensure};
+use serde::Deserialize;
+use speedwell_wire::{BuildRecipe, ConfigureProfile};
+
+use crate::domain::language::Language;
+use crate::domain::policy::Policy;
+
+/// The whole configuration.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Folder that the backend owns: private cluster, mirrors, artefacts.
+    pub data: PathBuf,
+    /// Address and port to listen on.
+    #[serde(default = "default_listen")]
+    pub listen: String,
+    /// Address under which people reach the pages; used in links. Default: `http://` and `listen`.
+    pub public_url: Option<String>,
+    /// A Postgres to use instead of a private cluster. The variable `DATABASE_URL` wins over it.
+    pub database_url: Option<String>,
+    /// System user that runs the private cluster when the backend runs as root.
+    #[serde(default = "default_postgres_user")]
+    pub postgres_user: String,
+    /// Where artefacts live: a URL of the `object_store` crate. Default: a folder in `data`.
+    pub store: Option<String>,
+    /// How often each repository is looked at, unless it says so itself: a cron expression with seconds.
+    #[serde(default = "default_schedule")]
+    pub schedule: String,
+    /// A host that has not been heard of for this many seconds is shown as stale.
+    #[serde(default = "default_stale_seconds")]
+    pub stale_seconds: u64,
+    /// Repositories to track.
+    #[serde(default, rename = "repository")]
+    pub repositories: Vec<RepositoryConfig>,
+    /// Runtimes to measure.
+    #[serde(default, rename = "runtime")]
+    pub runtimes: Vec<RuntimeConfig>,
+}
+
+/// One tracked git repository.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RepositoryConfig {
+    /// Short name, letters, digits, `-`, `_` and `.`; names the mirror's folder.
+    pub name: String,
+    /// A path or URL that `git fetch` understands.
+    pub url: String,
+    /// Cron expression with seconds (`sec min hour day month weekday`); default: the global one.
+    pub schedule: Option<String>,
+    /// Link of a commit on the forge, with `{commit}` in place of the hash.
+    pub commit_url: Option<String>,
+    /// Paths that a checkout leaves out, for a history with missing objects.
+    #[serde(default)]
+    pub exclude: Vec<String>,
+}
+
+/// One line of one interpreter under test.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuntimeConfig {
+    /// The runtime's name (`cpython-main`).
+    pub name: String,
+    /// Name of its repository.
+    pub repository: String,
+    /// Branch whose first-parent history is measured.
+    pub branch: String,
+    /// `python2` or `python3`.
+    pub language: Language,
+    /// How it is built: `cpython`.
+    #[serde(default = "default_recipe")]
+    pub recipe: String,
+    /// `plain`, `pgo` or `pgo_lto`.
+    #[serde(default = "default_profile")]
+    pub profile: ConfigureProfile,
+    /// Further arguments for `configure`.
+    #[serde(default)]
+    pub configure: Vec<String>,
+    /// Environment of the build and of the benchmarks.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// Suite to run; the newest version that a worker has registered.
+    #[serde(default = "default_suite")]
+    pub suite: String,
+    /// Classes of hosts that measure it; one job for each class.
+    #[serde(default = "default_classes")]
+    pub host_classes: Vec<String>,
+    /// Which commits are measured.
+    #[serde(default)]
+    pub policy: Policy,
+}
+
+fn default_listen() -> String {
+    "127.0.0.1:8017".to_owned()
+}
+fn default_postgres_user() -> String {
+    "postgres".to_owned()
+}
+fn default_schedule() -> String {
+    "0 */5 * * * *".to_owned()
+}
+fn default_stale_seconds() -> u64 {
+    180
+}
+fn default_recipe() -> String {
+    "cpython".to_owned()
+}
+fn default_profile() -> ConfigureProfile {
+    ConfigureProfile::Plain
+}
+fn default_suite() -> String {
+    "portable".to_owned()
+}
+fn default_classes() -> Vec<String> {
+    vec!["local".to_owned()]
+}
+
+impl Config {
+    /// Reads and validates a file. Errors name the file, the line and the key.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the configuration {}", path.display()))?;
+        let mut config = Self::parse(&text, &path.display().to_string())?;
+        if let Some(folder) = path.parent()
+            && config.data.is_relative()
+        {
+            config.data = folder.join(&config.data);
+        }
+        Ok(config)
+    }
+
+    /// Parses and validates the text of a configuration; `origin` names it in errors.
+    pub fn parse(text: &str, origin: &str) -> anyhow::Result<Self> {
+        // The toml crate's message carries line, column, the line itself and the key.
+        let config: Self =
+            toml::from_str(text).map_err(|error| anyhow::anyhow!("{origin}: {error}"))?;
+        config.validate().map_err(|problem| {
+            let line = problem.line_in(text);
+            anyhow::anyhow!("{origin}:{line}: {}: {}", problem.key, problem.message)
+        })?;
+        Ok(config)
+    }
+
+    fn validate(&self) -> Result<(), Problem> {
+        check_schedule(&self.schedule).map_err(|e| Problem::new("schedule", &self.schedule, e))?;
+        let mut names = BTreeSet::new();
+        for repository in &self.repositories {
+            check_name(&repository.name)
+                .map_err(|e| Problem::new("repository.name", &repository.name, e))?;
+            if !names.insert(&repository.name) {
+                return Err(Problem::new(
+                    "repository.name",
+                    &repository.name,
+                    "this name is used twice",
+                ));
+            }
+            if let Some(schedule) = &repository.schedule {
+                check_schedule(schedule)
+                    .map_err(|e| Problem::new("repository.schedule", schedule, e))?;
+            }
+            if repository.url.is_empty() || repository.url.starts_with('-') {
+                return Err(Problem::new(
+                    "repository.url",
+                    &repository.url,
+                    "not a path or URL",
+                ));
+            }
+            if let Some(url) = &repository.commit_url
+                && !(url.contains("{commit}")
+                    && (url.starts_with("https://") || url.starts_with("http://")))
+            {
+                let message =
+                    "needs {commit} in place of the hash, and http:// or https:// in front";
+                return Err(Problem::new("repository.commit_url", url, message));
+            }
+        }
+        let mut runtimes = BTreeSet::new();
+        for runtime in &self.runtimes {
+            runtime.validate(&names)?;
+            if !runtimes.insert(&runtime.name) {
+                return Err(Problem::new(
+                    "runtime.name",
+                    &runtime.name,
+                    "this name is used twice",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Address for links, without a slash at the end.
+    pub fn public_url(&self) -> String {
+        let url = self
+            .public_url
+            .clone()
+            .unwrap_or_else(|| format!("http://{}", self.listen));
+        url.trim_end_matches('/').to_owned()
+    }
+
+    /// The schedule of a repository.
+    pub fn schedule_of(&self, repository: &RepositoryConfig) -> String {
+        repository
+            .schedule
+            .clone()
+            .unwrap_or_else(|| self.schedule.clone())
+    }
+}
+
+impl RuntimeConfig {
+    fn validate(&self, repositories: &BTreeSet<&String>) -> Result<(), Problem> {
+        check_name(&self.name).map_err(|e| Problem::new("runtime.name", &self.name, e))?;
+        if !repositories.contains(&self.repository) {
+            let message = "no [[repository]] has this name";
+            return Err(Problem::new(
+                "runtime.repository",
+                &self.repository,
+                message,
+            ));
+        }
+        if self.recipe != "cpython" {
+            return Err(Problem::new(
+                "runtime.recipe",
+                &self.recipe,
+                "unknown; known recipes: cpython",
+            ));
+        }
+        if self.branch.is_empty() || !git2::Branch::name_is_valid(&self.branch).unwrap_or(false) {
+            return Err(Problem::new(
+                "runtime.branch",
+                &self.branch,
+                "not a valid branch name",
+            ));
+        }
+        if self.host_classes.is_empty() {
+            return Err(Problem::new(
+                "runtime.host_classes",
+                &self.name,
+                "at least one class is needed",
+            ));
+        }
+        self.policy
+            .validate()
+            .map_err(|e| Problem::new("runtime.policy", &self.name, e))
+    }
+
+    /// The recipe as workers get it, with the hash that is part of a build's identity.
+    pub fn build_recipe(&self) -> BuildRecipe {
+        let mut recipe = BuildRecipe {
+            name: self.recipe.clone(),
+            profile: self.profile,
+            configure: self.configure.clone(),
+            environment: self.environment.clone(),
+            family: "cpython".to_owned(),
+            sha256: String::new(),
+        };
+        recipe.sha256 =
+            crate::artefacts::sha256_hex(&serde_json::to_vec(&recipe).unwrap_or_default());
+        recipe
+    }
+}
+
+/// What is wrong with a well-formed file, and where.
+#[derive(Debug)]
+struct Problem {
+    key: &'static str,
+    value: String,
+    message: String,
+}
+
+impl Problem {
+    fn new(key: &'static str, value: &str, message: impl ToString) -> Self {
+        Self {
+            key,
+            value: value.to_owned(),
+            message: format!("{value:?}: {}", message.to_string()),
+        }
+    }
+
+    /// The first line that holds the key's last part and the value, from 1; 1 when there is none (a default).
+    fn line_in(&self, text: &str) -> usize {
+        let key = self.key.rsplit('.').next().unwrap_or(self.key);
+        let holds = |line: &str| line.trim_start().starts_with(key) && line.contains(&self.value);
+        text.lines().position(holds).map_or(1, |index| index + 1)
+    }
+}
+
+/// Names become path components and parts of URLs.
+fn check_name(name: &str) -> anyhow::Result<()> {
+    let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    ensure!(
+        !name.is_empty()
+            && name.len() <= 64
+            && name.chars().all(safe)
+            && !name.starts_with(['.', '-']),
+        "use 1 to 64 letters, digits, '-', '_' and '.', not starting with '.' or '-'"
+    );
+    Ok(())
+}
+
+fn check_schedule(text: &str) -> anyhow::Result<()> {
+    if text.split_whitespace().count() == 5 {
+        bail!("five fields; this schedule starts with seconds: write \"0 {text}\"");
+    }
+    cron::Schedule::from_str(text)
+        .map(drop)
+        .map_err(|error| anyhow::anyhow!("not a schedule: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+data = "/tmp/x"
+[[repository]]
+name = "cpython"
+url = "/srv/cpython.git"
+[[runtime]]
+name = "cpython-main"
+repository = "cpython"
+branch = "main"
+language = "python3"
+policy = { measure = "every", newest = 10 }
+"#;
+
+    fn error_of(text: &str) -> String {
+        Config::parse(text, "speedwell.toml")
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn a_small_file_gets_documented_defaults() {
+        let config = Config::parse(GOOD, "speedwell.toml").unwrap();
+        assert_eq!(config.public_url(), "http://127.0.0.1:8017");
+        assert_eq!(config.runtimes[0].suite, "portable");
+        assert_eq!(config.runtimes[0].build_recipe().sha256.len(), 64);
+    }
+
+    #[test]
+    fn errors_name_file_line_and_key() {
+        let unknown = error_of(&GOOD.replace("url =", "uri ="));
+        assert!(
+            unknown.contains("speedwell.toml")
+                && unknown.contains("line 5")
+                && unknown.contains("uri"),
+            "{unknown}"
+        );
+        let branch = error_of(&GOOD.replace("\"main\"", "\"a..b\""));
+        assert!(
+            branch.starts_with("speedwell.toml:9: runtime.branch"),
+            "{branch}"
+        );
+        let repository =
+            error_of(&GOOD.replace("repository = \"cpython\"", "repository = \"pypy\""));
+        assert!(
+            repository.contains("speedwell.toml:8: runtime.repository"),
+            "{repository}"
+        );
+        let schedule = error_of(&format!("schedule = \"0 3 * * *\"\n{GOOD}"));
+        assert!(
+            schedule.contains("speedwell.toml:1: schedule") && schedule.contains("\"0 0 3 * * *\""),
+            "{schedule}"
+        );
+        let name = error_of(&GOOD.replace("name = \"cpython\"", "name = \"../x\""));
+        assert!(name.contains("repository.name"), "{name}");
+    }
+
+    #[test]
+    fn two_profiles_are_two_recipes() {
+        let plain = Config::parse(GOOD, "a").unwrap().runtimes[0].build_recipe();
+        let tuned = Config::parse(&format!("{GOOD}profile = \"pgo\"\n"), "a")
+            .unwrap()
+            .runtimes[0]
+            .build_recipe();
+        assert_ne!(plain.sha256, tuned.sha256);
+    }
+}

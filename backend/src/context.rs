@@ -1,0 +1,19 @@
+//! What each handler and tick is given. Cheap to clone.
+
+use std::sync::Arc;
+
+use sqlx::PgPool;
+
+use crate::artefacts::Artefacts;
+use crate::config::Config;
+
+/// The service's shared parts.
+#[derive(Clone)]
+pub struct Context {
+    /// Connections to Postgres.
+    pub pool: PgPool,
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Builds, raw run files and logs.
+    pub artefacts: Artefacts,
+}

@@ -1,0 +1,6 @@
+//! Types and rules that hold without a database, a clock or a network.
+
+pub mod job;
+pub mod language;
+pub mod policy;
+pub mod summary;

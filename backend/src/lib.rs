@@ -1,0 +1,24 @@
+//! The Speedwell service. The arrows between these modules are fixed in `tests/architecture.rs`.
+
+/// Content-addressed storage of builds, raw run files and logs.
+pub mod artefacts;
+/// Plotters behind one function: a description of a chart in, SVG out.
+pub mod chart;
+/// The private Postgres cluster that the backend starts when it is given no database.
+pub mod cluster;
+/// `speedwell.toml`: every setting, read once, checked at start.
+pub mod config;
+/// What each handler and tick is given.
+pub mod context;
+/// All the SQL.
+pub mod db;
+/// Numbers in, verdicts out; pure.
+pub mod detection;
+/// Types and rules without I/O.
+pub mod domain;
+/// Mirrors of the tracked repositories, and the order of their commits.
+pub mod git;
+/// The table of background ticks.
+pub mod scheduler;
+/// HTTP: pages and API.
+pub mod web;

@@ -1,0 +1,68 @@
+//! The table of background ticks. Each is one pass over database state: safe to repeat, safe to kill anywhere.
+//!
+//! A tick runs on one backend at a time: it holds a Postgres advisory lock while it works. The lock belongs to a
+//! connection, so a killed backend gives it up by itself.
+
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use crate::context::Context;
+use crate::db;
+
+/// A pass's answer: what it did, in a few words, or nothing worth a log line.
+pub type Outcome = anyhow::Result<Option<String>>;
+
+type Pass = for<'a> fn(&'a Context) -> Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
+
+/// One kind of background work.
+pub struct Tick {
+    /// Its name in logs, metrics and the lock.
+    pub name: &'static str,
+    /// Pause between two passes.
+    pub every: Duration,
+    /// One pass.
+    pub pass: Pass,
+}
+
+/// All ticks.
+pub const TICKS: &[Tick] = &[];
+
+/// Runs every tick until `stop` says so. A pass in progress is awaited, not cut.
+pub async fn run(context: Context, stop: watch::Receiver<bool>) {
+    let loops = TICKS
+        .iter()
+        .map(|tick| run_tick(tick, context.clone(), stop.clone()));
+    futures_util::future::join_all(loops).await;
+}
+
+async fn run_tick(tick: &'static Tick, context: Context, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        pass(tick, &context).await;
+        tokio::select! {
+            () = tokio::time::sleep(tick.every) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+/// One pass under the tick's lock; a pass that fails is logged and tried again at the next turn.
+pub async fn pass(tick: &Tick, context: &Context) {
+    let begun = Instant::now();
+    let outcome = match db::locks::try_lock(&context.pool, tick.name).await {
+        Ok(Some(_lock)) => (tick.pass)(context).await,
+        Ok(None) => Ok(None),
+        Err(error) => Err(error.into()),
+    };
+    metrics::histogram!("speedwell_tick_seconds", "tick" => tick.name)
+        .record(begun.elapsed().as_secs_f64());
+    match outcome {
+        Ok(Some(what)) => tracing::info!(tick = tick.name, "{what}"),
+        Ok(None) => {}
+        Err(error) => {
+            metrics::counter!("speedwell_tick_errors_total", "tick" => tick.name).increment(1);
+            tracing::error!(tick = tick.name, "{error:#}");
+        }
+    }
+}

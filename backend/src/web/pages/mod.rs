@@ -1,0 +1,1 @@
+//! One file per page: its struct and its handler.
