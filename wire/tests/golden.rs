@@ -1,6 +1,8 @@
 //! Every message as it looks on the wire. `UPDATE_GOLDEN=1 cargo test -p speedwell-wire` rewrites the files;
 //! the change then shows in review.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

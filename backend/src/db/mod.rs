@@ -2,7 +2,14 @@
 
 use sqlx::migrate::Migrator;
 
+pub mod builds;
+pub mod hosts;
+pub mod ingest;
+pub mod jobs;
 pub mod locks;
+pub mod logs;
+pub mod progress;
+pub mod suites;
 
 /// The migrations, embedded.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");

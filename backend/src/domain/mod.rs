@@ -3,4 +3,5 @@
 pub mod job;
 pub mod language;
 pub mod policy;
+pub mod run_report;
 pub mod summary;

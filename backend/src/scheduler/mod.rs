@@ -3,6 +3,10 @@
 //! A tick runs on one backend at a time: it holds a Postgres advisory lock while it works. The lock belongs to a
 //! connection, so a killed backend gives it up by itself.
 
+pub mod archive;
+pub mod maintain;
+pub mod reclaim;
+
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
@@ -27,7 +31,23 @@ pub struct Tick {
 }
 
 /// All ticks.
-pub const TICKS: &[Tick] = &[];
+pub const TICKS: &[Tick] = &[
+    Tick {
+        name: "reclaim",
+        every: Duration::from_secs(10),
+        pass: |context| Box::pin(reclaim::tick(context)),
+    },
+    Tick {
+        name: "archive",
+        every: Duration::from_secs(5),
+        pass: |context| Box::pin(archive::tick(context)),
+    },
+    Tick {
+        name: "maintain",
+        every: Duration::from_secs(3600),
+        pass: |context| Box::pin(maintain::tick(context)),
+    },
+];
 
 /// Runs every tick until `stop` says so. A pass in progress is awaited, not cut.
 pub async fn run(context: Context, stop: watch::Receiver<bool>) {

@@ -3,3 +3,39 @@
 pub mod api;
 pub mod error;
 pub mod pages;
+
+use actix_web::middleware::{Compress, NormalizePath};
+use actix_web::web::Data;
+use actix_web::{App, HttpServer};
+use anyhow::Context as _;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tracing_actix_web::TracingLogger;
+
+use crate::context::Context;
+
+/// Listens and serves until the process is asked to stop (SIGINT, SIGTERM); requests under way are finished.
+/// `listening` is called with the address once the port is open.
+pub async fn serve(
+    context: Context,
+    metrics: PrometheusHandle,
+    listening: impl FnOnce(std::net::SocketAddr),
+) -> anyhow::Result<()> {
+    let listen = context.config.listen.clone();
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(Data::new(context.clone()))
+            .app_data(Data::new(metrics.clone()))
+            .wrap(Compress::default())
+            .wrap(NormalizePath::trim())
+            .wrap(TracingLogger::default())
+            .configure(api::worker::configure)
+    })
+    .workers(2)
+    .shutdown_timeout(10)
+    .bind(&listen)
+    .with_context(|| format!("listen: cannot listen on {listen}"))?;
+    if let Some(address) = server.addrs().first() {
+        listening(*address);
+    }
+    server.run().await.context("the web server failed")
+}

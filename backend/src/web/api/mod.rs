@@ -1,1 +1,3 @@
-//! The JSON API and the worker API.
+//! The worker's API, and the public JSON API.
+
+pub mod worker;

@@ -1,0 +1,79 @@
+//! Registering benchmark hosts.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use speedwell_backend::artefacts::sha256_hex;
+use speedwell_backend::config::Config;
+use speedwell_backend::db::hosts;
+
+use super::database;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum HostCommand {
+    /// Add a host, or give a known one a new class and token.
+    Add {
+        /// The host's name.
+        name: String,
+        /// Its class: runtimes name the classes of hosts that measure them.
+        #[arg(long, default_value = "local")]
+        class: String,
+        /// Write the token to this file, readable only by its owner, instead of printing it.
+        /// A file that holds the host's current token is left as it is.
+        #[arg(long)]
+        token_file: Option<PathBuf>,
+    },
+}
+
+pub(super) async fn run(config: &Config, command: HostCommand) -> anyhow::Result<()> {
+    let HostCommand::Add {
+        name,
+        class,
+        token_file,
+    } = command;
+    let database = database::open(config).await?;
+    if let Some(file) = &token_file
+        && let Ok(token) = fs::read_to_string(file)
+        && let Some(known) =
+            hosts::find_by_token(&database.pool, &sha256_hex(token.trim().as_bytes())).await?
+        && known.name == name
+        && known.class == class
+    {
+        println!("host {name} is known, its token is in {}", file.display());
+        return Ok(());
+    }
+    let token = hex::encode(rand::random::<[u8; 32]>());
+    // The file first: a crash after it leaves a token that nobody accepts, and the next try writes another.
+    match &token_file {
+        Some(file) => write_secret(file, &token)?,
+        None => println!("{token}"),
+    }
+    hosts::upsert(&database.pool, &name, &class, &sha256_hex(token.as_bytes())).await?;
+    if let Some(file) = &token_file {
+        println!(
+            "host {name} of class {class} added, its token is in {}",
+            file.display()
+        );
+    }
+    Ok(())
+}
+
+fn write_secret(path: &Path, secret: &str) -> anyhow::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let temporary = path.with_extension("new");
+    let mut file = fs::OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(&temporary)?;
+    writeln!(file, "{secret}")?;
+    file.sync_all()?;
+    fs::rename(&temporary, path).with_context(|| format!("cannot write {}", path.display()))
+}

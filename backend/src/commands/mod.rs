@@ -1,0 +1,103 @@
+//! The command line.
+
+mod database;
+mod host;
+mod progress;
+mod serve;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use speedwell_backend::config::Config;
+use tracing_subscriber::EnvFilter;
+
+/// The Speedwell service: tracks the performance of interpreters, commit by commit.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Arguments {
+    /// The configuration file.
+    #[arg(
+        long,
+        short,
+        env = "SPEEDWELL_CONFIG",
+        default_value = "speedwell.toml",
+        global = true
+    )]
+    config: PathBuf,
+    /// A Postgres to use instead of the private cluster; wins over the configuration.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
+    database_url: Option<String>,
+    /// Write the log as JSON lines.
+    #[arg(long, global = true)]
+    json_log: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the service.
+    Serve,
+    /// Validate the configuration and print what would happen.
+    Check,
+    /// Register benchmark hosts.
+    #[command(subcommand)]
+    Host(host::HostCommand),
+    /// Follow the newest commits until they are measured, and print a summary.
+    Progress(progress::ProgressArguments),
+    /// Ask for a job's end.
+    Cancel {
+        /// The job's number.
+        job: i64,
+    },
+    /// Start a private cluster alone in a folder, print its address, and keep it until this process ends (for tests).
+    Cluster {
+        /// The folder that holds, or will hold, the cluster.
+        folder: PathBuf,
+    },
+}
+
+/// Sends the log to standard error; `RUST_LOG` chooses what.
+pub(crate) fn start_logging(arguments: &Arguments) -> anyhow::Result<()> {
+    let quiet = !matches!(arguments.command, Command::Serve);
+    let default = if quiet {
+        "warn"
+    } else {
+        "info,tracing_actix_web=warn"
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let started = if arguments.json_log {
+        builder.json().try_init()
+    } else {
+        builder.try_init()
+    };
+    started.map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))
+}
+
+/// Does what the command line asks for.
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    if let Command::Cluster { folder } = &arguments.command {
+        return database::run_cluster(folder).await;
+    }
+    let mut config = Config::read(&arguments.config)?;
+    if let Some(url) = &arguments.database_url {
+        config.database_url = Some(url.clone());
+    }
+    std::fs::create_dir_all(&config.data)
+        .with_context(|| format!("data: cannot make the folder {}", config.data.display()))?;
+    match arguments.command {
+        Command::Serve => serve::serve(config).await,
+        Command::Check => {
+            print!("{}", serve::describe(&config));
+            Ok(())
+        }
+        Command::Host(command) => host::run(&config, command).await,
+        Command::Progress(arguments) => progress::run(&config, arguments).await,
+        Command::Cancel { job } => database::cancel(&config, job).await,
+        Command::Cluster { .. } => Ok(()),
+    }
+}

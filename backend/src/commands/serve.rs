@@ -1,0 +1,53 @@
+//! Starting and stopping the service.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use speedwell_backend::artefacts::Artefacts;
+use speedwell_backend::config::Config;
+use speedwell_backend::context::Context;
+use speedwell_backend::{scheduler, web};
+use tokio::sync::watch;
+
+use super::database;
+
+/// Runs until SIGINT or SIGTERM: first the web server stops, then the ticks, then the private cluster.
+pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
+    let database = database::open(&config).await?;
+    let artefacts = match &config.store {
+        Some(url) => Artefacts::by_url(url)?,
+        None => Artefacts::in_folder(&config.data.join("artefacts"))?,
+    };
+    let metrics = PrometheusBuilder::new()
+        .install_recorder()
+        .context("cannot install the metrics recorder")?;
+    let context = Context {
+        pool: database.pool.clone(),
+        config: Arc::new(config),
+        artefacts,
+    };
+    let (stop, stopped) = watch::channel(false);
+    let ticks = tokio::spawn(scheduler::run(context.clone(), stopped));
+    let public_url = context.config.public_url();
+    let served = web::serve(context, metrics, |address| {
+        tracing::info!(%address, "listening");
+        println!("Speedwell is at {public_url}");
+    })
+    .await;
+    if stop.send(true).is_err() {
+        tracing::error!("the scheduler ended before it was asked to");
+    }
+    ticks.await.context("the scheduler failed")?;
+    database.pool.close().await;
+    served
+}
+
+/// What would happen with a configuration, for `check`.
+pub(super) fn describe(config: &Config) -> String {
+    format!(
+        "{} repositories, {} runtimes\n",
+        config.repositories.len(),
+        config.runtimes.len()
+    )
+}

@@ -1,0 +1,234 @@
+//! Stores a run: one transaction for the run, its measurements, what is unavailable, and the job's end.
+
+use std::collections::HashMap;
+
+use speedwell_wire::RunReport;
+use sqlx::types::Json;
+use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
+
+use crate::domain::run_report::NewMeasurement;
+
+/// The keys that a run refers to, looked up by the caller.
+#[derive(Debug, Clone, Copy)]
+pub struct RunKeys {
+    /// The job that asked for it.
+    pub job_id: i64,
+    /// The host that ran it.
+    pub host_id: i64,
+    /// The build that was measured.
+    pub build_id: i64,
+    /// The runtime.
+    pub runtime_id: i64,
+    /// The commit.
+    pub commit_id: i64,
+    /// The suite.
+    pub suite_id: i64,
+}
+
+/// A run that has been uploaded before, with the host that uploaded it.
+pub async fn find_upload(
+    db: impl PgExecutor<'_>,
+    upload_id: Uuid,
+) -> sqlx::Result<Option<(i64, i64)>> {
+    sqlx::query_as("SELECT id, host_id FROM run WHERE upload_id = $1")
+        .bind(upload_id)
+        .fetch_optional(db)
+        .await
+}
+
+/// Inserts the run's row.
+pub async fn insert_run(
+    db: &mut PgConnection,
+    keys: &RunKeys,
+    report: &RunReport,
+    raw_artefact: &str,
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar(
+        "INSERT INTO run (upload_id, job_id, build_id, runtime_id, commit_id, suite_id, host_id, environment_id,
+                          harness_sha256, interpreter, host_notes, raw_artefact, started_at, finished_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING id",
+    )
+    .bind(report.upload_id)
+    .bind(keys.job_id)
+    .bind(keys.build_id)
+    .bind(keys.runtime_id)
+    .bind(keys.commit_id)
+    .bind(keys.suite_id)
+    .bind(keys.host_id)
+    .bind(report.environment_id)
+    .bind(&report.harness_sha256)
+    .bind(&report.interpreter)
+    .bind(Json(&report.host_notes))
+    .bind(raw_artefact)
+    .bind(report.started_at)
+    .bind(report.finished_at)
+    .fetch_one(db)
+    .await
+}
+
+/// Inserts every measurement of a run and marks its series for detection.
+/// `benchmarks` holds the key of each of the report's benchmarks, in the report's order.
+pub async fn insert_measurements(
+    db: &mut PgConnection,
+    keys: &RunKeys,
+    run_id: i64,
+    report: &RunReport,
+    benchmarks: &[i64],
+    measurements: &[NewMeasurement],
+) -> sqlx::Result<()> {
+    let position: Option<i32> = sqlx::query_scalar(
+        "SELECT position FROM branch_commit JOIN runtime USING (branch_id)
+         WHERE runtime.id = $1 AND commit_id = $2",
+    )
+    .bind(keys.runtime_id)
+    .bind(keys.commit_id)
+    .fetch_optional(&mut *db)
+    .await?;
+    let series = touch_series(&mut *db, keys, benchmarks, measurements).await?;
+    for measurement in measurements {
+        let key = (
+            benchmarks[measurement.benchmark],
+            measurement.metric.as_str(),
+            measurement.source.as_str(),
+        );
+        let Some(series_id) = series.get(&(key.0, key.1.to_owned(), key.2.to_owned())) else {
+            return Err(sqlx::Error::RowNotFound);
+        };
+        insert_measurement(
+            &mut *db,
+            keys,
+            run_id,
+            report,
+            position,
+            *series_id,
+            measurement,
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+type SeriesKey = (i64, String, String);
+
+/// Makes the missing series and moves `changed_at` of all of them forward. The row locks serialise two ingests of one
+/// series, and `changed_at` never goes back: the detect tick compares it with the value that it has seen.
+async fn touch_series(
+    db: &mut PgConnection,
+    keys: &RunKeys,
+    benchmarks: &[i64],
+    measurements: &[NewMeasurement],
+) -> sqlx::Result<HashMap<SeriesKey, i64>> {
+    let ids: Vec<i64> = measurements
+        .iter()
+        .map(|m| benchmarks[m.benchmark])
+        .collect();
+    let metrics: Vec<&str> = measurements.iter().map(|m| m.metric.as_str()).collect();
+    let sources: Vec<&str> = measurements.iter().map(|m| m.source.as_str()).collect();
+    let rows: Vec<(i64, i64, String, String)> = sqlx::query_as(
+        "INSERT INTO series (runtime_id, benchmark_id, metric, counter_source, host_id)
+         SELECT $1, benchmark_id, metric, counter_source, $2
+         FROM unnest($3::bigint[], $4::text[], $5::text[]) AS row (benchmark_id, metric, counter_source)
+         ORDER BY 2, 3, 4
+         ON CONFLICT (runtime_id, benchmark_id, metric, counter_source, host_id)
+         DO UPDATE SET changed_at = greatest(clock_timestamp(), series.changed_at + interval '1 microsecond')
+         RETURNING id, benchmark_id, metric, counter_source",
+    )
+    .bind(keys.runtime_id)
+    .bind(keys.host_id)
+    .bind(ids)
+    .bind(metrics)
+    .bind(sources)
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, benchmark, metric, source)| ((benchmark, metric, source), id))
+        .collect())
+}
+
+async fn insert_measurement(
+    db: &mut PgConnection,
+    keys: &RunKeys,
+    run_id: i64,
+    report: &RunReport,
+    position: Option<i32>,
+    series_id: i64,
+    measurement: &NewMeasurement,
+) -> sqlx::Result<()> {
+    let summary = &measurement.summary;
+    let samples = &measurement.samples;
+    let values: Vec<f64> = samples.iter().map(|sample| sample.value).collect();
+    let processes: Vec<i16> = samples
+        .iter()
+        .map(|sample| i16::try_from(sample.process).unwrap_or(i16::MAX))
+        .collect();
+    let warmups: Vec<bool> = samples.iter().map(|sample| sample.warmup).collect();
+    sqlx::query(
+        "INSERT INTO measurement (measured_at, series_id, run_id, commit_id, environment_id, position, sample_count,
+                                  median, mean, mad, min, max, interval_low, interval_high,
+                                  sample_values, sample_process, sample_warmup)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+    )
+    .bind(report.finished_at)
+    .bind(series_id)
+    .bind(run_id)
+    .bind(keys.commit_id)
+    .bind(report.environment_id)
+    .bind(position)
+    .bind(i32::try_from(summary.count).unwrap_or(i32::MAX))
+    .bind(summary.median)
+    .bind(summary.mean)
+    .bind(summary.mad)
+    .bind(summary.min)
+    .bind(summary.max)
+    .bind(summary.interval_low)
+    .bind(summary.interval_high)
+    .bind(values)
+    .bind(processes)
+    .bind(warmups)
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// Inserts what could not be measured, with the reasons.
+pub async fn insert_unavailable(
+    db: &mut PgConnection,
+    run_id: i64,
+    report: &RunReport,
+    benchmarks: &[i64],
+) -> sqlx::Result<()> {
+    let mut ids = Vec::new();
+    let mut metrics: Vec<Option<&str>> = Vec::new();
+    let mut kinds = Vec::new();
+    let mut reasons = Vec::new();
+    for (benchmark, id) in report.benchmarks.iter().zip(benchmarks) {
+        for missing in &benchmark.unavailable {
+            ids.push(*id);
+            metrics.push(missing.metric.map(|metric| metric.as_str()));
+            kinds.push(missing.kind.as_str());
+            reasons.push(missing.reason.as_str());
+        }
+    }
+    sqlx::query(
+        "INSERT INTO unavailable (run_id, benchmark_id, metric, kind, reason)
+         SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[])",
+    )
+    .bind(run_id)
+    .bind(ids)
+    .bind(metrics)
+    .bind(kinds)
+    .bind(reasons)
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// Makes the partitions of this year and the next. Called by the maintain tick, ahead of time.
+pub async fn ensure_partitions(db: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query("SELECT ensure_measurement_partition(now()), ensure_measurement_partition(now() + interval '1 year')")
+        .execute(db)
+        .await
+        .map(drop)
+}

@@ -1,0 +1,289 @@
+//! Artefacts, builds and runs.
+
+use std::collections::HashMap;
+use std::io::Read as _;
+
+use actix_web::HttpResponse;
+use actix_web::web::{self, Bytes, Data, Json, Path, Query};
+use chrono::Utc;
+use serde::Deserialize;
+use speedwell_wire::{BuildReport, JobKind, RunReceipt, RunReport};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::HostToken;
+use super::lease::lost;
+use crate::artefacts::{is_sha256, sha256_hex};
+use crate::context::Context;
+use crate::db::hosts::Host;
+use crate::db::ingest::{self, RunKeys};
+use crate::db::{builds, hosts, jobs, suites};
+use crate::domain::run_report::{Invalid, validate};
+use crate::web::error::Error;
+
+/// A report that unpacks to more than this is no report.
+const LARGEST_UNPACKED: u64 = 1 << 30;
+
+impl From<Invalid> for Error {
+    fn from(invalid: Invalid) -> Self {
+        Self::Unprocessable {
+            field: invalid.field,
+            message: invalid.message,
+        }
+    }
+}
+
+/// Sends an artefact's bytes.
+pub(super) async fn get_artefact(
+    context: Data<Context>,
+    _: HostToken,
+    sha256: Path<String>,
+) -> Result<HttpResponse, Error> {
+    let bytes = context.artefacts.get(&sha256).await?;
+    let bytes = bytes.ok_or_else(|| Error::NotFound(format!("no artefact {sha256}")))?;
+    Ok(HttpResponse::Ok()
+        .content_type("application/octet-stream")
+        .body(bytes))
+}
+
+/// Stores an artefact under its own hash; a wrong hash is refused.
+pub(super) async fn put_artefact(
+    context: Data<Context>,
+    _: HostToken,
+    sha256: Path<String>,
+    body: Bytes,
+) -> Result<HttpResponse, Error> {
+    let (body, found) = web::block(move || {
+        let found = sha256_hex(&body);
+        (body, found)
+    })
+    .await
+    .map_err(anyhow::Error::from)?;
+    if !is_sha256(&sha256) || found != *sha256 {
+        return Err(Error::Unprocessable {
+            field: "sha256".to_owned(),
+            message: format!("the bytes hash to {found}: the upload was damaged, send it again"),
+        });
+    }
+    let bytes = body.len() as u64;
+    context.artefacts.put(body).await?;
+    builds::insert_artefact(&context.pool, &sha256, bytes, "build").await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// The lease in the query.
+#[derive(Debug, Deserialize)]
+pub(super) struct LeaseQuery {
+    lease: Uuid,
+}
+
+/// Records a build, good or failed. Repeating it changes nothing.
+pub(super) async fn build(
+    context: Data<Context>,
+    HostToken(host): HostToken,
+    job_id: Path<i64>,
+    query: Query<LeaseQuery>,
+    Json(report): Json<BuildReport>,
+) -> Result<HttpResponse, Error> {
+    check_build(&context, &report).await?;
+    let mut transaction = context.pool.begin().await?;
+    let job = jobs::lock_fenced(&mut transaction, *job_id, host.id, query.lease)
+        .await?
+        .ok_or_else(|| lost(*job_id))?;
+    builds::insert(
+        &mut transaction,
+        *job_id,
+        host.id,
+        job.runtime_id,
+        job.commit_id,
+        &report,
+    )
+    .await?;
+    if report.failure.is_none() && jobs::kind(&mut *transaction, *job_id).await? == JobKind::Build {
+        jobs::mark_succeeded(&mut transaction, *job_id, host.id, "build stored").await?;
+    }
+    transaction.commit().await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+async fn check_build(context: &Context, report: &BuildReport) -> Result<(), Error> {
+    match (&report.artefact_sha256, &report.failure) {
+        (Some(sha256), None) => match builds::find_artefact(&context.pool, sha256).await? {
+            Some(_) => {}
+            None => {
+                return Err(Invalid::new(
+                    "artefact_sha256",
+                    "is not in the store: upload the artefact first",
+                )
+                .into());
+            }
+        },
+        (None, Some(_)) => {}
+        (Some(_), Some(_)) | (None, None) => {
+            return Err(Invalid::new(
+                "failure",
+                "exactly one of artefact_sha256 and failure must be given",
+            )
+            .into());
+        }
+    }
+    for (step, seconds) in &report.step_seconds {
+        if !seconds.is_finite() || *seconds < 0.0 {
+            return Err(Invalid::new(format!("step_seconds[{step:?}]"), "is no duration").into());
+        }
+    }
+    Ok(())
+}
+
+/// Stores a run in one transaction. An upload that has been stored before is answered with its receipt again.
+pub(super) async fn run(
+    context: Data<Context>,
+    HostToken(host): HostToken,
+    job_id: Path<i64>,
+    body: Bytes,
+) -> Result<Json<RunReceipt>, Error> {
+    let report = web::block(move || unpack(&body))
+        .await
+        .map_err(anyhow::Error::from)??;
+    if let Some(receipt) = earlier_receipt(&context, &host, report.upload_id).await? {
+        return Ok(Json(receipt));
+    }
+    let measurements = validate(&report, Utc::now())?;
+    if !hosts::owns_environment(&context.pool, host.id, report.environment_id).await? {
+        return Err(Invalid::new(
+            "environment_id",
+            "is no environment of this host: register first",
+        )
+        .into());
+    }
+    let (suite_id, benchmarks) = known_benchmarks(&context, &report).await?;
+
+    // The raw file goes to the store first: a crash after it leaves an unused object, not a run without its file.
+    let pyperf = serde_json::to_vec(&report.pyperf).map_err(anyhow::Error::from)?;
+    let raw = zstd::encode_all(pyperf.as_slice(), 6).map_err(anyhow::Error::from)?;
+    let raw_bytes = raw.len() as u64;
+    let raw_artefact = context.artefacts.put(Bytes::from(raw)).await?;
+
+    let mut transaction = context.pool.begin().await?;
+    let job = jobs::lock_for_result(&mut transaction, *job_id, host.id, report.lease_id).await?;
+    let Some(job) = job else {
+        // The same upload may have been stored by a request that the worker gave up waiting for.
+        let receipt = earlier_receipt(&context, &host, report.upload_id).await?;
+        return receipt.map(Json).ok_or_else(|| lost(*job_id));
+    };
+    let build_id = builds::find_by_artefact(
+        &mut *transaction,
+        job.runtime_id,
+        job.commit_id,
+        &report.artefact_sha256,
+    )
+    .await?
+    .ok_or_else(|| {
+        Invalid::new(
+            "artefact_sha256",
+            "is no recorded build of this runtime and commit",
+        )
+    })?;
+    let keys = RunKeys {
+        job_id: *job_id,
+        host_id: host.id,
+        build_id,
+        runtime_id: job.runtime_id,
+        commit_id: job.commit_id,
+        suite_id,
+    };
+    builds::insert_artefact(&mut *transaction, &raw_artefact, raw_bytes, "run").await?;
+    let run_id = ingest::insert_run(&mut transaction, &keys, &report, &raw_artefact).await?;
+    ingest::insert_measurements(
+        &mut transaction,
+        &keys,
+        run_id,
+        &report,
+        &benchmarks,
+        &measurements,
+    )
+    .await?;
+    ingest::insert_unavailable(&mut transaction, run_id, &report, &benchmarks).await?;
+    finish_job(&mut transaction, *job_id, host.id, run_id).await?;
+    transaction.commit().await?;
+    tracing::info!(host = host.name, job = *job_id, run = run_id, "run stored");
+    Ok(Json(RunReceipt {
+        run_id,
+        created: true,
+    }))
+}
+
+async fn finish_job(
+    db: &mut PgConnection,
+    job_id: i64,
+    host_id: i64,
+    run_id: i64,
+) -> sqlx::Result<()> {
+    jobs::mark_succeeded(db, job_id, host_id, &format!("run {run_id} stored")).await
+}
+
+/// The receipt of an upload that is stored already.
+async fn earlier_receipt(
+    context: &Context,
+    host: &Host,
+    upload_id: Uuid,
+) -> Result<Option<RunReceipt>, Error> {
+    match ingest::find_upload(&context.pool, upload_id).await? {
+        None => Ok(None),
+        Some((run_id, owner)) if owner == host.id => Ok(Some(RunReceipt {
+            run_id,
+            created: false,
+        })),
+        Some(_) => Err(Invalid::new("upload_id", "belongs to another host's run").into()),
+    }
+}
+
+/// Bodies are zstd-compressed JSON; the unpacked size is bounded.
+fn unpack(body: &[u8]) -> Result<RunReport, Error> {
+    let complain = |message: String| Error::BadRequest {
+        field: "body".to_owned(),
+        message,
+    };
+    let decoder =
+        zstd::Decoder::new(body).map_err(|error| complain(format!("is not zstd: {error}")))?;
+    let mut json = Vec::new();
+    decoder
+        .take(LARGEST_UNPACKED + 1)
+        .read_to_end(&mut json)
+        .map_err(|error| complain(format!("does not unpack: {error}")))?;
+    if json.len() as u64 > LARGEST_UNPACKED {
+        return Err(Error::TooLarge(format!(
+            "body: unpacks to more than {LARGEST_UNPACKED} bytes"
+        )));
+    }
+    serde_json::from_slice(&json).map_err(|error| complain(format!("is no run report: {error}")))
+}
+
+/// The suite's key, and the key of each reported benchmark in the report's order.
+async fn known_benchmarks(context: &Context, report: &RunReport) -> Result<(i64, Vec<i64>), Error> {
+    let (name, version) = &report.suite;
+    let suite_id = suites::find(&context.pool, name, *version)
+        .await?
+        .ok_or_else(|| {
+            Invalid::new(
+                "suite",
+                format!("{name} version {version} is not registered"),
+            )
+        })?;
+    let known: HashMap<String, i64> = suites::list_benchmarks(&context.pool, suite_id)
+        .await?
+        .into_iter()
+        .collect();
+    let mut ids = Vec::with_capacity(report.benchmarks.len());
+    for (index, benchmark) in report.benchmarks.iter().enumerate() {
+        let id = known.get(&benchmark.identity).ok_or_else(|| {
+            let message = format!(
+                "{:?} is no benchmark of {name} version {version}",
+                benchmark.name
+            );
+            Invalid::new(format!("benchmarks[{index}].identity"), message)
+        })?;
+        ids.push(*id);
+    }
+    Ok((suite_id, ids))
+}
