@@ -1,0 +1,352 @@
+"""Speedwell's benchmark harness: offers the part of pyperf's ``Runner`` interface that suites use.
+
+A suite's scripts say ``import pyperf``; with this file's folder first on ``PYTHONPATH`` they get this module. It runs
+on CPython 2.7 and 3.5 to 3.15, PyPy 2 and 3, and Jython 2.7, with nothing but the standard library, so that the
+harness is the same for every runtime and never a variable of a comparison.
+
+One process runs one benchmark. The worker starts it with the variable ``SPEEDWELL_HARNESS`` (JSON: protocol,
+events_fd, control_fd, mode, loops, warmups, warmup_seconds, values, max_seconds). This module writes one JSON object a
+line to ``events_fd`` and waits for ``ok`` lines on ``control_fd``:
+
+    start      -> ok       the worker opens its counters on this process
+    benchmark              name, loops and metadata, once
+    enable     -> ok       (mode "counters") the timed region begins
+    disable    -> ok       (mode "counters") it has ended
+    value                  one iteration: seconds of the whole timed region, and whether it is a warm-up
+    end        -> ok       the worker reads the peak memory of this process meanwhile
+
+When the worker goes away, the control pipe ends and the process exits with status 75. Without the variable a script
+runs by hand and prints a short summary.
+"""
+from __future__ import division, print_function
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+
+__version__ = "speedwell-1"
+
+PROTOCOL = 1
+EXIT_USAGE = 64         # a script defined no benchmark, or a second one
+EXIT_WORKER_GONE = 75   # the control pipe ended
+CALIBRATE_SECONDS = 0.1
+LONGEST_TEXT = 500
+
+
+# -- The clock ---------------------------------------------------------------------------------------
+
+def _monotonic_by_ctypes():
+    """clock_gettime(CLOCK_MONOTONIC) for Python 2.7; ``None`` where ctypes or the call is missing."""
+    try:
+        import ctypes
+
+        class Timespec(ctypes.Structure):
+            _fields_ = [("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long)]
+
+        function = ctypes.CDLL(None, use_errno=True).clock_gettime
+        function.argtypes = [ctypes.c_int, ctypes.POINTER(Timespec)]
+        now = Timespec()
+        pointer = ctypes.pointer(now)
+        if function(1, pointer) != 0:
+            return None
+    except Exception:
+        return None
+
+    def read():
+        function(1, pointer)
+        return now.seconds + now.nanoseconds * 1e-9
+    return read
+
+
+def _find_clock():
+    """(name, function): a monotonic clock where there is one. ``time`` can be stepped and says so by its name."""
+    if hasattr(time, "perf_counter"):
+        return "perf_counter", time.perf_counter
+    if python_implementation() == "jython":
+        try:
+            from java.lang import System
+            return "nanoTime", lambda: System.nanoTime() * 1e-9
+        except ImportError:
+            pass
+    read = _monotonic_by_ctypes()
+    if read is not None:
+        return "clock_gettime", read
+    return "time", time.time
+
+
+def python_implementation():
+    """``cpython``, ``pypy``, ``jython``: lower case, as pyperf says it."""
+    if hasattr(sys, "implementation"):
+        return sys.implementation.name.lower()
+    import platform
+    return platform.python_implementation().lower()
+
+
+def python_has_jit():
+    """Whether iterations need a warm-up by a just-in-time compiler."""
+    if python_implementation() == "pypy":
+        return bool(sys.pypy_translation_info["translation.jit"])
+    return python_implementation() in ("jython", "graalpy")
+
+
+CLOCK_NAME, _clock = _find_clock()
+
+#: The clock that scripts read around what they time. In mode "counters" it is replaced by one that also switches the
+#: worker's counters, so that they count the very region that the script itself times.
+perf_counter = _clock
+
+
+# -- The pipe to the worker ------------------------------------------------------------------------------
+
+class _Worker(object):
+    """Writes events and waits for their answers."""
+
+    def __init__(self, settings):
+        self._events = self._open(settings["events_fd"], "wb")
+        self._control = None
+        if settings.get("control_fd") is not None:
+            self._control = self._open(settings["control_fd"], "rb")
+
+    @staticmethod
+    def _open(descriptor, mode):
+        try:
+            return os.fdopen(descriptor, mode, 0)
+        except Exception:
+            # Jython has no descriptors of its own; the kernel lets it open them by path.
+            return open("/proc/self/fd/%d" % descriptor, mode, 0)
+
+    def send(self, event, **fields):
+        fields["event"] = event
+        line = json.dumps(fields, sort_keys=True, ensure_ascii=True) + "\n"
+        self._events.write(line.encode("ascii"))
+
+    def ask(self, event, **fields):
+        """Sends an event and waits until the worker has done its part."""
+        self.send(event, **fields)
+        if self._control is None:
+            return
+        answer = self._control.readline()
+        if answer.strip() != b"ok":
+            # No clean-up: whoever started this process is gone, and so is the reason to go on.
+            os._exit(EXIT_WORKER_GONE)
+
+
+class _Person(object):
+    """Stands in for the worker when a script is run by hand."""
+
+    def send(self, event, **fields):
+        if event == "value":
+            per_loop = fields["seconds"] / fields["loops"] / fields["inner_loops"]
+            print("%s %2d: %.6g s" % ("warm-up" if fields["warmup"] else "value  ", fields["index"], per_loop))
+        elif event == "benchmark":
+            print("%s: %d loops" % (fields["name"], fields["loops"]))
+        elif event == "error":
+            print(fields["message"], file=sys.stderr)
+
+    ask = send
+
+
+def _settings():
+    text = os.environ.pop("SPEEDWELL_HARNESS", None)
+    if text is None:
+        return None
+    settings = json.loads(text)
+    if settings.get("protocol") != PROTOCOL:
+        sys.exit("the worker speaks harness protocol %r, this harness %d" % (settings.get("protocol"), PROTOCOL))
+    return settings
+
+
+def _keep_from_children(descriptors):
+    """Python 2 hands every descriptor to its children; a benchmark's child must not hold the worker's pipes."""
+    try:
+        import fcntl
+        for descriptor in descriptors:
+            flags = fcntl.fcntl(descriptor, fcntl.F_GETFD)
+            fcntl.fcntl(descriptor, fcntl.F_SETFD, flags | fcntl.FD_CLOEXEC)
+    except Exception:
+        pass  # Jython: its children get none anyway.
+
+
+class _Counting(object):
+    """A clock that tells the worker when a timed region begins (odd readings) and ends (even ones)."""
+
+    def __init__(self, worker):
+        self.worker = worker
+        self.inside = False
+
+    def __call__(self):
+        if self.inside:
+            now = _clock()
+            self.inside = False
+            self.worker.ask("disable")
+            return now
+        self.inside = True
+        self.worker.ask("enable")
+        return _clock()
+
+
+# -- The interface of suites -------------------------------------------------------------------------------
+
+class Runner(object):
+    """As much of ``pyperf.Runner`` as suites use. Numbers of processes, values and warm-ups that a script asks for
+    are the worker's business here and are ignored."""
+
+    def __init__(self, values=None, processes=None, warmups=None, loops=0, min_time=0.1, metadata=None,
+                 show_name=True, program_args=None, add_cmdline_args=None, _argparser=None, **ignored):
+        self.metadata = dict(metadata or {})
+        self.argparser = _argparser or argparse.ArgumentParser()
+        self.args = None
+        self._benchmarks = 0
+        settings = _settings()
+        self._settings = settings or {
+            "mode": "calibrate", "loops": 1, "warmups": 1, "warmup_seconds": 0.0, "values": 5, "max_seconds": 60.0,
+        }
+        if settings is None:
+            self._worker = _Person()
+        else:
+            descriptors = [settings["events_fd"]]
+            if settings.get("control_fd") is not None:
+                descriptors.append(settings["control_fd"])
+            _keep_from_children(descriptors)
+            self._worker = _Worker(settings)
+        if self._settings["mode"] == "counters":
+            global perf_counter
+            perf_counter = _Counting(self._worker)
+
+    def parse_args(self, args=None):
+        """Parses the script's own arguments, once."""
+        if self.args is None:
+            self.args = self.argparser.parse_args(args)
+        return self.args
+
+    def bench_func(self, name, func, *args, **kwargs):
+        """Times ``func(*args)``."""
+        inner_loops = kwargs.pop("inner_loops", None) or 1
+        metadata = kwargs.pop("metadata", None)
+        if kwargs:
+            raise TypeError("unexpected arguments: %s" % ", ".join(sorted(kwargs)))
+        if args:
+            def call():
+                return func(*args)
+        else:
+            call = func
+
+        def timed(loops):
+            repeat = range(loops)
+            read = perf_counter
+            if loops == 1:
+                begun = read()
+                call()
+                return read() - begun
+            begun = read()
+            for _ in repeat:
+                call()
+            return read() - begun
+        return self._run(name, timed, inner_loops, metadata)
+
+    def bench_time_func(self, name, time_func, *args, **kwargs):
+        """``time_func(loops, *args)`` times itself with :data:`perf_counter` and returns the seconds."""
+        inner_loops = kwargs.pop("inner_loops", None) or 1
+        metadata = kwargs.pop("metadata", None)
+        if kwargs:
+            raise TypeError("unexpected arguments: %s" % ", ".join(sorted(kwargs)))
+        return self._run(name, lambda loops: time_func(loops, *args), inner_loops, metadata)
+
+    def bench_command(self, name, command):
+        """Times child processes: start, run, end."""
+        command = list(command)
+        # The children are the benchmark: the worker's module path must not lengthen their search for modules.
+        environment = dict(os.environ)
+        environment.pop("PYTHONPATH", None)
+
+        def timed(loops):
+            read = perf_counter
+            with open(os.devnull, "r+b") as null:
+                begun = read()
+                for _ in range(loops):
+                    status = subprocess.call(command, stdin=null, stdout=null, stderr=null, close_fds=True,
+                                             env=environment)
+                    if status:
+                        raise Exception("the command ended with status %d: %r" % (status, command))
+                return read() - begun
+        return self._run(name, timed, 1, None, children=True)
+
+    # -- One benchmark ------------------------------------------------------------------------------------
+
+    def _run(self, name, timed, inner_loops, metadata, children=False):
+        self.parse_args()
+        self._benchmarks += 1
+        if self._benchmarks > 1:
+            self._worker.send("error", message="%s is a second benchmark: one process runs one" % _text(name))
+            sys.exit(EXIT_USAGE)
+        worker = self._worker
+        worker.ask("start", protocol=PROTOCOL, pid=os.getpid(), clock=CLOCK_NAME, python={
+            "implementation": python_implementation(),
+            "version": "%d.%d.%d" % tuple(sys.version_info[:3]),
+            "hexversion": sys.hexversion,
+            "build": _text(" ".join(sys.version.split())),
+        })
+        index, loops = 0, max(int(self._settings["loops"]), 1)
+        if self._settings["mode"] == "calibrate":
+            index, loops = self._calibrate(timed, inner_loops, loops)
+        everything = dict(self.metadata)
+        everything.update(metadata or {})
+        worker.send("benchmark", name=_text(name), loops=loops, inner_loops=inner_loops,
+                    metadata=dict((_text(key), _text(value)) for key, value in everything.items()))
+        self._iterate(timed, inner_loops, loops, index)
+        worker.ask("end", children_max_rss_bytes=_children_max_rss() if children else None)
+
+    def _value(self, timed, inner_loops, loops, index, warmup):
+        seconds = timed(loops)
+        if isinstance(perf_counter, _Counting) and perf_counter.inside:
+            perf_counter()  # A script that read the clock an odd number of times leaves no counter running.
+        self._worker.send("value", index=index, warmup=warmup, loops=loops, inner_loops=inner_loops, seconds=seconds)
+        return seconds
+
+    def _calibrate(self, timed, inner_loops, loops):
+        """Doubles the loops until one iteration takes long enough; each try is a warm-up."""
+        index = 0
+        while True:
+            seconds = self._value(timed, inner_loops, loops, index, True)
+            index += 1
+            if seconds >= CALIBRATE_SECONDS:
+                return index, loops
+            loops *= 2
+
+    def _iterate(self, timed, inner_loops, loops, index):
+        """Warms up until both the count and the seconds are reached, then takes the values."""
+        settings = self._settings
+        begun = _clock()
+        warmed = 0
+        while warmed < settings["warmups"] or _clock() - begun < settings["warmup_seconds"]:
+            if _clock() - begun > settings["max_seconds"] and warmed:
+                break
+            self._value(timed, inner_loops, loops, index, True)
+            warmed += 1
+            index += 1
+        taken = 0
+        while taken < settings["values"]:
+            if _clock() - begun > settings["max_seconds"] and taken:
+                break
+            self._value(timed, inner_loops, loops, index, False)
+            taken += 1
+            index += 1
+
+
+def _children_max_rss():
+    """Peak memory of the largest child, in bytes; ``None`` where the platform does not say."""
+    try:
+        import resource
+        return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    except Exception:
+        return None
+
+
+def _text(value):
+    """Any value as short text that JSON can carry."""
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    return (u"%s" % (value,))[:LONGEST_TEXT]
