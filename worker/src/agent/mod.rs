@@ -1,0 +1,294 @@
+//! Performs what the protocol decides: the loop of one worker.
+
+mod companion;
+mod deliver;
+
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use speedwell_wire::{
+    CLAIM_WAIT_SECONDS, ClaimRequest, FailureKind, JobAssignment, JobFailure, RegisterRequest,
+    Release,
+};
+use tokio::sync::watch;
+
+use crate::backend::Refusal;
+use crate::host;
+use crate::job::{self, Failure, JobLog, Shop};
+use crate::process::Stop;
+use crate::protocol::{self, Farewell, Situation, Step, StopReason};
+use crate::spool::Entry;
+
+/// How long a worker waits for its host to be ready again.
+const HOST_PAUSE: Duration = Duration::from_secs(15);
+
+/// One worker.
+pub struct Agent {
+    shop: Arc<Shop>,
+    ending: watch::Receiver<bool>,
+    environment_id: Option<i64>,
+    away: u32,
+    /// Ends after one job, or when there is none.
+    once: bool,
+}
+
+impl Agent {
+    /// A worker that runs until `ending` says true; with `once`, until one job is done and delivered.
+    pub fn new(shop: Arc<Shop>, ending: watch::Receiver<bool>, once: bool) -> Self {
+        Self {
+            shop,
+            ending,
+            environment_id: None,
+            away: 0,
+            once,
+        }
+    }
+
+    /// Runs. An error is one that an operator must mend: an unknown token, another protocol, a disk that refuses.
+    pub async fn run(mut self) -> anyhow::Result<()> {
+        clean_up(&self.shop.config.data)?;
+        let mut done = false;
+        loop {
+            let waiting = self.shop.spool.list()?;
+            if done && waiting.is_empty() {
+                return Ok(());
+            }
+            let step = protocol::next(Situation {
+                ending: *self.ending.borrow(),
+                registered: self.environment_id.is_some(),
+                results_wait: !waiting.is_empty(),
+                host_ready: self.host_ready()?,
+                away: self.away,
+            });
+            let outcome = match step {
+                Step::End => return Ok(()),
+                Step::Register => self.register().await,
+                Step::Deliver => deliver::all(&self.shop).await,
+                Step::WaitForHost => {
+                    self.rest(HOST_PAUSE).await;
+                    Ok(())
+                }
+                Step::Claim => match self.claim().await {
+                    Ok(Some((job, environment_id))) => {
+                        self.work(job, environment_id).await?;
+                        done = self.once;
+                        Ok(())
+                    }
+                    Ok(None) => {
+                        done = self.once;
+                        Ok(())
+                    }
+                    Err(refusal) => Err(refusal),
+                },
+            };
+            self.after(outcome).await?;
+        }
+    }
+
+    async fn after(&mut self, outcome: Result<(), Refusal>) -> anyhow::Result<()> {
+        match outcome {
+            Ok(()) => self.away = 0,
+            Err(Refusal::NotWelcome(message)) => {
+                anyhow::bail!("the backend does not accept this worker: {message}")
+            }
+            Err(refusal) => {
+                if self.away == 0 {
+                    tracing::warn!("{refusal}; results are kept on disk meanwhile");
+                }
+                self.away = self.away.saturating_add(1);
+                if matches!(refusal, Refusal::Refused(_)) {
+                    self.environment_id = None;
+                }
+                self.rest(protocol::pause(self.away)).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits, but not longer than until the worker is asked to end.
+    async fn rest(&mut self, pause: Duration) {
+        let mut ending = self.ending.clone();
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = ending.wait_for(|ending| *ending) => {}
+        }
+    }
+
+    fn host_ready(&self) -> anyhow::Result<bool> {
+        let free = host::free_mib(&self.shop.config.data)?;
+        if free < self.shop.config.min_free_mib {
+            tracing::error!(
+                "{free} MiB of disk free, {} wanted: no job is taken",
+                self.shop.config.min_free_mib
+            );
+        }
+        Ok(free >= self.shop.config.min_free_mib)
+    }
+
+    async fn register(&mut self) -> Result<(), Refusal> {
+        let shop = Arc::clone(&self.shop);
+        let facts = tokio::task::spawn_blocking(move || host::facts(&shop.config))
+            .await
+            .map_err(|error| Refusal::Away(error.to_string()))?;
+        let request = RegisterRequest {
+            worker_version: env!("CARGO_PKG_VERSION").to_owned(),
+            facts,
+            suites: self.shop.suites.manifests(),
+        };
+        let response = match self.shop.backend.register(&request).await {
+            // A suite that was changed without a new version: nothing mends itself here.
+            Err(Refusal::Refused(message)) => return Err(Refusal::NotWelcome(message)),
+            other => other?,
+        };
+        tracing::info!(
+            host = response.host,
+            environment = response.environment_id,
+            "registered"
+        );
+        self.environment_id = Some(response.environment_id);
+        Ok(())
+    }
+
+    async fn claim(&mut self) -> Result<Option<(JobAssignment, i64)>, Refusal> {
+        let Some(environment_id) = self.environment_id else {
+            return Ok(None);
+        };
+        let request = ClaimRequest {
+            environment_id,
+            wait_seconds: if self.once { 0 } else { CLAIM_WAIT_SECONDS },
+            toolchain: self.shop.toolchain.clone(),
+        };
+        let mut ending = self.ending.clone();
+        tokio::select! {
+            // A claim that is dropped may still have leased a job: the next claim of this host hands it out again.
+            _ = ending.wait_for(|ending| *ending) => Ok(None),
+            answer = self.shop.backend.claim(&request) => Ok(answer?.job.map(|job| (job, environment_id))),
+        }
+    }
+
+    /// Does one job with its companion, and says how it ended.
+    async fn work(&mut self, job: JobAssignment, environment_id: i64) -> anyhow::Result<()> {
+        tracing::info!(
+            job = job.job_id,
+            runtime = job.runtime,
+            commit = job.source.commit,
+            "begins"
+        );
+        let folder = self
+            .shop
+            .config
+            .data
+            .join("jobs")
+            .join(job.job_id.to_string());
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let log = JobLog::create(&folder.join("log.txt"))?;
+        let stop = Stop::default();
+        let reason = Arc::new(Mutex::new(None));
+        let companion = companion::Companion {
+            shop: Arc::clone(&self.shop),
+            job_id: job.job_id,
+            lease_id: job.lease_id,
+            log: log.clone(),
+            stop: stop.clone(),
+            reason: Arc::clone(&reason),
+            ending: self.ending.clone(),
+        };
+        let (finish, finished) = watch::channel(false);
+        let companion = tokio::spawn(companion.run(finished));
+        let outcome = {
+            let (shop, job, log, stop, folder) = (
+                Arc::clone(&self.shop),
+                job.clone(),
+                log.clone(),
+                stop.clone(),
+                folder.clone(),
+            );
+            tokio::task::spawn_blocking(move || {
+                job::execute(&shop, &job, environment_id, &folder, &log, &stop)
+            })
+            .await
+            .unwrap_or_else(|error| {
+                Err(Failure::permanent(format!("the worker has a bug: {error}")))
+            })
+        };
+        match &outcome {
+            Ok(()) => log.phase(speedwell_wire::Phase::Upload, "send the results"),
+            Err(failure) => log.line(&format!("failed: {}", failure.message)),
+        }
+        let phase = log.standing().borrow().phase;
+        if finish.send(true).is_ok() {
+            companion.await?;
+        }
+        if let Err(failure) = outcome {
+            let reason = *reason.lock().unwrap_or_else(PoisonError::into_inner);
+            self.say_farewell(&job, failure, phase, reason).await?;
+        }
+        if let Err(error) = fs::remove_dir_all(&folder) {
+            tracing::warn!("cannot remove {}: {error}", folder.display());
+        }
+        Ok(())
+    }
+
+    async fn say_farewell(
+        &self,
+        job: &JobAssignment,
+        failure: Failure,
+        phase: speedwell_wire::Phase,
+        reason: Option<StopReason>,
+    ) -> anyhow::Result<()> {
+        tracing::warn!(job = job.job_id, kind = ?failure.kind, "failed: {}", failure.message);
+        let farewell = match failure.kind {
+            FailureKind::Cancelled => protocol::farewell(reason),
+            FailureKind::Transient | FailureKind::Permanent => Farewell::ReportCancelled,
+        };
+        match farewell {
+            Farewell::Silence => Ok(()),
+            Farewell::ReportCancelled => {
+                let failure = JobFailure {
+                    lease_id: job.lease_id,
+                    kind: failure.kind,
+                    phase,
+                    message: failure.message,
+                    log_tail: failure.log,
+                };
+                self.shop.spool.put(&Entry::Failure {
+                    job_id: job.job_id,
+                    failure,
+                })?;
+                Ok(())
+            }
+            Farewell::Release => {
+                let release = Release {
+                    lease_id: job.lease_id,
+                    reason: "the worker ends".to_owned(),
+                };
+                if let Err(refusal) = self.shop.backend.release(job.job_id, &release).await {
+                    tracing::warn!(
+                        "could not hand job {} back ({refusal}); its lease will expire",
+                        job.job_id
+                    );
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Removes what a killed worker left: folders of jobs, artefacts that nothing in the spool needs.
+fn clean_up(data: &Path) -> anyhow::Result<()> {
+    for name in ["jobs", "artefacts"] {
+        let folder = data.join(name);
+        let spool_is_empty = crate::spool::Spool::open(&data.join("spool"))?
+            .list()?
+            .is_empty();
+        if folder.exists() && (name == "jobs" || spool_is_empty) {
+            fs::remove_dir_all(&folder)
+                .with_context(|| format!("cannot clear {}", folder.display()))?;
+        }
+        fs::create_dir_all(&folder)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! The command line and environment of one benchmark's process.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Bench;
+use super::plan::{Mode, Turn};
+use super::suite::{Benchmark, Plan};
+use crate::job::{Failure, make_folder};
+use crate::process::Spec;
+
+/// The descriptor on which a benchmark's process writes events.
+pub const EVENTS_FD: i32 = 3;
+/// The descriptor from which it reads answers.
+pub const CONTROL_FD: i32 = 4;
+
+/// The variable `SPEEDWELL_HARNESS`: what the worker wants from one process. Read by `harness/pyperf.py`.
+#[derive(Debug, Serialize)]
+struct Settings {
+    protocol: u32,
+    events_fd: i32,
+    control_fd: i32,
+    mode: &'static str,
+    loops: u64,
+    warmups: u32,
+    warmup_seconds: f64,
+    values: u32,
+    max_seconds: f64,
+}
+
+/// The process of one turn. Its environment is built anew: nothing of the operator's shell reaches a benchmark, and its
+/// size is the same in every process of a run.
+pub fn spec(
+    bench: &Bench<'_>,
+    benchmark: &Benchmark,
+    plan: &Plan,
+    turn: &Turn,
+) -> Result<Spec, Failure> {
+    let home = bench.folder.join("home");
+    make_folder(&home, bench.sandbox)?;
+    let settings = Settings {
+        protocol: 1,
+        events_fd: EVENTS_FD,
+        control_fd: CONTROL_FD,
+        mode: match turn.mode {
+            Mode::Timing => "timing",
+            Mode::Counters => "counters",
+        },
+        loops: benchmark
+            .loops
+            .get(&bench.job.recipe.family)
+            .copied()
+            .unwrap_or(1),
+        warmups: plan.warmups,
+        warmup_seconds: plan.warmup_seconds,
+        values: match turn.mode {
+            Mode::Timing => plan.values,
+            Mode::Counters => plan.counter_values,
+        },
+        max_seconds: bench.config.benchmark_timeout as f64 * 0.8,
+    };
+    let settings =
+        serde_json::to_string(&settings).map_err(|error| Failure::permanent(error.to_string()))?;
+    let mut path = bench.harness.folder.clone().into_os_string();
+    for library in bench.suite.libraries() {
+        path.push(":");
+        path.push(library);
+    }
+    let mut environment = BTreeMap::from([
+        ("PATH".to_owned(), OsString::from("/usr/bin:/bin")),
+        ("LANG".to_owned(), "C.UTF-8".into()),
+        ("TZ".to_owned(), "UTC".into()),
+        ("HOME".to_owned(), home.clone().into()),
+        ("TMPDIR".to_owned(), home.clone().into()),
+        (
+            "PYTHONHASHSEED".to_owned(),
+            turn.hash_seed().to_string().into(),
+        ),
+        // Compiled files are made when the prefix is unpacked, never by a benchmark.
+        ("PYTHONDONTWRITEBYTECODE".to_owned(), "1".into()),
+        ("PYTHONPATH".to_owned(), path),
+        ("SPEEDWELL_HARNESS".to_owned(), settings.into()),
+    ]);
+    for (name, value) in &bench.job.recipe.environment {
+        environment
+            .entry(name.clone())
+            .or_insert_with(|| value.into());
+    }
+    let script = bench.suite.source_folder(benchmark).join(&benchmark.script);
+    let mut command: Vec<OsString> = vec![bench.python.clone().into(), script.into()];
+    command.extend(benchmark.arguments.iter().map(OsString::from));
+    Ok(Spec {
+        command,
+        environment,
+        folder: home,
+        timeout: Duration::from_secs(bench.config.benchmark_timeout),
+    })
+}

@@ -1,0 +1,83 @@
+//! The order of a run's processes; pure.
+
+/// What a process is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Wall time, undisturbed.
+    Timing,
+    /// Counters around every iteration.
+    Counters,
+}
+
+/// One process of one benchmark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// Index of the benchmark.
+    pub benchmark: usize,
+    /// Index of the process among those of its mode.
+    pub process: u32,
+    /// What it is for.
+    pub mode: Mode,
+}
+
+impl Turn {
+    /// `PYTHONHASHSEED`: one of a fixed set for times, so that the hash layout's luck averages out in the same way in
+    /// every run; always 0 for counters, which should not vary at all.
+    pub fn hash_seed(&self) -> u32 {
+        match self.mode {
+            Mode::Timing => self.process + 1,
+            Mode::Counters => 0,
+        }
+    }
+
+    /// The turn in words.
+    pub fn describe(&self, processes: u32) -> String {
+        match self.mode {
+            Mode::Timing => format!("process {} of {processes}", self.process + 1),
+            Mode::Counters => "counters".to_owned(),
+        }
+    }
+}
+
+/// Every process of a run in order: all benchmarks once, all a second time …, and the counters at the end.
+pub fn turns(benchmarks: usize, processes: u32, counters: bool) -> Vec<Turn> {
+    let timing = (0..processes).flat_map(|process| {
+        (0..benchmarks).map(move |benchmark| Turn {
+            benchmark,
+            process,
+            mode: Mode::Timing,
+        })
+    });
+    let counting = (0..benchmarks).filter(|_| counters).map(|benchmark| Turn {
+        benchmark,
+        process: 0,
+        mode: Mode::Counters,
+    });
+    timing.chain(counting).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_are_the_outermost_loop() {
+        let order: Vec<(usize, u32, u32)> = turns(2, 2, true)
+            .iter()
+            .map(|turn| (turn.benchmark, turn.process, turn.hash_seed()))
+            .collect();
+        assert_eq!(
+            order,
+            [
+                (0, 0, 1),
+                (1, 0, 1),
+                (0, 1, 2),
+                (1, 1, 2),
+                (0, 0, 0),
+                (1, 0, 0)
+            ]
+        );
+        assert_eq!(turns(3, 1, false).len(), 3);
+        assert!(turns(0, 5, true).is_empty());
+    }
+}

@@ -1,0 +1,433 @@
+//! `suite.toml`: a pinned suite, its lock, and what of it lies on this host's disk.
+//!
+//! A suite's folder in the repository holds its definition and our own scripts. The field's own scripts come from their
+//! package, fetched once. Everything that a benchmark reads is copied below the data folder, because benchmarks run as
+//! another user who need not be able to read the repository; every file is checked against its hash before each run.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use speedwell_wire::{BenchmarkIdentity, SuiteManifest};
+
+use super::fetch;
+use crate::build::artefact::hash_file;
+use crate::job::{Context as _, Failure};
+
+/// The definition of a suite.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Definition {
+    /// The suite's name.
+    pub name: String,
+    /// Its version; any change of this file is a new one.
+    pub version: u32,
+    /// How processes and iterations are planned, by runtime family.
+    pub plan: BTreeMap<String, Plan>,
+    /// The lock: packages with hashes.
+    #[serde(default, rename = "package")]
+    pub packages: Vec<Package>,
+    /// The benchmarks, in the order they run.
+    #[serde(rename = "benchmark")]
+    pub benchmarks: Vec<Benchmark>,
+}
+
+/// Processes and iterations.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Timing processes per benchmark.
+    pub processes: u32,
+    /// Fewest warm-up iterations of each process.
+    pub warmups: u32,
+    /// Warm-ups go on for at least this many seconds.
+    #[serde(default)]
+    pub warmup_seconds: f64,
+    /// Measured iterations of each process.
+    pub values: u32,
+    /// Measured iterations of the counters' process; 0: no such process.
+    pub counter_values: u32,
+}
+
+/// A package of the lock.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Package {
+    /// Its name on the package index.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The file's name.
+    pub file: String,
+    /// Lower-case hex SHA-256 of the file.
+    pub sha256: String,
+    /// Folder inside the unpacked file that scripts are named from, or that is importable.
+    #[serde(default)]
+    pub folder: String,
+    /// True: a library that benchmarks import.
+    #[serde(default)]
+    pub library: bool,
+}
+
+/// A benchmark of the suite.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Benchmark {
+    /// Its name.
+    pub name: String,
+    /// One sentence for people.
+    pub description: String,
+    /// Name of its package, or `own`.
+    pub source: String,
+    /// The script, relative to the source.
+    pub script: String,
+    /// Lower-case hex SHA-256 of the script.
+    pub sha256: String,
+    /// Arguments.
+    #[serde(default)]
+    pub arguments: Vec<String>,
+    /// Files that it reads besides, relative to the source, with their SHA-256.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, String>,
+    /// Loops per value by runtime family: fixed, and kept for the life of this version.
+    pub loops: BTreeMap<String, u64>,
+}
+
+impl Benchmark {
+    /// What makes it the same benchmark.
+    pub fn identity(&self) -> BenchmarkIdentity {
+        let mut inputs = Sha256::new();
+        for (path, sha256) in &self.inputs {
+            inputs.update(path.as_bytes());
+            inputs.update([0]);
+            inputs.update(sha256.as_bytes());
+        }
+        BenchmarkIdentity {
+            name: self.name.clone(),
+            description: self.description.clone(),
+            script_sha256: self.sha256.clone(),
+            inputs_sha256: hex::encode(inputs.finalize()),
+            arguments: self.arguments.clone(),
+        }
+    }
+}
+
+impl Definition {
+    /// Parses and validates; `origin` names the file in errors.
+    pub fn parse(text: &str, origin: &str) -> anyhow::Result<Self> {
+        let definition: Self =
+            toml::from_str(text).map_err(|error| anyhow::anyhow!("{origin}: {error}"))?;
+        ensure!(
+            safe(&definition.name),
+            "{origin}: name: use letters, digits, '-' and '_'"
+        );
+        ensure!(
+            !definition.benchmarks.is_empty(),
+            "{origin}: benchmark: a suite needs at least one"
+        );
+        let mut names = std::collections::BTreeSet::new();
+        for benchmark in &definition.benchmarks {
+            let name = &benchmark.name;
+            ensure!(
+                safe(name),
+                "{origin}: benchmark.name: {name:?}: use letters, digits, '-' and '_'"
+            );
+            ensure!(
+                names.insert(name),
+                "{origin}: benchmark.name: {name:?} is there twice"
+            );
+            let known = benchmark.source == "own"
+                || definition
+                    .packages
+                    .iter()
+                    .any(|package| package.name == benchmark.source);
+            ensure!(
+                known,
+                "{origin}: {name}: source: no [[package]] is named {:?}",
+                benchmark.source
+            );
+            for path in benchmark.inputs.keys().chain([&benchmark.script]) {
+                let plain = Path::new(path)
+                    .components()
+                    .all(|part| matches!(part, Component::Normal(_)));
+                ensure!(plain, "{origin}: {name}: {path:?} is no relative path");
+            }
+            for family in definition.plan.keys() {
+                let loops = benchmark.loops.get(family).copied().unwrap_or(0);
+                ensure!(loops > 0, "{origin}: {name}: loops: {family} is missing");
+            }
+        }
+        Ok(definition)
+    }
+}
+
+fn safe(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+/// The harness module as installed for the benchmark user.
+#[derive(Debug, Clone)]
+pub struct Harness {
+    /// Folder on the module path.
+    pub folder: PathBuf,
+    /// Lower-case hex SHA-256 of the module.
+    pub sha256: String,
+}
+
+/// The suites of a worker.
+pub struct Suites {
+    all: Vec<Suite>,
+    harness: Harness,
+}
+
+impl Suites {
+    /// Reads every suite, fetches what is not cached, and installs suites and harness below `data`.
+    pub fn install(harness: &Path, suites: &Path, data: &Path) -> anyhow::Result<Self> {
+        let module = harness.join("pyperf.py");
+        let sha256 = hash_file(&module)
+            .with_context(|| format!("harness: cannot read {}", module.display()))?;
+        let folder = data.join("harness").join(&sha256[..16]);
+        copy_file(&module, &folder.join("pyperf.py"))?;
+        let mut all = Vec::new();
+        let mut folders: Vec<PathBuf> = fs::read_dir(suites)
+            .with_context(|| format!("suites: cannot read {}", suites.display()))?
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.join("suite.toml").exists())
+            .collect();
+        folders.sort();
+        for folder in folders {
+            all.push(Suite::install(&folder, &data.join("suites"))?);
+        }
+        ensure!(
+            !all.is_empty(),
+            "suites: no suite.toml in any folder of {}",
+            suites.display()
+        );
+        Ok(Self {
+            all,
+            harness: Harness { folder, sha256 },
+        })
+    }
+
+    /// The harness.
+    pub fn harness(&self) -> &Harness {
+        &self.harness
+    }
+
+    /// A suite by name and version.
+    pub fn find(&self, key: &(String, u32)) -> Option<&Suite> {
+        self.all
+            .iter()
+            .find(|suite| suite.definition.name == key.0 && suite.definition.version == key.1)
+    }
+
+    /// What the backend is told.
+    pub fn manifests(&self) -> Vec<SuiteManifest> {
+        self.all.iter().map(Suite::manifest).collect()
+    }
+}
+
+/// One installed suite.
+pub struct Suite {
+    /// Its definition.
+    pub definition: Definition,
+    sha256: String,
+    folder: PathBuf,
+}
+
+impl Suite {
+    fn install(source: &Path, data: &Path) -> anyhow::Result<Self> {
+        let path = source.join("suite.toml");
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let definition = Definition::parse(&text, &path.display().to_string())?;
+        let folder = data.join(format!("{}-{}", definition.name, definition.version));
+        let suite = Self {
+            sha256: hex::encode(Sha256::digest(text.as_bytes())),
+            definition,
+            folder,
+        };
+        for package in &suite.definition.packages {
+            fetch::ensure(package, &suite.folder)?;
+        }
+        for benchmark in suite
+            .definition
+            .benchmarks
+            .iter()
+            .filter(|benchmark| benchmark.source == "own")
+        {
+            for name in benchmark.inputs.keys().chain([&benchmark.script]) {
+                copy_file(
+                    &source.join("own").join(name),
+                    &suite.folder.join("own").join(name),
+                )?;
+            }
+        }
+        if let Err(failure) = suite.verify() {
+            anyhow::bail!("{}: {}", path.display(), failure.message);
+        }
+        Ok(suite)
+    }
+
+    /// What the backend is told.
+    pub fn manifest(&self) -> SuiteManifest {
+        SuiteManifest {
+            name: self.definition.name.clone(),
+            version: self.definition.version,
+            sha256: self.sha256.clone(),
+            benchmarks: self
+                .definition
+                .benchmarks
+                .iter()
+                .map(Benchmark::identity)
+                .collect(),
+        }
+    }
+
+    /// Refuses to go on with a file whose hash is not the locked one.
+    pub fn verify(&self) -> Result<(), Failure> {
+        for benchmark in &self.definition.benchmarks {
+            let script = [(&benchmark.script, &benchmark.sha256)];
+            for (name, sha256) in script.into_iter().chain(&benchmark.inputs) {
+                let path = self.source_folder(benchmark).join(name);
+                let found =
+                    hash_file(&path).transient(&format!("cannot read {}", path.display()))?;
+                if &found != sha256 {
+                    return Err(Failure::transient(format!(
+                        "{} of benchmark {} has the hash {found}, the suite is locked to {sha256}: it was changed after \
+                         it was fetched; remove {} to fetch it again",
+                        path.display(),
+                        benchmark.name,
+                        self.folder.display()
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The plan for a runtime family.
+    pub fn plan(&self, family: &str) -> Result<Plan, Failure> {
+        self.definition.plan.get(family).copied().ok_or_else(|| {
+            Failure::permanent(format!(
+                "suite {} has no plan for runtimes of family {family:?}",
+                self.definition.name
+            ))
+        })
+    }
+
+    /// The benchmarks by name; all of them when no name is given.
+    pub fn select(&self, names: &[String]) -> Result<Vec<&Benchmark>, Failure> {
+        let all = &self.definition.benchmarks;
+        if let Some(unknown) = names
+            .iter()
+            .find(|name| !all.iter().any(|benchmark| &benchmark.name == *name))
+        {
+            return Err(Failure::permanent(format!(
+                "suite {} has no benchmark {unknown:?}",
+                self.definition.name
+            )));
+        }
+        Ok(all
+            .iter()
+            .filter(|benchmark| names.is_empty() || names.contains(&benchmark.name))
+            .collect())
+    }
+
+    /// The folder that a benchmark's files are named from.
+    pub fn source_folder(&self, benchmark: &Benchmark) -> PathBuf {
+        let package = self
+            .definition
+            .packages
+            .iter()
+            .find(|package| package.name == benchmark.source);
+        match package {
+            Some(package) => fetch::unpacked(package, &self.folder),
+            None => self.folder.join("own"),
+        }
+    }
+
+    /// Folders of the libraries that benchmarks import.
+    pub fn libraries(&self) -> Vec<PathBuf> {
+        let libraries = self
+            .definition
+            .packages
+            .iter()
+            .filter(|package| package.library);
+        libraries
+            .map(|package| fetch::unpacked(package, &self.folder))
+            .collect()
+    }
+}
+
+/// Copies a file unless the same bytes are there.
+fn copy_file(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let bytes = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+    if fs::read(to).is_ok_and(|there| there == bytes) {
+        return Ok(());
+    }
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(to, bytes).with_context(|| format!("cannot write {}", to.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_portable_suite_is_sound_and_our_own_scripts_are_the_locked_ones() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("suites/portable");
+        let text = fs::read_to_string(folder.join("suite.toml")).unwrap();
+        let definition = Definition::parse(&text, "suite.toml").unwrap();
+        assert!(definition.benchmarks.len() >= 30);
+        for benchmark in definition
+            .benchmarks
+            .iter()
+            .filter(|benchmark| benchmark.source == "own")
+        {
+            let found = hash_file(&folder.join("own").join(&benchmark.script)).unwrap();
+            assert_eq!(
+                found, benchmark.sha256,
+                "{}: raise the suite's version with its hash",
+                benchmark.name
+            );
+        }
+    }
+
+    #[test]
+    fn a_changed_script_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("s");
+        fs::create_dir_all(source.join("own")).unwrap();
+        fs::write(source.join("own/a.py"), "pass\n").unwrap();
+        let sha256 = hash_file(&source.join("own/a.py")).unwrap();
+        let text = format!(
+            "name = \"s\"\nversion = 1\n[plan.cpython]\nprocesses = 1\nwarmups = 1\nvalues = 1\ncounter_values = 0\n\
+             [[benchmark]]\nname = \"a\"\ndescription = \"A\"\nsource = \"own\"\nscript = \"a.py\"\nsha256 = \"{sha256}\"\n\
+             loops = {{ cpython = 1 }}\n"
+        );
+        fs::write(source.join("suite.toml"), &text).unwrap();
+        let suite = Suite::install(&source, &folder.path().join("data")).unwrap();
+        fs::write(folder.path().join("data/s-1/own/a.py"), "import os\n").unwrap();
+        let failure = suite.verify().unwrap_err();
+        assert!(
+            failure.message.contains("a.py") && failure.message.contains("locked"),
+            "{}",
+            failure.message
+        );
+        let error = Definition::parse(&text.replace("a.py", "../a.py"), "suite.toml")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("no relative path"), "{error}");
+        assert!(suite.select(&["b".to_owned()]).is_err());
+    }
+}

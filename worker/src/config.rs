@@ -1,0 +1,172 @@
+//! `worker.toml`: every setting of a worker, checked before anything starts.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+use serde::Deserialize;
+
+/// The whole configuration.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The backend's address: `http://host:port` or `https://…`.
+    pub backend: String,
+    /// File with this host's token, readable only by the worker's user.
+    pub token_file: PathBuf,
+    /// Folder that the worker owns: jobs, caches, spool.
+    pub data: PathBuf,
+    /// Folder with the harness module.
+    pub harness: PathBuf,
+    /// Folder with one folder per suite.
+    pub suites: PathBuf,
+    /// How builds and benchmarks are kept apart from the host.
+    #[serde(default)]
+    pub isolation: Isolation,
+    /// The user that builds and benchmarks run as when the worker is root.
+    #[serde(default = "default_user")]
+    pub user: String,
+    /// Processors for the benchmarks, as `taskset -c` takes them (`3` or `2-3`); default: not pinned.
+    pub cpus: Option<String>,
+    /// Parallel jobs of `make`; default: the number of processors.
+    pub make_jobs: Option<usize>,
+    /// Largest size of the compiler cache, as ccache takes it.
+    #[serde(default = "default_ccache")]
+    pub ccache_size: String,
+    /// No job is claimed with less free disk than this, in MiB.
+    #[serde(default = "default_min_free")]
+    pub min_free_mib: u64,
+    /// Address space of one process of a build or benchmark, in MiB.
+    #[serde(default = "default_memory")]
+    pub memory_mib: u64,
+    /// Processes and threads of the benchmark user.
+    #[serde(default = "default_processes")]
+    pub processes: u64,
+    /// A build that takes longer is killed, in seconds.
+    #[serde(default = "default_build_timeout")]
+    pub build_timeout: u64,
+    /// A benchmark's process that takes longer is killed, in seconds; a suite may ask for less.
+    #[serde(default = "default_benchmark_timeout")]
+    pub benchmark_timeout: u64,
+    /// Overrides the suite's number of processes per benchmark.
+    pub suite_processes: Option<u32>,
+    /// How many unpacked interpreters are kept.
+    #[serde(default = "default_prefixes")]
+    pub kept_prefixes: usize,
+}
+
+/// How code of the tested projects is kept apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Isolation {
+    /// Another user (when the worker is root), no network, limits, a process namespace. Refuses to work without.
+    #[default]
+    Required,
+    /// Only limits and process groups: for a machine that forbids namespaces, with trusted code alone.
+    None,
+}
+
+fn default_user() -> String {
+    "speedwell-bench".to_owned()
+}
+fn default_ccache() -> String {
+    "5G".to_owned()
+}
+fn default_min_free() -> u64 {
+    2048
+}
+fn default_memory() -> u64 {
+    8192
+}
+fn default_processes() -> u64 {
+    2048
+}
+fn default_build_timeout() -> u64 {
+    7200
+}
+fn default_benchmark_timeout() -> u64 {
+    300
+}
+fn default_prefixes() -> usize {
+    20
+}
+
+impl Config {
+    /// Reads and validates a file; relative paths in it are relative to its folder. Errors name file, line and key.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the configuration {}", path.display()))?;
+        let mut config = Self::parse(&text, &path.display().to_string())?;
+        let folder = path.parent().unwrap_or(Path::new(".")).canonicalize()?;
+        for setting in [
+            &mut config.token_file,
+            &mut config.data,
+            &mut config.harness,
+            &mut config.suites,
+        ] {
+            *setting = folder.join(&*setting);
+        }
+        Ok(config)
+    }
+
+    /// Parses and validates the text of a configuration; `origin` names it in errors.
+    pub fn parse(text: &str, origin: &str) -> anyhow::Result<Self> {
+        let config: Self =
+            toml::from_str(text).map_err(|error| anyhow::anyhow!("{origin}: {error}"))?;
+        let line = |key: &str| {
+            let index = text
+                .lines()
+                .position(|line| line.trim_start().starts_with(key));
+            index.map_or(1, |index| index + 1)
+        };
+        ensure!(
+            config.backend.starts_with("http://") || config.backend.starts_with("https://"),
+            "{origin}:{}: backend: {:?} must start with http:// or https://",
+            line("backend"),
+            config.backend
+        );
+        if let Some(cpus) = &config.cpus {
+            let fits = !cpus.is_empty()
+                && cpus
+                    .bytes()
+                    .all(|byte| byte.is_ascii_digit() || matches!(byte, b',' | b'-'));
+            ensure!(
+                fits,
+                "{origin}:{}: cpus: {cpus:?} is no list of processors such as \"1\" or \"2-3\"",
+                line("cpus")
+            );
+        }
+        ensure!(
+            config.make_jobs != Some(0),
+            "{origin}:{}: make_jobs: must be 1 or more",
+            line("make_jobs")
+        );
+        ensure!(
+            config.suite_processes != Some(0),
+            "{origin}:{}: suite_processes: must be 1 or more",
+            line("suite_processes")
+        );
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "backend = \"http://127.0.0.1:1\"\ntoken_file = \"token\"\ndata = \"data\"\nharness = \"h\"\nsuites = \"s\"\n";
+
+    #[test]
+    fn errors_name_file_line_and_key() {
+        assert!(Config::parse(GOOD, "worker.toml").is_ok());
+        let error = |text: &str| Config::parse(text, "worker.toml").unwrap_err().to_string();
+        let unknown = error(&format!("{GOOD}cpu = 1\n"));
+        assert!(
+            unknown.contains("worker.toml")
+                && unknown.contains("line 6")
+                && unknown.contains("cpu"),
+            "{unknown}"
+        );
+        assert!(error(&format!("{GOOD}cpus = \"1;rm\"\n")).starts_with("worker.toml:6: cpus"));
+        assert!(error(&GOOD.replace("http:", "ftp:")).starts_with("worker.toml:1: backend"));
+    }
+}

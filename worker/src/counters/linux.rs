@@ -1,0 +1,257 @@
+//! A thin layer over `perf_event_open(2)`: groups on a process and its future children.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, FromRawFd};
+
+use perf_event_open_sys as sys;
+use speedwell_wire::{Metric, Unavailable, UnavailableKind};
+use sys::bindings as perf;
+
+use super::{Event, HARDWARE, Reading, SOFTWARE};
+
+/// The counters of one process: every group that could be opened, and the reasons for the rest.
+#[derive(Debug)]
+pub struct CounterSet {
+    groups: Vec<Vec<Counter>>,
+    /// What could not be opened.
+    pub unavailable: Vec<Unavailable>,
+}
+
+#[derive(Debug)]
+struct Counter {
+    event: Event,
+    file: File,
+    last: Raw,
+}
+
+/// What the kernel says at a read: the count, and the nanoseconds it was enabled and really ran.
+#[derive(Debug, Clone, Copy, Default)]
+struct Raw {
+    count: u64,
+    enabled: u64,
+    running: u64,
+}
+
+impl CounterSet {
+    /// Opens both groups, disabled, on a process; they follow what it starts later.
+    pub fn open(pid: i32) -> Self {
+        let mut set = Self {
+            groups: Vec::new(),
+            unavailable: Vec::new(),
+        };
+        for events in [SOFTWARE, HARDWARE] {
+            match open_group(events, pid) {
+                Ok(group) => set.groups.push(group),
+                Err(error) => set
+                    .unavailable
+                    .extend(events.iter().map(|event| unavailable(event.metric, &error))),
+            }
+        }
+        if set
+            .unavailable
+            .iter()
+            .any(|missing| missing.metric == Some(Metric::Cycles))
+        {
+            let error = set
+                .unavailable
+                .iter()
+                .find(|missing| missing.metric == Some(Metric::Cycles))
+                .cloned();
+            set.unavailable.extend(error.map(|missing| Unavailable {
+                metric: Some(Metric::Ipc),
+                ..missing
+            }));
+        }
+        set
+    }
+
+    /// The timed region begins.
+    pub fn enable(&self) -> io::Result<()> {
+        self.groups
+            .iter()
+            .try_for_each(|group| control(group, sys::ioctls::ENABLE))
+    }
+
+    /// The timed region has ended.
+    pub fn disable(&self) -> io::Result<()> {
+        self.groups
+            .iter()
+            .try_for_each(|group| control(group, sys::ioctls::DISABLE))
+    }
+
+    /// What was counted since the last reading.
+    pub fn read(&mut self) -> io::Result<Reading> {
+        let mut reading = Vec::new();
+        for counter in self.groups.iter_mut().flatten() {
+            let now = counter.read()?;
+            let last = std::mem::replace(&mut counter.last, now);
+            let (enabled, running) = (now.enabled - last.enabled, now.running - last.running);
+            let value = if running < enabled {
+                Err(format!(
+                    "the counter ran for {running} of {enabled} ns: it had to share the processor's counters"
+                ))
+            } else {
+                Ok(counter.event.value(now.count - last.count))
+            };
+            reading.push((counter.event, value));
+        }
+        Ok(reading)
+    }
+}
+
+impl Counter {
+    fn read(&mut self) -> io::Result<Raw> {
+        let mut bytes = [0; 24];
+        self.file.read_exact(&mut bytes)?;
+        let word = |index: usize| {
+            let mut word = [0; 8];
+            word.copy_from_slice(&bytes[index * 8..index * 8 + 8]);
+            u64::from_ne_bytes(word)
+        };
+        Ok(Raw {
+            count: word(0),
+            enabled: word(1),
+            running: word(2),
+        })
+    }
+}
+
+fn open_group(events: &[Event], pid: i32) -> io::Result<Vec<Counter>> {
+    let mut group: Vec<Counter> = Vec::with_capacity(events.len());
+    for event in events {
+        let leader = group.first().map_or(-1, |leader| leader.file.as_raw_fd());
+        let file = open(event, pid, leader)?;
+        group.push(Counter {
+            event: *event,
+            file,
+            last: Raw::default(),
+        });
+    }
+    Ok(group)
+}
+
+fn open(event: &Event, pid: i32, leader: i32) -> io::Result<File> {
+    let mut attributes = perf::perf_event_attr {
+        type_: event.kind,
+        size: u32::try_from(size_of::<perf::perf_event_attr>()).unwrap_or(0),
+        config: event.config,
+        read_format: u64::from(
+            perf::PERF_FORMAT_TOTAL_TIME_ENABLED | perf::PERF_FORMAT_TOTAL_TIME_RUNNING,
+        ),
+        ..Default::default()
+    };
+    // Only the leader starts disabled: its members follow it.
+    attributes.set_disabled(u64::from(leader == -1));
+    attributes.set_inherit(1);
+    attributes.set_exclude_kernel(u64::from(event.user_only));
+    attributes.set_exclude_hv(u64::from(event.user_only));
+    // SAFETY: `attributes` is initialised and outlives the call; the kernel writes at most its `size` field.
+    #[expect(unsafe_code, reason = "the system call has no safe wrapper")]
+    let descriptor = unsafe {
+        sys::perf_event_open(
+            &raw mut attributes,
+            pid,
+            -1,
+            leader,
+            u64::from(perf::PERF_FLAG_FD_CLOEXEC),
+        )
+    };
+    if descriptor < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just given us this descriptor; nobody else owns it.
+    #[expect(unsafe_code, reason = "taking ownership of a new descriptor")]
+    let file = unsafe { File::from_raw_fd(descriptor) };
+    Ok(file)
+}
+
+type Ioctl = unsafe fn(std::os::raw::c_int, std::os::raw::c_uint) -> std::os::raw::c_int;
+
+fn control(group: &[Counter], request: Ioctl) -> io::Result<()> {
+    let Some(leader) = group.first() else {
+        return Ok(());
+    };
+    // SAFETY: the descriptor is open for as long as `leader` lives; the request takes a flag by value.
+    #[expect(unsafe_code, reason = "the ioctl has no safe wrapper")]
+    let result = unsafe { request(leader.file.as_raw_fd(), perf::PERF_IOC_FLAG_GROUP) };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+fn unavailable(metric: Metric, error: &io::Error) -> Unavailable {
+    let why = match error.raw_os_error() {
+        Some(libc::ENOENT) => {
+            "this machine has no such counter (perf_event_open: ENOENT); virtual machines often have none"
+        }
+        Some(libc::EACCES | libc::EPERM) => {
+            "the kernel does not allow it (perf_event_open: EACCES); run the worker as root or lower kernel.perf_event_paranoid"
+        }
+        Some(_) | None => "the kernel refused it",
+    };
+    Unavailable {
+        metric: Some(metric),
+        kind: UnavailableKind::Unsupported,
+        reason: format!("{why} [{error}]"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counts in this very process: page faults of touching fresh memory can be foretold.
+    #[test]
+    fn software_events_count_what_happens_between_enable_and_disable() {
+        let mut set = CounterSet::open(0);
+        let of = |reading: &Reading, metric: Metric| {
+            reading
+                .iter()
+                .find(|(event, _)| event.metric == metric)
+                .map(|(_, value)| value.clone().unwrap())
+        };
+        if set
+            .unavailable
+            .iter()
+            .any(|missing| missing.metric == Some(Metric::PageFaults))
+        {
+            // A container without perf_event_open: the refusal must be a reason, not a zero.
+            assert!(
+                set.unavailable[0].reason.contains("perf_event_open"),
+                "{:?}",
+                set.unavailable
+            );
+            return;
+        }
+        set.enable().unwrap();
+        let memory = vec![1_u8; 64 << 20];
+        set.disable().unwrap();
+        let outside = vec![1_u8; 64 << 20];
+        let reading = set.read().unwrap();
+        assert_eq!(memory.len(), outside.len());
+        let faults = of(&reading, Metric::PageFaults).unwrap();
+        // 16,384 small pages, or 32 huge ones.
+        assert!((30.0..17_500.0).contains(&faults), "{faults}");
+        assert!(of(&reading, Metric::TaskClock).unwrap() > 0.0);
+        let nothing = set.read().unwrap();
+        assert_eq!(of(&nothing, Metric::PageFaults), Some(0.0));
+    }
+
+    #[test]
+    fn hardware_counters_are_there_or_have_a_reason() {
+        let set = CounterSet::open(0);
+        let hardware = set
+            .groups
+            .iter()
+            .flatten()
+            .any(|counter| counter.event.metric == Metric::Instructions);
+        let missing = set
+            .unavailable
+            .iter()
+            .any(|missing| missing.metric == Some(Metric::Instructions));
+        assert!(hardware != missing, "exactly one of the two");
+    }
+}

@@ -1,0 +1,182 @@
+//! The box for builds and benchmarks, put together from util-linux's own programs.
+//!
+//! Reading from outside in: `setpriv --pdeathsig` (dies with the worker) · `unshare` (no network, own process
+//! namespace: killing its first process kills everything in it) · `setpriv` (another user, no capabilities, no new
+//! privileges) · `prlimit` · `taskset` · `setarch -R` · the program. Every stage but `unshare --fork` replaces itself
+//! by the next, so the program is the only child of `unshare`.
+
+use std::ffi::OsString;
+
+use anyhow::{Context as _, ensure};
+use nix::unistd::{Uid, User};
+
+use crate::config::{Config, Isolation};
+
+/// How a program is boxed. A pure description; see [`Sandbox::command_line`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sandbox {
+    /// Own network and process namespaces.
+    pub namespaces: bool,
+    /// Namespaces need a user namespace, because the worker is not root.
+    pub user_namespace: bool,
+    /// User and group to change to.
+    pub identity: Option<(u32, u32)>,
+    /// Limits are set, privileges dropped.
+    pub limits: Option<Limits>,
+    /// Processors, as `taskset -c` takes them.
+    pub cpus: Option<String>,
+    /// Address space layout is not randomised.
+    pub fixed_layout: bool,
+}
+
+/// Limits of each process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Address space in MiB.
+    pub memory_mib: u64,
+    /// Processes of the user.
+    pub processes: u64,
+}
+
+impl Sandbox {
+    /// No box: a program of the host itself. It still dies with the worker.
+    pub fn trusted() -> Self {
+        Self::default()
+    }
+
+    /// The box that the configuration asks for.
+    pub fn from_config(config: &Config) -> anyhow::Result<Self> {
+        let root = Uid::effective().is_root();
+        let identity = if root {
+            let user = User::from_name(&config.user)?.with_context(|| {
+                format!(
+                    "user: there is no system user {:?}; make it: useradd --system --no-create-home --shell /usr/sbin/nologin {}",
+                    config.user, config.user
+                )
+            })?;
+            ensure!(
+                !user.uid.is_root(),
+                "user: builds and benchmarks must not run as root"
+            );
+            Some((user.uid.as_raw(), user.gid.as_raw()))
+        } else {
+            None
+        };
+        let namespaces = config.isolation == Isolation::Required;
+        Ok(Self {
+            namespaces,
+            user_namespace: namespaces && !root,
+            identity,
+            limits: Some(Limits {
+                memory_mib: config.memory_mib,
+                processes: config.processes,
+            }),
+            cpus: None,
+            fixed_layout: false,
+        })
+    }
+
+    /// The same box, pinned.
+    pub fn pinned(mut self, cpus: Option<&str>) -> Self {
+        self.cpus = cpus.map(str::to_owned);
+        self
+    }
+
+    /// The same box without address space randomisation: for counters.
+    pub fn with_fixed_layout(mut self) -> Self {
+        self.fixed_layout = true;
+        self
+    }
+
+    /// The whole command line.
+    pub fn command_line(&self, command: &[OsString]) -> Vec<OsString> {
+        let mut line: Vec<OsString> = ["setpriv", "--pdeathsig", "KILL", "--"]
+            .map(OsString::from)
+            .into();
+        let mut add = |words: &[&str]| line.extend(words.iter().map(OsString::from));
+        if self.namespaces {
+            add(&["unshare"]);
+            if self.user_namespace {
+                add(&["--user", "--map-current-user"]);
+            }
+            add(&[
+                "--net",
+                "--ipc",
+                "--pid",
+                "--fork",
+                "--kill-child=KILL",
+                "--",
+            ]);
+        }
+        if let Some((user, group)) = self.identity {
+            let (user, group) = (format!("--reuid={user}"), format!("--regid={group}"));
+            add(&[
+                "setpriv",
+                &user,
+                &group,
+                "--clear-groups",
+                "--inh-caps=-all",
+                "--bounding-set=-all",
+            ]);
+            add(&["--no-new-privs", "--pdeathsig", "KILL", "--"]);
+        } else if self.limits.is_some() {
+            add(&["setpriv", "--no-new-privs", "--pdeathsig", "KILL", "--"]);
+        }
+        if let Some(limits) = &self.limits {
+            let memory = format!("--as={}", limits.memory_mib << 20);
+            let processes = format!("--nproc={}", limits.processes);
+            add(&[
+                "prlimit",
+                &memory,
+                &processes,
+                "--core=0",
+                "--nofile=4096",
+                "--fsize=8589934592",
+                "--",
+            ]);
+        }
+        if let Some(cpus) = &self.cpus {
+            add(&["taskset", "-c", cpus]);
+        }
+        if self.fixed_layout {
+            add(&["setarch", "-R"]);
+        }
+        line.extend(command.iter().cloned());
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_says_every_part_of_the_box_once_and_in_order() {
+        let sandbox = Sandbox {
+            namespaces: true,
+            user_namespace: false,
+            identity: Some((998, 997)),
+            limits: Some(Limits {
+                memory_mib: 1,
+                processes: 9,
+            }),
+            cpus: Some("1".to_owned()),
+            fixed_layout: true,
+        };
+        let line = sandbox.command_line(&["python".into(), "-c".into(), "a; b".into()]);
+        let words: Vec<&str> = line.iter().filter_map(|word| word.to_str()).collect();
+        assert_eq!(
+            words.join(" "),
+            "setpriv --pdeathsig KILL -- unshare --net --ipc --pid --fork --kill-child=KILL -- \
+             setpriv --reuid=998 --regid=997 --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs \
+             --pdeathsig KILL -- prlimit --as=1048576 --nproc=9 --core=0 --nofile=4096 --fsize=8589934592 -- \
+             taskset -c 1 setarch -R python -c a; b"
+        );
+        assert_eq!(
+            words.last(),
+            Some(&"a; b"),
+            "an argument stays one argument: no shell is involved"
+        );
+        assert_eq!(Sandbox::trusted().command_line(&["true".into()]).len(), 5);
+    }
+}
