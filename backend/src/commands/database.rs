@@ -74,3 +74,11 @@ pub(super) async fn cancel(config: &Config, job_id: i64) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// Marks every series; the service's detect tick makes the verdicts.
+pub(super) async fn redetect(config: &Config) -> anyhow::Result<()> {
+    let database = open(config).await?;
+    let count = db::verdicts::forget_all(&database.pool).await?;
+    println!("{count} series will be judged again by the running service, or by the next one");
+    Ok(())
+}

@@ -4,6 +4,7 @@ mod database;
 mod host;
 mod progress;
 mod serve;
+mod sync;
 
 use std::path::PathBuf;
 
@@ -46,6 +47,8 @@ enum Command {
     Host(host::HostCommand),
     /// Follow the newest commits until they are measured, and print a summary.
     Progress(progress::ProgressArguments),
+    /// Make every verdict again, from the stored measurements.
+    Redetect,
     /// Ask for a job's end.
     Cancel {
         /// The job's number.
@@ -92,11 +95,12 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Command::Serve => serve::serve(config).await,
         Command::Check => {
-            print!("{}", serve::describe(&config));
+            println!("{}", sync::describe(&config));
             Ok(())
         }
         Command::Host(command) => host::run(&config, command).await,
         Command::Progress(arguments) => progress::run(&config, arguments).await,
+        Command::Redetect => database::redetect(&config).await,
         Command::Cancel { job } => database::cancel(&config, job).await,
         Command::Cluster { .. } => Ok(()),
     }

@@ -7,14 +7,16 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use speedwell_backend::artefacts::Artefacts;
 use speedwell_backend::config::Config;
 use speedwell_backend::context::Context;
-use speedwell_backend::{scheduler, web};
+use speedwell_backend::{db, scheduler, web};
 use tokio::sync::watch;
 
-use super::database;
+use super::{database, sync};
 
 /// Runs until SIGINT or SIGTERM: first the web server stops, then the ticks, then the private cluster.
 pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
     let database = database::open(&config).await?;
+    sync::sync(&config, &database.pool).await?;
+    db::verdicts::forget_other_versions(&database.pool).await?;
     let artefacts = match &config.store {
         Some(url) => Artefacts::by_url(url)?,
         None => Artefacts::in_folder(&config.data.join("artefacts"))?,
@@ -41,13 +43,4 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
     ticks.await.context("the scheduler failed")?;
     database.pool.close().await;
     served
-}
-
-/// What would happen with a configuration, for `check`.
-pub(super) fn describe(config: &Config) -> String {
-    format!(
-        "{} repositories, {} runtimes\n",
-        config.repositories.len(),
-        config.runtimes.len()
-    )
 }

@@ -3,13 +3,17 @@
 use sqlx::migrate::Migrator;
 
 pub mod builds;
+pub mod commits;
+pub mod enqueue;
 pub mod hosts;
 pub mod ingest;
 pub mod jobs;
 pub mod locks;
 pub mod logs;
 pub mod progress;
+pub mod repositories;
 pub mod suites;
+pub mod verdicts;
 
 /// The migrations, embedded.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");

@@ -1,7 +1,9 @@
 //! Types and rules that hold without a database, a clock or a network.
 
+pub mod commit;
 pub mod job;
 pub mod language;
+pub mod plan;
 pub mod policy;
 pub mod run_report;
 pub mod summary;

@@ -4,7 +4,11 @@
 //! connection, so a killed backend gives it up by itself.
 
 pub mod archive;
+pub mod detect;
+pub mod discover;
+pub mod enqueue;
 pub mod maintain;
+pub mod paths;
 pub mod reclaim;
 
 use std::pin::Pin;
@@ -32,6 +36,26 @@ pub struct Tick {
 
 /// All ticks.
 pub const TICKS: &[Tick] = &[
+    Tick {
+        name: "discover",
+        every: Duration::from_secs(5),
+        pass: |context| Box::pin(discover::tick(context)),
+    },
+    Tick {
+        name: "enqueue",
+        every: Duration::from_secs(3),
+        pass: |context| Box::pin(enqueue::tick(context)),
+    },
+    Tick {
+        name: "detect",
+        every: Duration::from_secs(3),
+        pass: |context| Box::pin(detect::tick(context)),
+    },
+    Tick {
+        name: "paths",
+        every: Duration::from_secs(10),
+        pass: |context| Box::pin(paths::tick(context)),
+    },
     Tick {
         name: "reclaim",
         every: Duration::from_secs(10),

@@ -1,0 +1,103 @@
+//! Brings the database in line with the configuration; and says what would happen with one.
+
+use std::collections::HashMap;
+
+use speedwell_backend::config::Config;
+use speedwell_backend::db::repositories::{self, RuntimeSettings};
+use speedwell_backend::domain::policy::{Measure, Policy};
+use sqlx::PgPool;
+
+/// Adds and updates repositories and runtimes in one transaction. What is no longer configured keeps its history.
+pub(super) async fn sync(config: &Config, pool: &PgPool) -> anyhow::Result<()> {
+    let mut transaction = pool.begin().await?;
+    let mut keys = HashMap::new();
+    for repository in &config.repositories {
+        let commit_url = repository.commit_url.as_deref();
+        let key = repositories::upsert(
+            &mut *transaction,
+            &repository.name,
+            &repository.url,
+            commit_url,
+            &repository.exclude,
+        )
+        .await?;
+        keys.insert(repository.name.as_str(), key);
+    }
+    let mut kept = Vec::new();
+    for (ordinal, runtime) in config.runtimes.iter().enumerate() {
+        let Some(repository_id) = keys.get(runtime.repository.as_str()) else {
+            continue;
+        };
+        let settings = RuntimeSettings {
+            name: &runtime.name,
+            language: runtime.language.as_str(),
+            branch: &runtime.branch,
+            recipe: &runtime.build_recipe(),
+            suite: &runtime.suite,
+            ordinal: i32::try_from(ordinal).unwrap_or(i32::MAX),
+        };
+        kept.push(repositories::upsert_runtime(&mut transaction, *repository_id, &settings).await?);
+    }
+    repositories::disable_runtimes_except(&mut transaction, &kept).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// What would happen with a configuration, for `check`.
+pub(super) fn describe(config: &Config) -> String {
+    let database = match &config.database_url {
+        Some(_) => "the Postgres of database_url".to_owned(),
+        None => format!(
+            "a private Postgres cluster in {}",
+            config.data.join("postgres").display()
+        ),
+    };
+    let folder = || config.data.join("artefacts").display().to_string();
+    let store = config.store.clone().unwrap_or_else(folder);
+    let mut lines = vec![
+        format!(
+            "pages at {}, listening on {}",
+            config.public_url(),
+            config.listen
+        ),
+        format!("results in {database}, artefacts in {store}"),
+    ];
+    lines.extend(config.repositories.iter().map(|repository| {
+        let schedule = config.schedule_of(repository);
+        format!(
+            "repository {}: {}, looked at by \"{schedule}\"",
+            repository.name, repository.url
+        )
+    }));
+    lines.extend(config.runtimes.iter().map(|runtime| {
+        format!(
+            "runtime {}: {}, branch {} of {}, recipe {} ({:?}), suite {}, {} on hosts of class {}",
+            runtime.name,
+            runtime.language.as_str(),
+            runtime.branch,
+            runtime.repository,
+            runtime.recipe,
+            runtime.profile,
+            runtime.suite,
+            policy_in_words(&runtime.policy),
+            runtime.host_classes.join(", "),
+        )
+    }));
+    if config.runtimes.is_empty() {
+        lines.push("no [[runtime]]: nothing would be measured".to_owned());
+    }
+    lines.join("\n")
+}
+
+fn policy_in_words(policy: &Policy) -> String {
+    let which = match (policy.measure, policy.nth) {
+        (Measure::Every, _) => "every commit".to_owned(),
+        (Measure::Nth, nth) => format!("every {}th commit", nth.unwrap_or(1)),
+        (Measure::Nightly, _) => "the last commit of each day".to_owned(),
+        (Measure::Tags, _) => "tagged commits".to_owned(),
+    };
+    match policy.newest {
+        Some(newest) => format!("{which}, the newest {newest}"),
+        None => format!("{which}, the whole history"),
+    }
+}

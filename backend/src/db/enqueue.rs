@@ -1,0 +1,83 @@
+//! The queries of the enqueue tick.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgExecutor;
+
+use crate::domain::plan::{Candidate, Reason};
+
+/// Jobs of a runtime that wait, for one class of hosts.
+pub async fn count_queued(
+    db: impl PgExecutor<'_>,
+    runtime_id: i64,
+    class: &str,
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar(
+        "SELECT count(*) FROM job WHERE runtime_id = $1 AND host_class = $2 AND state = 'queued'",
+    )
+    .bind(runtime_id)
+    .bind(class)
+    .fetch_one(db)
+    .await
+}
+
+/// A runtime's commits in branch order, oldest first; with `newest` only that many from the end.
+/// A commit is settled when it has a run on a host of the class by this recipe, or a job that is open or over.
+pub async fn list_candidates(
+    db: impl PgExecutor<'_>,
+    runtime_id: i64,
+    class: &str,
+    newest: Option<i64>,
+) -> sqlx::Result<Vec<Candidate>> {
+    let rows: Vec<(i32, i64, DateTime<Utc>, bool, bool)> = sqlx::query_as(
+        "SELECT * FROM (
+            SELECT place.position, commit.id, commit.committed_at,
+                EXISTS (SELECT 1 FROM tag WHERE tag.repository_id = commit.repository_id AND commit_hash = commit.hash),
+                EXISTS (SELECT 1 FROM job WHERE job.runtime_id = runtime.id AND job.commit_id = commit.id
+                        AND job.kind = 'measure' AND job.host_class = $2)
+             OR EXISTS (SELECT 1 FROM run JOIN host ON host.id = run.host_id
+                        WHERE run.runtime_id = runtime.id AND run.commit_id = commit.id AND host.class = $2)
+            FROM runtime JOIN branch_commit place ON place.branch_id = runtime.branch_id
+            JOIN commit ON commit.id = place.commit_id
+            WHERE runtime.id = $1 ORDER BY place.position DESC LIMIT $3
+         ) newest ORDER BY position",
+    )
+    .bind(runtime_id)
+    .bind(class)
+    .bind(newest)
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(
+            |(position, commit_id, committed_at, tagged, settled)| Candidate {
+                position,
+                commit_id,
+                committed_at,
+                tagged,
+                settled,
+            },
+        )
+        .collect())
+}
+
+/// Queues a measurement; nothing happens when the same work is open already.
+pub async fn insert_job(
+    db: impl PgExecutor<'_>,
+    runtime_id: i64,
+    commit_id: i64,
+    class: &str,
+    reason: Reason,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query(
+        "INSERT INTO job (kind, runtime_id, commit_id, host_class, priority, reason, requester)
+         VALUES ('measure', $1, $2, $3, $4, $5, 'scheduler') ON CONFLICT DO NOTHING",
+    )
+    .bind(runtime_id)
+    .bind(commit_id)
+    .bind(class)
+    .bind(reason.priority())
+    .bind(reason.as_str())
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}

@@ -1,0 +1,146 @@
+//! Repositories and runtimes as the configuration has them.
+
+use chrono::{DateTime, Utc};
+use speedwell_wire::BuildRecipe;
+use sqlx::types::Json;
+use sqlx::{PgConnection, PgExecutor};
+
+/// A repository's row.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Repository {
+    /// Key.
+    pub id: i64,
+    /// Its name in the configuration.
+    pub name: String,
+    /// Where to fetch from.
+    pub url: String,
+    /// When it was last looked at, with or without success.
+    pub last_fetch_at: Option<DateTime<Utc>>,
+}
+
+/// A runtime's row as the scheduler needs it.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Runtime {
+    /// Key.
+    pub id: i64,
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its branch.
+    pub branch_id: i64,
+}
+
+/// Adds a repository or gives a known one its settings.
+pub async fn upsert(
+    db: impl PgExecutor<'_>,
+    name: &str,
+    url: &str,
+    commit_url: Option<&str>,
+    exclude: &[String],
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar(
+        "INSERT INTO repository (name, url, commit_url, exclude) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (name) DO UPDATE SET commit_url = excluded.commit_url, exclude = excluded.exclude,
+             url = excluded.url,
+             last_fetch_at = CASE WHEN repository.url = excluded.url THEN repository.last_fetch_at END
+         RETURNING id",
+    )
+    .bind(name)
+    .bind(url)
+    .bind(commit_url)
+    .bind(exclude)
+    .fetch_one(db)
+    .await
+}
+
+/// What the configuration says of a runtime.
+#[derive(Debug)]
+pub struct RuntimeSettings<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// `python2` or `python3`.
+    pub language: &'a str,
+    /// Its branch's name.
+    pub branch: &'a str,
+    /// Its recipe.
+    pub recipe: &'a BuildRecipe,
+    /// Its suite's name.
+    pub suite: &'a str,
+    /// Its place on pages.
+    pub ordinal: i32,
+}
+
+/// Adds a runtime or gives a known one its settings; makes its branch.
+pub async fn upsert_runtime(
+    db: &mut PgConnection,
+    repository_id: i64,
+    settings: &RuntimeSettings<'_>,
+) -> sqlx::Result<i64> {
+    let branch_id: i64 = sqlx::query_scalar(
+        "INSERT INTO branch (repository_id, name) VALUES ($1, $2)
+         ON CONFLICT (repository_id, name) DO UPDATE SET name = excluded.name RETURNING id",
+    )
+    .bind(repository_id)
+    .bind(settings.branch)
+    .fetch_one(&mut *db)
+    .await?;
+    sqlx::query_scalar(
+        "INSERT INTO runtime (name, language, branch_id, recipe, recipe_sha256, suite_name, ordinal)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (name) DO UPDATE SET language = excluded.language, branch_id = excluded.branch_id,
+             recipe = excluded.recipe, recipe_sha256 = excluded.recipe_sha256, suite_name = excluded.suite_name,
+             ordinal = excluded.ordinal, enabled = true
+         RETURNING id",
+    )
+    .bind(settings.name)
+    .bind(settings.language)
+    .bind(branch_id)
+    .bind(Json(settings.recipe))
+    .bind(&settings.recipe.sha256)
+    .bind(settings.suite)
+    .bind(settings.ordinal)
+    .fetch_one(db)
+    .await
+}
+
+/// Runtimes that are no longer configured keep their history and get no more jobs.
+pub async fn disable_runtimes_except(db: &mut PgConnection, kept: &[i64]) -> sqlx::Result<()> {
+    sqlx::query("UPDATE runtime SET enabled = false WHERE enabled AND NOT (id = ANY($1))")
+        .bind(kept)
+        .execute(&mut *db)
+        .await?;
+    sqlx::query(
+        "UPDATE job SET state = 'cancelled', finished_at = now()
+         FROM runtime WHERE runtime.id = runtime_id AND state = 'queued' AND NOT runtime.enabled",
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// All repositories.
+pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Repository>> {
+    sqlx::query_as("SELECT id, name, url, last_fetch_at FROM repository ORDER BY name")
+        .fetch_all(db)
+        .await
+}
+
+/// The enabled runtimes.
+pub async fn list_runtimes(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Runtime>> {
+    sqlx::query_as("SELECT id, name, branch_id FROM runtime WHERE enabled ORDER BY ordinal, name")
+        .fetch_all(db)
+        .await
+}
+
+/// Notes a look at a repository; `error` is shown until a later one succeeds.
+pub async fn mark_fetched(
+    db: impl PgExecutor<'_>,
+    repository_id: i64,
+    error: Option<&str>,
+) -> sqlx::Result<()> {
+    sqlx::query("UPDATE repository SET last_fetch_at = now(), last_fetch_error = $2 WHERE id = $1")
+        .bind(repository_id)
+        .bind(error)
+        .execute(db)
+        .await
+        .map(drop)
+}

@@ -1,0 +1,135 @@
+//! Verdicts: derived from measurements, made by the detect tick, made again by the `redetect` command.
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgExecutor};
+
+use crate::detection::{DETECTOR_VERSION, Judgement};
+
+/// A series whose points have changed since its verdicts were made.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct SeriesToDetect {
+    /// Key.
+    pub id: i64,
+    /// Its metric's name.
+    pub metric: String,
+    /// What the verdicts will answer for.
+    pub changed_at: DateTime<Utc>,
+}
+
+/// One commit of a series.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+pub struct DetectPoint {
+    /// The commit.
+    pub commit_id: i64,
+    /// Its branch position.
+    pub position: i32,
+    /// Breaks the epoch when it differs from the neighbour's.
+    pub environment_id: i64,
+    /// Median over the commit's runs, of the medians.
+    pub median: f64,
+    /// Lower end of the interval, the same way.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// Series with work, oldest change first.
+pub async fn list_to_detect(
+    db: impl PgExecutor<'_>,
+    limit: i64,
+) -> sqlx::Result<Vec<SeriesToDetect>> {
+    sqlx::query_as(
+        "SELECT id, metric, changed_at FROM series WHERE detected_at IS NULL OR detected_at < changed_at
+         ORDER BY changed_at LIMIT $1",
+    )
+    .bind(limit)
+    .fetch_all(db)
+    .await
+}
+
+/// The points of a series in branch order. Several runs of a commit in one environment are one point; of several
+/// environments the newest one's runs count.
+pub async fn list_points(
+    db: impl PgExecutor<'_>,
+    series_id: i64,
+) -> sqlx::Result<Vec<DetectPoint>> {
+    sqlx::query_as(
+        "SELECT DISTINCT ON (position) commit_id, position, environment_id,
+                percentile_cont(0.5) WITHIN GROUP (ORDER BY median) AS median,
+                percentile_cont(0.5) WITHIN GROUP (ORDER BY interval_low) AS low,
+                percentile_cont(0.5) WITHIN GROUP (ORDER BY interval_high) AS high
+         FROM measurement WHERE series_id = $1 AND position IS NOT NULL
+         GROUP BY position, commit_id, environment_id ORDER BY position, max(id) DESC",
+    )
+    .bind(series_id)
+    .fetch_all(db)
+    .await
+}
+
+/// Replaces a series' verdicts. `changed_at` is the one that the points were read after: a run that came in meanwhile
+/// has moved it on, and the series is looked at again.
+pub async fn replace(
+    db: &mut PgConnection,
+    series: &SeriesToDetect,
+    points: &[DetectPoint],
+    judgements: &[Judgement],
+) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM verdict WHERE series_id = $1")
+        .bind(series.id)
+        .execute(&mut *db)
+        .await?;
+    let changes = || judgements.iter().map(|judgement| judgement.change);
+    sqlx::query(
+        "INSERT INTO verdict (series_id, commit_id, position, detector, state, baseline, value, change, change_low,
+                              change_high, threshold, predecessors)
+         SELECT $1, commit_id, position, $2, state, baseline, value, change, low, high, threshold, predecessors
+         FROM unnest($3::bigint[], $4::integer[], $5::text[], $6::float8[], $7::float8[], $8::float8[], $9::float8[],
+                     $10::float8[], $11::float8[], $12::integer[])
+              AS row (commit_id, position, state, baseline, value, change, low, high, threshold, predecessors)",
+    )
+    .bind(series.id)
+    .bind(DETECTOR_VERSION)
+    .bind(points.iter().map(|point| point.commit_id).collect::<Vec<_>>())
+    .bind(points.iter().map(|point| point.position).collect::<Vec<_>>())
+    .bind(judgements.iter().map(|judgement| judgement.state.as_str()).collect::<Vec<_>>())
+    .bind(changes().map(|change| change.map(|change| change.baseline)).collect::<Vec<_>>())
+    .bind(points.iter().map(|point| point.median).collect::<Vec<_>>())
+    .bind(changes().map(|change| change.map(|change| change.change)).collect::<Vec<_>>())
+    .bind(changes().map(|change| change.map(|change| change.low)).collect::<Vec<_>>())
+    .bind(changes().map(|change| change.map(|change| change.high)).collect::<Vec<_>>())
+    .bind(changes().map(|change| change.map(|change| change.threshold)).collect::<Vec<_>>())
+    .bind(
+        judgements
+            .iter()
+            .map(|judgement| i32::try_from(judgement.predecessors).unwrap_or(i32::MAX))
+            .collect::<Vec<_>>(),
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query("UPDATE series SET detected_at = $2, detector = $3 WHERE id = $1")
+        .bind(series.id)
+        .bind(series.changed_at)
+        .bind(DETECTOR_VERSION)
+        .execute(db)
+        .await
+        .map(drop)
+}
+
+/// Makes the detect tick look at every series again. Returns how many.
+pub async fn forget_all(db: impl PgExecutor<'_>) -> sqlx::Result<u64> {
+    let done = sqlx::query("UPDATE series SET detected_at = NULL")
+        .execute(db)
+        .await?;
+    Ok(done.rows_affected())
+}
+
+/// Makes the detect tick look at the series again whose verdicts another version made.
+pub async fn forget_other_versions(db: impl PgExecutor<'_>) -> sqlx::Result<u64> {
+    let done = sqlx::query(
+        "UPDATE series SET detected_at = NULL WHERE detected_at IS NOT NULL AND detector <> $1",
+    )
+    .bind(DETECTOR_VERSION)
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected())
+}

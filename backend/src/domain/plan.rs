@@ -1,0 +1,180 @@
+//! Which commits to measure next: the newest first, then whatever closes the largest gap; pure.
+
+use chrono::{DateTime, Utc};
+
+use super::policy::{Measure, Policy};
+
+/// A commit of a runtime's branch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Candidate {
+    /// Branch position.
+    pub position: i32,
+    /// Key.
+    pub commit_id: i64,
+    /// When it was committed.
+    pub committed_at: DateTime<Utc>,
+    /// Whether a tag names it.
+    pub tagged: bool,
+    /// Measured, failed, waiting or running: nothing more to ask for.
+    pub settled: bool,
+}
+
+/// Why a commit is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The newest candidate.
+    Newest,
+    /// The middle, or the end, of the largest unmeasured gap.
+    Gap,
+}
+
+impl Reason {
+    /// The stable name used in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Newest => "newest",
+            Self::Gap => "gap",
+        }
+    }
+
+    /// The newest commits go first everywhere; gaps wait.
+    pub fn priority(self) -> i32 {
+        match self {
+            Self::Newest => 100,
+            Self::Gap => 10,
+        }
+    }
+}
+
+/// Chooses at most `room` commits. `candidates` are in branch order, oldest first.
+pub fn choose(candidates: &[Candidate], policy: &Policy, room: usize) -> Vec<(i64, Reason)> {
+    let wanted = filter(candidates, policy);
+    let mut settled: Vec<bool> = wanted.iter().map(|candidate| candidate.settled).collect();
+    let mut chosen = Vec::new();
+    while chosen.len() < room {
+        let Some((index, reason)) = next(&settled) else {
+            break;
+        };
+        settled[index] = true;
+        chosen.push((wanted[index].commit_id, reason));
+    }
+    chosen
+}
+
+/// The candidates that the policy asks for.
+fn filter<'a>(candidates: &'a [Candidate], policy: &Policy) -> Vec<&'a Candidate> {
+    let last = candidates.len().saturating_sub(1);
+    let kept = candidates
+        .iter()
+        .enumerate()
+        .filter(|(index, candidate)| match policy.measure {
+            Measure::Every => true,
+            Measure::Nth => {
+                let nth = policy
+                    .nth
+                    .and_then(|nth| i32::try_from(nth).ok())
+                    .unwrap_or(1)
+                    .max(1);
+                candidate.position % nth == 0 || *index == last
+            }
+            // The last of each day: the next candidate is of another day. The day under way is not over yet.
+            Measure::Nightly => candidates.get(index + 1).is_some_and(|next| {
+                next.committed_at.date_naive() > candidate.committed_at.date_naive()
+            }),
+            Measure::Tags => candidate.tagged,
+        });
+    let mut kept: Vec<&Candidate> = kept.map(|(_, candidate)| candidate).collect();
+    if let Some(newest) = policy.newest {
+        let surplus = kept.len().saturating_sub(newest as usize);
+        kept.drain(..surplus);
+    }
+    kept
+}
+
+/// The newest if it is open; else the oldest if it is, so that both ends are known; else the middle of the longest open
+/// stretch, the newer of two equal ones.
+fn next(settled: &[bool]) -> Option<(usize, Reason)> {
+    let last = settled.len().checked_sub(1)?;
+    if !settled[last] {
+        return Some((last, Reason::Newest));
+    }
+    if !settled[0] {
+        return Some((0, Reason::Gap));
+    }
+    let mut best: Option<(usize, usize)> = None;
+    let mut start = 0;
+    for (index, is_settled) in settled.iter().enumerate() {
+        if *is_settled {
+            let length = index - start;
+            if length > 0 && best.is_none_or(|(_, longest)| length >= longest) {
+                best = Some((start, length));
+            }
+            start = index + 1;
+        }
+    }
+    best.map(|(start, length)| (start + length / 2, Reason::Gap))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidates(settled: &[i32], count: i32) -> Vec<Candidate> {
+        (0..count)
+            .map(|position| Candidate {
+                position,
+                commit_id: i64::from(position),
+                committed_at: DateTime::from_timestamp(i64::from(position) * 43_200, 0).unwrap(),
+                tagged: position % 4 == 1,
+                settled: settled.contains(&position),
+            })
+            .collect()
+    }
+
+    fn chosen(settled: &[i32], count: i32, policy: &Policy) -> Vec<i64> {
+        choose(&candidates(settled, count), policy, 100)
+            .iter()
+            .map(|(commit, _)| *commit)
+            .collect()
+    }
+
+    #[test]
+    fn the_newest_then_the_ends_then_the_largest_gap() {
+        let policy = Policy::default();
+        assert_eq!(chosen(&[], 9, &policy), [8, 0, 4, 6, 2, 7, 5, 3, 1]);
+        assert_eq!(chosen(&[0, 4], 6, &policy), [5, 2, 3, 1]);
+        assert!(chosen(&[], 0, &policy).is_empty());
+        assert_eq!(chosen(&[], 1, &policy), [0]);
+        assert!(chosen(&[0, 1], 2, &policy).is_empty());
+        assert_eq!(
+            choose(&candidates(&[], 9), &policy, 1),
+            [(8, Reason::Newest)]
+        );
+    }
+
+    #[test]
+    fn policies_choose_among_commits() {
+        let newest = Policy {
+            newest: Some(2),
+            ..Policy::default()
+        };
+        assert_eq!(chosen(&[], 9, &newest), [8, 7]);
+        let nth = Policy {
+            measure: Measure::Nth,
+            nth: Some(3),
+            ..Policy::default()
+        };
+        assert_eq!(chosen(&[], 9, &nth), [8, 0, 6, 3]);
+        let tags = Policy {
+            measure: Measure::Tags,
+            ..Policy::default()
+        };
+        assert_eq!(chosen(&[], 9, &tags), [5, 1]);
+        // Two commits a day: the second of each day that is over.
+        let nightly = Policy {
+            measure: Measure::Nightly,
+            ..Policy::default()
+        };
+        assert_eq!(chosen(&[], 5, &nightly), [3, 1]);
+    }
+}

@@ -1,0 +1,59 @@
+//! Makes the verdicts of series that have new points. One transaction per series; a killed pass leaves the rest marked.
+
+use std::str::FromStr;
+
+use speedwell_wire::{Direction, Metric, Unit};
+
+use super::Outcome;
+use crate::context::Context;
+use crate::db::verdicts;
+use crate::detection::{Point, Scale, judge};
+
+/// Series in one pass: a run of the portable suite touches about two hundred.
+const BATCH: i64 = 500;
+
+/// One pass.
+pub async fn tick(context: &Context) -> Outcome {
+    let waiting = verdicts::list_to_detect(&context.pool, BATCH).await?;
+    for series in &waiting {
+        let points = verdicts::list_points(&context.pool, series.id).await?;
+        let values: Vec<Point> = points
+            .iter()
+            .map(|point| Point {
+                value: point.median,
+                low: point.low,
+                high: point.high,
+                epoch: point.environment_id,
+            })
+            .collect();
+        let judgements = match Metric::from_str(&series.metric) {
+            Ok(metric) => judge(&values, scale_of(metric)),
+            Err(unknown) => {
+                // A series that a newer version has written: its own detector judges it.
+                tracing::warn!("series {}: {unknown}", series.id);
+                Vec::new()
+            }
+        };
+        let judged = &points[..judgements.len()];
+        let mut transaction = context.pool.begin().await?;
+        verdicts::replace(&mut transaction, series, judged, &judgements).await?;
+        transaction.commit().await?;
+    }
+    Ok((!waiting.is_empty()).then(|| format!("judged {} series", waiting.len())))
+}
+
+/// The smallest change worth a word: 1 % of a time or size; counted instructions repeat to a few parts in ten thousand.
+fn scale_of(metric: Metric) -> Scale {
+    let floor = match metric {
+        Metric::Instructions | Metric::Branches => 0.002,
+        Metric::WallTime | Metric::TaskClock | Metric::Cycles | Metric::Ipc | Metric::MaxRss => {
+            0.01
+        }
+        Metric::BranchMisses | Metric::PageFaults | Metric::ContextSwitches => 0.05,
+    };
+    Scale {
+        floor,
+        zero_is_a_value: metric.unit() == Unit::Count,
+        higher_is_better: metric.direction() == Direction::HigherIsBetter,
+    }
+}

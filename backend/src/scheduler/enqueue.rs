@@ -1,0 +1,43 @@
+//! Turns commits into jobs by each runtime's policy, a few ahead of the hosts.
+//!
+//! Every insert stands alone and the unique index on open work refuses doubles, so a killed pass is simply repeated.
+
+use super::Outcome;
+use crate::context::Context;
+use crate::db::{enqueue, repositories};
+use crate::domain::plan;
+use crate::domain::policy::Measure;
+
+/// One pass.
+pub async fn tick(context: &Context) -> Outcome {
+    let mut count = 0;
+    for runtime in repositories::list_runtimes(&context.pool).await? {
+        let settings = context
+            .config
+            .runtimes
+            .iter()
+            .find(|settings| settings.name == runtime.name);
+        let Some(settings) = settings else { continue };
+        for class in &settings.host_classes {
+            let queued = enqueue::count_queued(&context.pool, runtime.id, class).await?;
+            let room = i64::from(settings.policy.queue) - queued;
+            if room <= 0 {
+                continue;
+            }
+            // Only a policy that looks at every commit can leave the older ones unread.
+            let newest = match settings.policy.measure {
+                Measure::Every => settings.policy.newest.map(i64::from),
+                Measure::Nth | Measure::Nightly | Measure::Tags => None,
+            };
+            let candidates =
+                enqueue::list_candidates(&context.pool, runtime.id, class, newest).await?;
+            let room = usize::try_from(room).unwrap_or(0);
+            for (commit_id, reason) in plan::choose(&candidates, &settings.policy, room) {
+                if enqueue::insert_job(&context.pool, runtime.id, commit_id, class, reason).await? {
+                    count += 1;
+                }
+            }
+        }
+    }
+    Ok((count > 0).then(|| format!("queued {count} job(s)")))
+}
