@@ -10,6 +10,7 @@ pub mod ingest;
 pub mod jobs;
 pub mod locks;
 pub mod logs;
+pub mod overview;
 pub mod progress;
 pub mod repositories;
 pub mod suites;

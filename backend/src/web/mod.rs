@@ -2,10 +2,11 @@
 
 pub mod api;
 pub mod error;
+mod health;
 pub mod pages;
 
 use actix_web::middleware::{Compress, NormalizePath};
-use actix_web::web::Data;
+use actix_web::web::{Data, get};
 use actix_web::{App, HttpServer};
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -28,6 +29,8 @@ pub async fn serve(
             .wrap(Compress::default())
             .wrap(NormalizePath::trim())
             .wrap(TracingLogger::default())
+            .route("/health", get().to(health::health))
+            .route("/metrics", get().to(health::metrics))
             .configure(api::worker::configure)
     })
     .workers(2)
