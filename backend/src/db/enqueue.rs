@@ -20,6 +20,30 @@ pub async fn count_queued(
     .await
 }
 
+/// The newest release on a runtime's branch before its head: what the overview compares with. Tags like `v3.9.2` are
+/// releases, `v3.9.2rc1` is none.
+pub async fn find_release(
+    db: impl PgExecutor<'_>,
+    runtime_id: i64,
+    class: &str,
+) -> sqlx::Result<Option<(i64, bool)>> {
+    sqlx::query_as(
+        "SELECT commit.id,
+            EXISTS (SELECT 1 FROM job WHERE job.runtime_id = runtime.id AND job.commit_id = commit.id
+                    AND job.kind = 'measure' AND job.host_class = $2) AS settled
+         FROM runtime JOIN branch ON branch.id = runtime.branch_id
+         JOIN tag ON tag.repository_id = branch.repository_id AND tag.name ~ '^v?[0-9]+([.][0-9]+)+$'
+         JOIN commit ON commit.repository_id = tag.repository_id AND commit.hash = tag.commit_hash
+         JOIN branch_commit place ON place.branch_id = branch.id AND place.commit_id = commit.id
+         WHERE runtime.id = $1 AND commit.id <> branch.head_commit_id
+         ORDER BY place.position DESC LIMIT 1",
+    )
+    .bind(runtime_id)
+    .bind(class)
+    .fetch_optional(db)
+    .await
+}
+
 /// A runtime's commits in branch order, oldest first; with `newest` only that many from the end.
 /// A commit is settled when it has a run on a host of the class by this recipe, or a job that is open or over.
 pub async fn list_candidates(

@@ -77,6 +77,20 @@ pub async fn list_chunks(
     .await
 }
 
+/// Chunks as one log, with a line between two tries.
+pub fn join(chunks: &[(Uuid, Vec<u8>)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut lease = None;
+    for (lease_id, chunk) in chunks {
+        if lease.is_some_and(|lease| lease != lease_id) {
+            bytes.extend_from_slice("\n══ another try ══\n".as_bytes());
+        }
+        lease = Some(lease_id);
+        bytes.extend_from_slice(chunk);
+    }
+    bytes
+}
+
 /// Replaces a job's chunks by the artefact that holds them.
 pub async fn mark_archived(db: &mut PgConnection, job_id: i64, sha256: &str) -> sqlx::Result<()> {
     sqlx::query("UPDATE job SET log_artefact = $2 WHERE id = $1")

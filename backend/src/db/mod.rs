@@ -4,6 +4,7 @@ use sqlx::migrate::Migrator;
 
 pub mod builds;
 pub mod commits;
+pub mod compare;
 pub mod enqueue;
 pub mod hosts;
 pub mod ingest;
@@ -12,7 +13,10 @@ pub mod locks;
 pub mod logs;
 pub mod overview;
 pub mod progress;
+pub mod queue;
 pub mod repositories;
+pub mod runs;
+pub mod series;
 pub mod suites;
 pub mod verdicts;
 

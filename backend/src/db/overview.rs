@@ -1,6 +1,9 @@
 //! What the overview, `/health` and `/metrics` show.
 
+use chrono::{DateTime, Utc};
+use serde::Serialize;
 use sqlx::PgExecutor;
+use utoipa::ToSchema;
 
 /// Whether the database answers.
 pub async fn ping(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
@@ -12,4 +15,160 @@ pub async fn count_jobs(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<(String, i6
     sqlx::query_as("SELECT state, count(*) FROM job GROUP BY state")
         .fetch_all(db)
         .await
+}
+
+/// A runtime at a glance.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema, sqlx::FromRow)]
+pub struct RuntimeOverview {
+    /// Key.
+    pub id: i64,
+    /// Its name.
+    pub name: String,
+    /// `python2` or `python3`.
+    pub language: String,
+    /// Its branch.
+    pub branch: String,
+    /// The repository's name.
+    pub repository: String,
+    /// Newest commit of the branch.
+    pub head_hash: Option<String>,
+    /// Its subject.
+    pub head_subject: Option<String>,
+    /// When it was committed.
+    pub head_committed_at: Option<DateTime<Utc>>,
+    /// State of the newest job for it; absent: not asked for.
+    pub head_job_state: Option<String>,
+    /// Number of that job.
+    pub head_job_id: Option<i64>,
+    /// Newest measured commit in branch order.
+    pub measured_hash: Option<String>,
+    /// Its position.
+    pub measured_position: Option<i32>,
+    /// When its run ended.
+    pub measured_at: Option<DateTime<Utc>>,
+    /// Host of that run.
+    pub host_id: Option<i64>,
+    /// That host's name.
+    pub host: Option<String>,
+    /// What it is compared with: the newest measured release before it, else the oldest measured commit.
+    pub reference_hash: Option<String>,
+    /// Its position.
+    pub reference_position: Option<i32>,
+    /// The release's tag; absent when no release was measured.
+    pub reference_tag: Option<String>,
+    /// Measured commits on the branch.
+    pub measured_count: i64,
+}
+
+/// Every enabled runtime.
+pub async fn list_runtimes(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<RuntimeOverview>> {
+    sqlx::query_as(
+        "SELECT runtime.id, runtime.name, runtime.language, branch.name AS branch, repository.name AS repository,
+            head.hash AS head_hash, head.subject AS head_subject, head.committed_at AS head_committed_at,
+            head_job.state AS head_job_state, head_job.id AS head_job_id,
+            newest.hash AS measured_hash, newest.position AS measured_position, newest.finished_at AS measured_at,
+            newest.host_id, newest.host,
+            reference.hash AS reference_hash, reference.position AS reference_position, reference.tag AS reference_tag,
+            (SELECT count(DISTINCT commit_id) FROM run WHERE runtime_id = runtime.id) AS measured_count
+         FROM runtime
+         JOIN branch ON branch.id = branch_id
+         JOIN repository ON repository.id = branch.repository_id
+         LEFT JOIN commit head ON head.id = branch.head_commit_id
+         LEFT JOIN LATERAL (
+            SELECT id, state FROM job WHERE runtime_id = runtime.id AND commit_id = head.id ORDER BY id DESC LIMIT 1
+         ) head_job ON true
+         LEFT JOIN LATERAL (
+            SELECT commit.hash, place.position, run.finished_at, run.host_id, host.name AS host
+            FROM run JOIN branch_commit place ON place.branch_id = runtime.branch_id AND place.commit_id = run.commit_id
+            JOIN commit ON commit.id = run.commit_id JOIN host ON host.id = run.host_id
+            WHERE run.runtime_id = runtime.id ORDER BY place.position DESC, run.id DESC LIMIT 1
+         ) newest ON true
+         LEFT JOIN LATERAL (
+            SELECT commit.hash, place.position, tag.name AS tag
+            FROM run JOIN branch_commit place ON place.branch_id = runtime.branch_id AND place.commit_id = run.commit_id
+            JOIN commit ON commit.id = run.commit_id
+            LEFT JOIN tag ON tag.repository_id = commit.repository_id AND tag.commit_hash = commit.hash
+              AND tag.name ~ '^v?[0-9]+([.][0-9]+)+$'
+            WHERE run.runtime_id = runtime.id AND run.host_id = newest.host_id AND place.position < newest.position
+            ORDER BY (tag.name IS NULL), CASE WHEN tag.name IS NULL THEN place.position ELSE -place.position END LIMIT 1
+         ) reference ON true
+         WHERE enabled ORDER BY ordinal, runtime.name",
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// One benchmark of a runtime's newest run.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub struct BenchmarkOverview {
+    /// The runtime.
+    pub runtime_id: i64,
+    /// The benchmark's name.
+    pub name: String,
+    /// Its description.
+    pub description: String,
+    /// Median, in seconds.
+    pub median: f64,
+    /// 95 % interval of it.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// The reference's median.
+    pub reference_median: Option<f64>,
+    /// Its interval.
+    pub reference_low: Option<f64>,
+    /// Upper end.
+    pub reference_high: Option<f64>,
+    /// The verdict on the newest commit.
+    pub state: Option<String>,
+    /// Its change.
+    pub change: Option<f64>,
+    /// The newest medians, oldest first.
+    pub history: Vec<f64>,
+}
+
+/// The wall times of each runtime's newest run, for all runtimes at once.
+pub async fn list_benchmarks(
+    db: impl PgExecutor<'_>,
+    runtimes: &[RuntimeOverview],
+    history: i64,
+) -> sqlx::Result<Vec<BenchmarkOverview>> {
+    let measured: Vec<(i64, i64, i32, Option<i32>)> = runtimes
+        .iter()
+        .filter_map(|one| {
+            Some((
+                one.id,
+                one.host_id?,
+                one.measured_position?,
+                one.reference_position,
+            ))
+        })
+        .collect();
+    sqlx::query_as(
+        "SELECT series.runtime_id, benchmark.name, benchmark.description, newest.median, newest.interval_low AS low,
+            newest.interval_high AS high, reference.median AS reference_median,
+            reference.interval_low AS reference_low, reference.interval_high AS reference_high,
+            verdict.state, verdict.change, history.medians AS history
+         FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::integer[])
+              AS wanted (runtime_id, host_id, position, reference_position)
+         JOIN series ON series.runtime_id = wanted.runtime_id AND series.host_id = wanted.host_id
+              AND metric = 'wall_time'
+         JOIN benchmark ON benchmark.id = series.benchmark_id
+         JOIN LATERAL (SELECT * FROM measurement WHERE series_id = series.id AND position = wanted.position
+              ORDER BY id DESC LIMIT 1) newest ON true
+         LEFT JOIN LATERAL (SELECT * FROM measurement WHERE series_id = series.id
+              AND position = wanted.reference_position ORDER BY id DESC LIMIT 1) reference ON true
+         LEFT JOIN verdict ON verdict.series_id = series.id AND verdict.commit_id = newest.commit_id
+         CROSS JOIN LATERAL (SELECT array_agg(median ORDER BY position, id) AS medians FROM (
+              SELECT median, position, id FROM measurement WHERE series_id = series.id AND position IS NOT NULL
+              ORDER BY position DESC, id DESC LIMIT $5) points) history
+         ORDER BY series.runtime_id, benchmark.name",
+    )
+    .bind(measured.iter().map(|one| one.0).collect::<Vec<_>>())
+    .bind(measured.iter().map(|one| one.1).collect::<Vec<_>>())
+    .bind(measured.iter().map(|one| one.2).collect::<Vec<_>>())
+    .bind(measured.iter().map(|one| one.3).collect::<Vec<_>>())
+    .bind(history)
+    .fetch_all(db)
+    .await
 }

@@ -1,6 +1,7 @@
 //! Types and rules that hold without a database, a clock or a network.
 
 pub mod commit;
+pub mod compare;
 pub mod job;
 pub mod language;
 pub mod plan;

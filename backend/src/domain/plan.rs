@@ -26,6 +26,8 @@ pub enum Reason {
     Newest,
     /// The middle, or the end, of the largest unmeasured gap.
     Gap,
+    /// The newest release before the head, to compare with.
+    Release,
 }
 
 impl Reason {
@@ -34,6 +36,7 @@ impl Reason {
         match self {
             Self::Newest => "newest",
             Self::Gap => "gap",
+            Self::Release => "release",
         }
     }
 
@@ -41,6 +44,7 @@ impl Reason {
     pub fn priority(self) -> i32 {
         match self {
             Self::Newest => 100,
+            Self::Release => 50,
             Self::Gap => 10,
         }
     }

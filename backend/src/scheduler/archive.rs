@@ -26,9 +26,7 @@ pub async fn tick(context: &Context) -> Outcome {
 async fn archive(context: &Context, job_id: i64) -> anyhow::Result<()> {
     let chunks = logs::list_chunks(&context.pool, job_id).await?;
     let mut encoder = zstd::Encoder::new(Vec::new(), 9)?;
-    for (_, chunk) in &chunks {
-        encoder.write_all(chunk)?;
-    }
+    encoder.write_all(&logs::join(&chunks))?;
     let compressed = encoder.finish()?;
     let bytes = compressed.len() as u64;
     let sha256 = context.artefacts.put(Bytes::from(compressed)).await?;

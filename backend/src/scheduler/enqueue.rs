@@ -5,7 +5,7 @@
 use super::Outcome;
 use crate::context::Context;
 use crate::db::{enqueue, repositories};
-use crate::domain::plan;
+use crate::domain::plan::{self, Reason};
 use crate::domain::policy::Measure;
 
 /// One pass.
@@ -31,8 +31,17 @@ pub async fn tick(context: &Context) -> Outcome {
             };
             let candidates =
                 enqueue::list_candidates(&context.pool, runtime.id, class, newest).await?;
-            let room = usize::try_from(room).unwrap_or(0);
-            for (commit_id, reason) in plan::choose(&candidates, &settings.policy, room) {
+            let mut chosen = plan::choose(
+                &candidates,
+                &settings.policy,
+                usize::try_from(room).unwrap_or(0),
+            );
+            // The overview compares with the release before, so that one is measured whatever the policy leaves out.
+            let release = enqueue::find_release(&context.pool, runtime.id, class).await?;
+            if let Some((commit_id, false)) = release {
+                chosen.push((commit_id, Reason::Release));
+            }
+            for (commit_id, reason) in chosen {
                 if enqueue::insert_job(&context.pool, runtime.id, commit_id, class, reason).await? {
                     count += 1;
                 }

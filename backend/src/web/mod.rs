@@ -2,11 +2,13 @@
 
 pub mod api;
 pub mod error;
+pub mod format;
 mod health;
+mod job_log;
 pub mod pages;
 
-use actix_web::middleware::{Compress, NormalizePath};
-use actix_web::web::{Data, get};
+use actix_web::middleware::{Compress, DefaultHeaders, NormalizePath};
+use actix_web::web::{self, Data, get};
 use actix_web::{App, HttpServer};
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -27,11 +29,14 @@ pub async fn serve(
             .app_data(Data::new(context.clone()))
             .app_data(Data::new(metrics.clone()))
             .wrap(Compress::default())
+            .wrap(security_headers())
             .wrap(NormalizePath::trim())
             .wrap(TracingLogger::default())
             .route("/health", get().to(health::health))
             .route("/metrics", get().to(health::metrics))
             .configure(api::worker::configure)
+            .configure(pages::configure)
+            .default_service(web::to(pages::not_found))
     })
     .workers(2)
     .shutdown_timeout(10)
@@ -41,4 +46,16 @@ pub async fn serve(
         listening(*address);
     }
     server.run().await.context("the web server failed")
+}
+
+/// Pages load nothing but our own style sheet, run no script, and are shown in no frame.
+fn security_headers() -> DefaultHeaders {
+    DefaultHeaders::new()
+        .add((
+            "content-security-policy",
+            "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; \
+             frame-ancestors 'none'",
+        ))
+        .add(("x-content-type-options", "nosniff"))
+        .add(("referrer-policy", "same-origin"))
 }

@@ -1,1 +1,87 @@
-//! One file per page: its struct and its handler.
+//! The pages. A handler parses, calls, renders; templates only place what they are given.
+
+mod commit;
+mod error;
+mod job;
+mod overview;
+mod queue;
+mod run;
+mod runtime;
+mod series;
+mod widgets;
+
+use actix_web::HttpResponse;
+use actix_web::http::header;
+use actix_web::web::{ServiceConfig, get};
+use askama::Template;
+
+pub use error::{PageError, not_found};
+
+use super::error::Error;
+
+/// What every page knows.
+#[derive(Debug, Clone)]
+struct Shell {
+    /// Title of the window.
+    title: String,
+    /// The marked entry of the menu.
+    menu: &'static str,
+    /// Seconds until the page loads itself anew; pages of things under way do.
+    refresh: Option<u32>,
+    /// Address of the style sheet: it changes with its content, so that browsers may keep it.
+    style: &'static str,
+}
+
+impl Shell {
+    fn new(title: impl Into<String>, menu: &'static str) -> Self {
+        Self {
+            title: title.into(),
+            menu,
+            refresh: None,
+            style: STYLE_ADDRESS,
+        }
+    }
+
+    fn refreshing(self, seconds: u32) -> Self {
+        Self {
+            refresh: Some(seconds),
+            ..self
+        }
+    }
+}
+
+const STYLE: &str = include_str!("../../../assets/style.css");
+const STYLE_ADDRESS: &str = concat!("/assets/style-", env!("SPEEDWELL_STYLE_HASH"), ".css");
+
+/// The routes of the pages.
+pub fn configure(config: &mut ServiceConfig) {
+    config
+        .route("/", get().to(overview::overview))
+        .route("/runtimes/{name}", get().to(runtime::runtime))
+        .route("/benchmarks", get().to(series::benchmarks))
+        .route("/benchmarks/{name}", get().to(series::series))
+        .route("/commits/{hash}", get().to(commit::commit))
+        .route("/runs/{id}", get().to(run::run))
+        .route("/queue", get().to(queue::queue))
+        .route("/jobs/{id}", get().to(job::job))
+        .route(STYLE_ADDRESS, get().to(style));
+}
+
+async fn style() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/css; charset=utf-8")
+        .insert_header((header::CACHE_CONTROL, "public, max-age=31536000, immutable"))
+        .body(STYLE)
+}
+
+/// A rendered page.
+fn render(template: &impl Template) -> Result<HttpResponse, PageError> {
+    let text = template
+        .render()
+        .map_err(anyhow::Error::from)
+        .map_err(Error::from)?;
+    Ok(HttpResponse::Ok()
+        .content_type("text/html; charset=utf-8")
+        .insert_header((header::CACHE_CONTROL, "no-cache"))
+        .body(text))
+}

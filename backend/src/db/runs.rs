@@ -1,0 +1,155 @@
+//! One run with everything that was measured in it.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::PgExecutor;
+use utoipa::ToSchema;
+
+/// A run with its build and environment.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema, sqlx::FromRow)]
+pub struct RunDetail {
+    /// Key.
+    pub id: i64,
+    /// The job that asked for it.
+    pub job_id: i64,
+    /// The runtime.
+    pub runtime: String,
+    /// The commit.
+    pub hash: String,
+    /// Its subject.
+    pub subject: String,
+    /// The suite.
+    pub suite: String,
+    /// Its version.
+    pub suite_version: i32,
+    /// The host.
+    pub host: String,
+    /// Environment's fingerprint.
+    pub fingerprint: String,
+    /// Environment's facts.
+    pub facts: Value,
+    /// Notes on the host just before the run.
+    pub host_notes: Value,
+    /// Hash of the harness.
+    pub harness_sha256: String,
+    /// The interpreter's word about itself.
+    pub interpreter: String,
+    /// Address of the raw file in the artefact store.
+    pub raw_artefact: String,
+    /// When the first benchmark started.
+    pub started_at: DateTime<Utc>,
+    /// When the last one ended.
+    pub finished_at: DateTime<Utc>,
+    /// The build's recipe.
+    pub recipe: Value,
+    /// The build's toolchain.
+    pub toolchain: String,
+    /// Seconds of the build's steps.
+    pub step_seconds: Value,
+    /// Compiler calls that ccache answered.
+    pub ccache_hits: i64,
+    /// Compiler calls that it did not.
+    pub ccache_misses: i64,
+    /// Size of the installed files in bytes.
+    pub installed_bytes: i64,
+    /// Size of the artefact in bytes.
+    pub artefact_bytes: i64,
+    /// Content hash of the artefact.
+    pub artefact_sha256: String,
+}
+
+/// A run by its key.
+pub async fn find(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Option<RunDetail>> {
+    sqlx::query_as(
+        "SELECT run.id, run.job_id, runtime.name AS runtime, commit.hash, commit.subject, suite.name AS suite,
+            suite.version AS suite_version, host.name AS host, environment.fingerprint, environment.facts,
+            run.host_notes, harness_sha256, interpreter, raw_artefact, started_at, finished_at, runtime.recipe,
+            build.toolchain, build.step_seconds, build.ccache_hits, build.ccache_misses, build.installed_bytes,
+            artefact.bytes AS artefact_bytes, artefact.sha256 AS artefact_sha256
+         FROM run JOIN runtime ON runtime.id = run.runtime_id JOIN commit ON commit.id = run.commit_id
+         JOIN suite ON suite.id = run.suite_id JOIN host ON host.id = run.host_id
+         JOIN environment ON environment.id = run.environment_id JOIN build ON build.id = run.build_id
+         JOIN artefact ON artefact.sha256 = build.artefact_sha256
+         WHERE run.id = $1",
+    )
+    .bind(id)
+    .fetch_optional(db)
+    .await
+}
+
+/// One measurement with its samples.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema, sqlx::FromRow)]
+pub struct RunMeasurement {
+    /// The benchmark.
+    pub benchmark: String,
+    /// The metric.
+    pub metric: String,
+    /// Where its values come from.
+    pub counter_source: String,
+    /// Samples that count.
+    pub sample_count: i32,
+    /// Median in the metric's unit.
+    pub median: f64,
+    /// Mean.
+    pub mean: f64,
+    /// Median absolute deviation, unscaled.
+    pub mad: f64,
+    /// Smallest.
+    pub min: f64,
+    /// Largest.
+    pub max: f64,
+    /// 95 % interval of the median.
+    pub interval_low: f64,
+    /// Upper end.
+    pub interval_high: f64,
+    /// Every sample in the order taken.
+    pub sample_values: Vec<f64>,
+    /// The process of each.
+    pub sample_process: Vec<i16>,
+    /// Which of them are warm-ups.
+    pub sample_warmup: Vec<bool>,
+}
+
+/// Every measurement of a run.
+pub async fn list_measurements(
+    db: impl PgExecutor<'_>,
+    run_id: i64,
+) -> sqlx::Result<Vec<RunMeasurement>> {
+    sqlx::query_as(
+        "SELECT benchmark.name AS benchmark, metric, counter_source, sample_count, median, mean, mad, min, max,
+                interval_low, interval_high, sample_values, sample_process, sample_warmup
+         FROM measurement JOIN series ON series.id = series_id JOIN benchmark ON benchmark.id = benchmark_id
+         WHERE run_id = $1 ORDER BY benchmark.name, metric",
+    )
+    .bind(run_id)
+    .fetch_all(db)
+    .await
+}
+
+/// What a run could not measure.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema, sqlx::FromRow)]
+pub struct RunUnavailable {
+    /// The benchmark.
+    pub benchmark: String,
+    /// The metric; absent: the whole benchmark.
+    pub metric: Option<String>,
+    /// Why.
+    pub kind: String,
+    /// In words.
+    pub reason: String,
+}
+
+/// Everything that a run could not measure.
+pub async fn list_unavailable(
+    db: impl PgExecutor<'_>,
+    run_id: i64,
+) -> sqlx::Result<Vec<RunUnavailable>> {
+    sqlx::query_as(
+        "SELECT benchmark.name AS benchmark, metric, kind, reason FROM unavailable
+         JOIN benchmark ON benchmark.id = benchmark_id WHERE run_id = $1 ORDER BY metric NULLS FIRST, benchmark.name",
+    )
+    .bind(run_id)
+    .fetch_all(db)
+    .await
+}

@@ -1,0 +1,230 @@
+//! A run: samples, environment, build.
+
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Path};
+use askama::Template;
+use serde_json::Value;
+use speedwell_wire::Unit;
+
+use super::widgets::strip;
+use super::{PageError, Shell, render};
+use crate::context::Context;
+use crate::db::runs::{self, RunDetail, RunMeasurement, RunUnavailable};
+use crate::web::error::Error;
+use crate::web::format;
+
+#[derive(Template)]
+#[template(path = "run.html")]
+struct Page {
+    shell: Shell,
+    run: RunDetail,
+    short: String,
+    started: String,
+    took: String,
+    build: Vec<(String, String)>,
+    environment: Vec<(String, String)>,
+    benchmarks: Vec<Benchmark>,
+    unavailable: Vec<RunUnavailable>,
+    missing_metrics: Vec<(String, String, usize)>,
+}
+
+struct Benchmark {
+    name: String,
+    wall: Option<Wall>,
+    others: Vec<(String, String)>,
+}
+
+struct Wall {
+    median: String,
+    interval: String,
+    mean: String,
+    deviation: String,
+    range: String,
+    count: i32,
+    strip: String,
+    samples: Vec<(i16, Vec<(String, bool)>)>,
+}
+
+pub(super) async fn run(context: Data<Context>, id: Path<i64>) -> Result<HttpResponse, PageError> {
+    let run = runs::find(&context.pool, *id).await?;
+    let run = run.ok_or_else(|| Error::NotFound(format!("There is no run {id}.")))?;
+    let measurements = runs::list_measurements(&context.pool, *id).await?;
+    let unavailable = runs::list_unavailable(&context.pool, *id).await?;
+    let whole: Vec<RunUnavailable> = unavailable
+        .iter()
+        .filter(|one| one.metric.is_none())
+        .cloned()
+        .collect();
+    let page = Page {
+        shell: Shell::new(format!("Run {id}"), "overview"),
+        short: format::short(&run.hash),
+        started: format::moment(run.started_at),
+        took: format::duration((run.finished_at - run.started_at).num_seconds()),
+        build: build_facts(&run),
+        environment: environment_facts(&run),
+        benchmarks: measurements
+            .chunk_by(|a, b| a.benchmark == b.benchmark)
+            .map(benchmark)
+            .collect(),
+        missing_metrics: missing_metrics(&unavailable),
+        unavailable: whole,
+        run,
+    };
+    render(&page)
+}
+
+/// Metrics that single benchmarks lack, once per reason.
+fn missing_metrics(unavailable: &[RunUnavailable]) -> Vec<(String, String, usize)> {
+    let mut rows: Vec<(String, String, usize)> = Vec::new();
+    for one in unavailable {
+        let Some(metric) = &one.metric else { continue };
+        let label = format::metric_label(metric);
+        match rows
+            .iter_mut()
+            .find(|row| row.0 == label && row.1 == one.reason)
+        {
+            Some(row) => row.2 += 1,
+            None => rows.push((label, one.reason.clone(), 1)),
+        }
+    }
+    rows
+}
+
+fn benchmark(measurements: &[RunMeasurement]) -> Benchmark {
+    let name = measurements
+        .first()
+        .map(|one| one.benchmark.clone())
+        .unwrap_or_default();
+    let others = measurements
+        .iter()
+        .filter(|one| one.metric != "wall_time")
+        .map(|one| {
+            (
+                format::metric_label(&one.metric),
+                format::metric_value(one.median, &one.metric),
+            )
+        });
+    Benchmark {
+        others: others.collect(),
+        wall: measurements
+            .iter()
+            .find(|one| one.metric == "wall_time")
+            .map(wall),
+        name,
+    }
+}
+
+fn wall(one: &RunMeasurement) -> Wall {
+    let text = |seconds: f64| format::value(seconds, Unit::Seconds);
+    let mut samples: Vec<(i16, Vec<(String, bool)>)> = Vec::new();
+    for ((value, process), warmup) in one
+        .sample_values
+        .iter()
+        .zip(&one.sample_process)
+        .zip(&one.sample_warmup)
+    {
+        if samples.last().is_none_or(|(number, _)| number != process) {
+            samples.push((*process, Vec::new()));
+        }
+        if let Some((_, values)) = samples.last_mut() {
+            values.push((text(*value), *warmup));
+        }
+    }
+    Wall {
+        median: text(one.median),
+        interval: format!("{} – {}", text(one.interval_low), text(one.interval_high)),
+        mean: text(one.mean),
+        deviation: format!("{:.2}\u{a0}%", one.mad / one.median * 100.0),
+        range: format!("{} – {}", text(one.min), text(one.max)),
+        count: one.sample_count,
+        strip: strip(
+            format!(
+                "{}: every sample in the order taken, warm-ups hollow",
+                one.benchmark
+            ),
+            &one.sample_values,
+            &one.sample_process,
+            &one.sample_warmup,
+        ),
+        samples,
+    }
+}
+
+/// A JSON object as rows; nested objects are spread.
+fn spread(prefix: &str, value: &Value, rows: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                let name = name.replace('_', " ");
+                spread(
+                    &if prefix.is_empty() {
+                        name
+                    } else {
+                        format!("{prefix}: {name}")
+                    },
+                    field,
+                    rows,
+                );
+            }
+        }
+        Value::String(text) => rows.push((prefix.to_owned(), text.clone())),
+        Value::Number(number) if prefix.ends_with("bytes") => {
+            let name = prefix.trim_end_matches(" bytes").to_owned();
+            rows.push((
+                name,
+                format::value(number.as_f64().unwrap_or(0.0), Unit::Bytes),
+            ));
+        }
+        other => rows.push((prefix.to_owned(), other.to_string())),
+    }
+}
+
+fn environment_facts(run: &RunDetail) -> Vec<(String, String)> {
+    let mut rows = vec![("host".to_owned(), run.host.clone())];
+    spread("", &run.facts, &mut rows);
+    spread("just before the run", &run.host_notes, &mut rows);
+    rows.push(("fingerprint".to_owned(), format::short(&run.fingerprint)));
+    rows
+}
+
+fn build_facts(run: &RunDetail) -> Vec<(String, String)> {
+    let mut rows = vec![("interpreter".to_owned(), run.interpreter.clone())];
+    let recipe = |name: &str| {
+        run.recipe
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    rows.push((
+        "recipe".to_owned(),
+        format!("{}, {}", recipe("name"), recipe("profile")),
+    ));
+    let steps = run
+        .step_seconds
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, seconds)| format!("{name} {:.1}\u{a0}s", seconds.as_f64().unwrap_or(0.0)));
+    rows.push(("steps".to_owned(), steps.collect::<Vec<_>>().join(", ")));
+    let calls = run.ccache_hits + run.ccache_misses;
+    rows.push((
+        "compiler cache".to_owned(),
+        format!("{} of {calls} calls answered", run.ccache_hits),
+    ));
+    rows.push((
+        "installed".to_owned(),
+        format::value(run.installed_bytes as f64, Unit::Bytes),
+    ));
+    rows.push((
+        "artefact".to_owned(),
+        format!(
+            "{}, sha256 {}",
+            format::value(run.artefact_bytes as f64, Unit::Bytes),
+            format::short(&run.artefact_sha256)
+        ),
+    ));
+    rows.push(("toolchain".to_owned(), run.toolchain.clone()));
+    rows.push(("harness".to_owned(), format::short(&run.harness_sha256)));
+    rows
+}

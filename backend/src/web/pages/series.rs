@@ -1,0 +1,383 @@
+//! The series page: one benchmark and metric of one or more runtimes over commits.
+
+use std::collections::BTreeSet;
+
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Path, Query};
+use askama::Template;
+use serde::Deserialize;
+use speedwell_wire::{Metric, Unit};
+
+use super::widgets::{Badge, verdict_class, verdict_words};
+use super::{PageError, Shell, render};
+use crate::chart::{self, Chart, Line, Point};
+use crate::context::Context;
+use crate::db::series::{self, BenchmarkName, SeriesName, SeriesPoint};
+use crate::web::error::Error;
+use crate::web::format;
+
+/// Lines that one chart can hold and still be read.
+const MOST_LINES: usize = 6;
+
+#[derive(Template)]
+#[template(path = "benchmarks.html")]
+struct ListPage {
+    shell: Shell,
+    benchmarks: Vec<BenchmarkName>,
+}
+
+/// Every benchmark.
+pub(super) async fn benchmarks(context: Data<Context>) -> Result<HttpResponse, PageError> {
+    let benchmarks = series::list_benchmarks(&context.pool).await?;
+    render(&ListPage {
+        shell: Shell::new("Benchmarks", "benchmarks"),
+        benchmarks,
+    })
+}
+
+/// What the page is asked for. Unknown values fall back to what there is; `runtime` may be a list with commas.
+#[derive(Debug, Deserialize)]
+pub(super) struct Selection {
+    #[serde(default)]
+    runtime: String,
+    #[serde(default)]
+    host: String,
+    #[serde(default)]
+    metric: String,
+    last: Option<i64>,
+    before: Option<i32>,
+}
+
+#[derive(Template)]
+#[template(path = "series.html")]
+struct Page {
+    shell: Shell,
+    benchmark: String,
+    metric_label: String,
+    better: &'static str,
+    choices: Choices,
+    chart: String,
+    legend: Vec<Legend>,
+    rows: Vec<Row>,
+    older: Option<String>,
+    versions: usize,
+}
+
+struct Choices {
+    runtimes: Vec<(String, bool)>,
+    hosts: Vec<(String, bool)>,
+    metrics: Vec<(String, String, bool)>,
+    last: i64,
+}
+
+struct Legend {
+    colour: usize,
+    name: String,
+    source: String,
+    detector: String,
+}
+
+struct Row {
+    runtime: String,
+    point: SeriesPoint,
+    short: String,
+    day: String,
+    value: String,
+    interval: String,
+    badge: Option<Badge>,
+}
+
+pub(super) async fn series(
+    context: Data<Context>,
+    benchmark: Path<String>,
+    request: actix_web::HttpRequest,
+    Query(selection): Query<Selection>,
+) -> Result<HttpResponse, PageError> {
+    let all = series::list_of_benchmark(&context.pool, &benchmark).await?;
+    let Some(newest) = all.first() else {
+        return Err(Error::NotFound(format!(
+            "Nothing was measured for a benchmark {benchmark:?} yet."
+        ))
+        .into());
+    };
+    let versions = all
+        .iter()
+        .map(|one| &one.identity)
+        .collect::<BTreeSet<_>>()
+        .len();
+    let current: Vec<&SeriesName> = all
+        .iter()
+        .filter(|one| one.identity == newest.identity)
+        .collect();
+    let wanted = runtimes_of(request.query_string(), &selection);
+    let (chosen, choices) = choose(&current, &selection, &wanted);
+    let last = choices.last;
+    let keys: Vec<i64> = chosen.iter().map(|one| one.id).collect();
+    let points = series::list_points(&context.pool, &keys, selection.before, last).await?;
+    let metric = choices
+        .metrics
+        .iter()
+        .find(|(_, _, on)| *on)
+        .map(|(name, _, _)| name.clone())
+        .unwrap_or_default();
+    let unit_metric = metric.parse::<Metric>().ok();
+    let better = match unit_metric.map(Metric::direction) {
+        Some(speedwell_wire::Direction::HigherIsBetter) => "more is better",
+        Some(speedwell_wire::Direction::LowerIsBetter) | None => "less is better",
+    };
+    let older = points
+        .first()
+        .filter(|_| chosen.len() == 1)
+        .map(|first| first.position);
+    let page = Page {
+        shell: Shell::new(benchmark.as_str(), "benchmarks"),
+        metric_label: format::metric_label(&metric),
+        better,
+        chart: draw(&benchmark, &metric, &chosen, &points),
+        legend: legend(&chosen),
+        rows: rows(&chosen, &points, &metric),
+        older: older
+            .filter(|position| *position > 0 && points.len() as i64 >= last)
+            .map(|position| older_link(&benchmark, &chosen, &metric, last, position)),
+        choices,
+        benchmark: benchmark.into_inner(),
+        versions,
+    };
+    render(&page)
+}
+
+/// `runtime` may be repeated (the form's check boxes) or hold commas.
+fn runtimes_of(query: &str, selection: &Selection) -> BTreeSet<String> {
+    let repeated = query
+        .split('&')
+        .filter_map(|pair| pair.strip_prefix("runtime="));
+    let mut wanted: BTreeSet<String> = repeated
+        .map(|text| text.replace("%2C", ","))
+        .flat_map(|text| text.split(',').map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    wanted.extend(selection.runtime.split(',').map(str::to_owned));
+    wanted.remove("");
+    wanted
+}
+
+fn choose<'a>(
+    current: &[&'a SeriesName],
+    selection: &Selection,
+    wanted: &BTreeSet<String>,
+) -> (Vec<&'a SeriesName>, Choices) {
+    let hosts: BTreeSet<&str> = current.iter().map(|one| one.host.as_str()).collect();
+    let host = hosts
+        .get(selection.host.as_str())
+        .or_else(|| hosts.first())
+        .copied()
+        .unwrap_or_default();
+    let present: BTreeSet<&str> = current.iter().map(|one| one.metric.as_str()).collect();
+    let metric = present
+        .get(selection.metric.as_str())
+        .copied()
+        .unwrap_or("wall_time");
+    let mut runtimes: Vec<&str> = Vec::new();
+    for one in current {
+        if !runtimes.contains(&one.runtime.as_str()) {
+            runtimes.push(&one.runtime);
+        }
+    }
+    let known = runtimes.iter().any(|name| wanted.contains(*name));
+    let is_on = |name: &str| {
+        if known {
+            wanted.contains(name)
+        } else {
+            runtimes.first() == Some(&name)
+        }
+    };
+    let chosen = current
+        .iter()
+        .filter(|one| one.host == host && one.metric == metric && is_on(&one.runtime))
+        .take(MOST_LINES)
+        .copied()
+        .collect();
+    let choices = Choices {
+        runtimes: runtimes
+            .iter()
+            .map(|name| ((*name).to_owned(), is_on(name)))
+            .collect(),
+        hosts: hosts
+            .iter()
+            .map(|name| ((*name).to_owned(), *name == host))
+            .collect(),
+        metrics: Metric::ALL
+            .iter()
+            .filter(|one| present.contains(one.as_str()))
+            .map(|one| {
+                (
+                    one.as_str().to_owned(),
+                    one.label().to_owned(),
+                    one.as_str() == metric,
+                )
+            })
+            .collect(),
+        last: selection.last.unwrap_or(100).clamp(10, 1000),
+    };
+    (chosen, choices)
+}
+
+fn older_link(
+    benchmark: &str,
+    chosen: &[&SeriesName],
+    metric: &str,
+    last: i64,
+    before: i32,
+) -> String {
+    let (runtime, host) = chosen
+        .first()
+        .map_or(("", ""), |one| (one.runtime.as_str(), one.host.as_str()));
+    format!(
+        "/benchmarks/{}?runtime={}&host={}&metric={metric}&last={last}&before={before}",
+        format::encode(benchmark),
+        format::encode(runtime),
+        format::encode(host)
+    )
+}
+
+fn legend(chosen: &[&SeriesName]) -> Vec<Legend> {
+    let entries = chosen.iter().enumerate().map(|(colour, one)| Legend {
+        colour: colour % chart::PALETTE,
+        name: format!("{} on {}", one.runtime, one.host),
+        source: one.counter_source.clone(),
+        detector: one.detector.clone().unwrap_or_else(|| "not yet".to_owned()),
+    });
+    entries.collect()
+}
+
+/// One runtime: its measured commits side by side. Several: by the time of the commits, which branches share.
+fn draw(benchmark: &str, metric: &str, chosen: &[&SeriesName], points: &[SeriesPoint]) -> String {
+    let by_time = chosen.len() > 1;
+    let mut places: Vec<i32> = points.iter().map(|point| point.position).collect();
+    places.sort_unstable();
+    places.dedup();
+    let place = |point: &SeriesPoint| {
+        if by_time {
+            point.committed_at.timestamp() as f64
+        } else {
+            places.binary_search(&point.position).unwrap_or(0) as f64
+        }
+    };
+    let lines = chosen.iter().enumerate().map(|(colour, one)| {
+        let own: Vec<&SeriesPoint> = points
+            .iter()
+            .filter(|point| point.series_id == one.id)
+            .collect();
+        let stretches = own
+            .chunk_by(|before, after| before.environment_id == after.environment_id)
+            .map(|stretch| {
+                stretch
+                    .iter()
+                    .map(|point| dot(one, metric, point, place(point)))
+                    .collect()
+            });
+        Line {
+            colour,
+            stretches: stretches.collect(),
+            connected: true,
+        }
+    });
+    let step = points.len().div_ceil(6).max(1);
+    let mut ticks: Vec<(f64, String)> = points
+        .iter()
+        .rev()
+        .step_by(step)
+        .map(|point| {
+            let day = format::day(point.committed_at);
+            let text = if by_time {
+                day
+            } else {
+                format!("{} {}", day, format::short(&point.hash).split_at(7).0)
+            };
+            (place(point), text)
+        })
+        .collect();
+    if by_time {
+        ticks.sort_by(|a, b| a.0.total_cmp(&b.0));
+        ticks.dedup_by(|a, b| (a.0 - b.0).abs() < 86_400.0 * 20.0);
+    }
+    chart::svg(&Chart {
+        label: format!(
+            "{} of {benchmark} over commits",
+            format::metric_label(metric)
+        ),
+        width: 960,
+        height: 380,
+        lines: lines.collect(),
+        ticks,
+        format: axis_format(metric),
+        spark: false,
+    })
+}
+
+fn axis_format(metric: &str) -> fn(f64) -> String {
+    match metric.parse::<Metric>().map(Metric::unit) {
+        Ok(Unit::Seconds) => |value| format::value(value, Unit::Seconds),
+        Ok(Unit::Bytes) => |value| format::value(value, Unit::Bytes),
+        Ok(Unit::Count) => |value| format::value(value, Unit::Count),
+        Ok(Unit::Ratio) | Err(_) => |value| format::value(value, Unit::Ratio),
+    }
+}
+
+fn dot(series: &SeriesName, metric: &str, point: &SeriesPoint, x: f64) -> Point {
+    let verdict = point.verdict.as_deref().unwrap_or_default();
+    let change = point
+        .change
+        .map(|change| format!(" ({})", format::percent(change)))
+        .unwrap_or_default();
+    Point {
+        x,
+        value: point.median,
+        low: point.interval_low,
+        high: point.interval_high,
+        title: format!(
+            "{} {}\n{}\n{}, 95 % interval {} to {}, {} samples\n{}{change}",
+            series.runtime,
+            format::short(&point.hash),
+            point.subject,
+            format::metric_value(point.median, metric),
+            format::metric_value(point.interval_low, metric),
+            format::metric_value(point.interval_high, metric),
+            point.sample_count,
+            verdict_words(verdict),
+        ),
+        link: format!("/commits/{}", point.hash),
+        class: verdict_class(verdict),
+    }
+}
+
+fn rows(chosen: &[&SeriesName], points: &[SeriesPoint], metric: &str) -> Vec<Row> {
+    let name = |id: i64| {
+        chosen
+            .iter()
+            .find(|one| one.id == id)
+            .map(|one| one.runtime.clone())
+            .unwrap_or_default()
+    };
+    let mut rows: Vec<Row> = points
+        .iter()
+        .map(|point| Row {
+            runtime: name(point.series_id),
+            short: format::short(&point.hash),
+            day: format::day(point.committed_at),
+            value: format::metric_value(point.median, metric),
+            interval: format!(
+                "{} – {}",
+                format::metric_value(point.interval_low, metric),
+                format::metric_value(point.interval_high, metric)
+            ),
+            badge: point.verdict.as_ref().map(|state| Badge {
+                text: point.change.map_or_else(|| "–".to_owned(), format::percent),
+                class: verdict_class(state).to_owned(),
+                words: verdict_words(state).to_owned(),
+            }),
+            point: point.clone(),
+        })
+        .collect();
+    rows.reverse();
+    rows
+}
