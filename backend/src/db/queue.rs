@@ -61,27 +61,48 @@ pub struct JobRow {
     pub run_id: Option<i64>,
 }
 
-/// Jobs in the given states: running first, then as they would be claimed, then the newest that are over; below a key
-/// when paging.
+/// The columns of [`JobRow`] with their tables, before what chooses and orders the rows.
+macro_rules! select_jobs {
+    ($rest:literal) => {
+        concat!(
+            "SELECT job.id, job.kind, runtime.name AS runtime, commit.hash, commit.subject, job.state, job.reason,
+                job.requester, job.priority, job.host_class, host.name AS host, job.attempt, job.max_attempts,
+                job.not_before, job.phase, job.percent, job.progress, job.lease_until, job.cancel_requested,
+                job.failure_message, job.failure_kind, job.created_at, job.started_at, job.finished_at,
+                (SELECT max(id) FROM run WHERE job_id = job.id) AS run_id
+             FROM job JOIN runtime ON runtime.id = job.runtime_id JOIN commit ON commit.id = job.commit_id
+             LEFT JOIN host ON host.id = coalesce(job.running_on, job.host_id) ",
+            $rest
+        )
+    };
+}
+
+/// Jobs in the given states for people: running first, then as they would be claimed, then the newest that are over.
 pub async fn list_jobs(
+    db: impl PgExecutor<'_>,
+    states: &[&str],
+    limit: i64,
+) -> sqlx::Result<Vec<JobRow>> {
+    sqlx::query_as(select_jobs!(
+        "WHERE job.state = ANY($1)
+         ORDER BY job.finished_at DESC NULLS FIRST, (job.state = 'queued'), job.priority DESC, job.id LIMIT $2"
+    ))
+    .bind(states)
+    .bind(limit)
+    .fetch_all(db)
+    .await
+}
+
+/// Jobs in the given states, newest key first, below a key.
+pub async fn page_jobs(
     db: impl PgExecutor<'_>,
     states: &[&str],
     before: Option<i64>,
     limit: i64,
 ) -> sqlx::Result<Vec<JobRow>> {
-    sqlx::query_as(
-        "SELECT job.id, job.kind, runtime.name AS runtime, commit.hash, commit.subject, job.state, job.reason,
-            job.requester, job.priority, job.host_class, host.name AS host, job.attempt, job.max_attempts,
-            job.not_before, job.phase, job.percent, job.progress, job.lease_until, job.cancel_requested,
-            job.failure_message, job.failure_kind, job.created_at, job.started_at, job.finished_at,
-            (SELECT max(id) FROM run WHERE job_id = job.id) AS run_id
-         FROM job JOIN runtime ON runtime.id = job.runtime_id JOIN commit ON commit.id = job.commit_id
-         LEFT JOIN host ON host.id = coalesce(job.running_on, job.host_id)
-         WHERE job.state = ANY($1) AND job.id < coalesce($2, 9223372036854775807)
-         ORDER BY job.finished_at DESC NULLS FIRST, (job.state = 'queued'), job.priority DESC,
-                  CASE WHEN job.state = 'queued' THEN job.id END, job.id DESC
-         LIMIT $3",
-    )
+    sqlx::query_as(select_jobs!(
+        "WHERE job.state = ANY($1) AND job.id < coalesce($2, 9223372036854775807) ORDER BY job.id DESC LIMIT $3"
+    ))
     .bind(states)
     .bind(before)
     .bind(limit)
@@ -91,18 +112,10 @@ pub async fn list_jobs(
 
 /// A job by its key.
 pub async fn find_job(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Option<JobRow>> {
-    sqlx::query_as(
-        "SELECT job.id, job.kind, runtime.name AS runtime, commit.hash, commit.subject, job.state, job.reason,
-            job.requester, job.priority, job.host_class, host.name AS host, job.attempt, job.max_attempts,
-            job.not_before, job.phase, job.percent, job.progress, job.lease_until, job.cancel_requested,
-            job.failure_message, job.failure_kind, job.created_at, job.started_at, job.finished_at,
-            (SELECT max(id) FROM run WHERE job_id = job.id) AS run_id
-         FROM job JOIN runtime ON runtime.id = job.runtime_id JOIN commit ON commit.id = job.commit_id
-         LEFT JOIN host ON host.id = coalesce(job.running_on, job.host_id) WHERE job.id = $1",
-    )
-    .bind(id)
-    .fetch_optional(db)
-    .await
+    sqlx::query_as(select_jobs!("WHERE job.id = $1"))
+        .bind(id)
+        .fetch_optional(db)
+        .await
 }
 
 /// What happened to a job.

@@ -26,17 +26,26 @@ pub struct SeriesName {
     pub detector: Option<String>,
 }
 
+/// The columns of [`SeriesName`] with their tables, before what chooses and orders the rows.
+macro_rules! select_series {
+    ($rest:literal) => {
+        concat!(
+            "SELECT series.id, runtime.name AS runtime, benchmark.name AS benchmark, benchmark.identity, metric,
+                counter_source, host.name AS host, detector
+             FROM series JOIN benchmark ON benchmark.id = benchmark_id JOIN runtime ON runtime.id = runtime_id
+             JOIN host ON host.id = host_id ",
+            $rest
+        )
+    };
+}
+
 /// Every series of the benchmarks with a name, newest benchmark first.
 pub async fn list_of_benchmark(
     db: impl PgExecutor<'_>,
     benchmark: &str,
 ) -> sqlx::Result<Vec<SeriesName>> {
     sqlx::query_as(
-        "SELECT series.id, runtime.name AS runtime, benchmark.name AS benchmark, benchmark.identity, metric,
-                counter_source, host.name AS host, detector
-         FROM series JOIN benchmark ON benchmark.id = benchmark_id JOIN runtime ON runtime.id = runtime_id
-         JOIN host ON host.id = host_id
-         WHERE benchmark.name = $1 ORDER BY benchmark.id DESC, runtime.ordinal, runtime.name, host.name, metric",
+        select_series!("WHERE benchmark.name = $1 ORDER BY benchmark.id DESC, runtime.ordinal, runtime.name, host.name, metric"),
     )
     .bind(benchmark)
     .fetch_all(db)
@@ -52,15 +61,11 @@ pub async fn list(
     after: i64,
     limit: i64,
 ) -> sqlx::Result<Vec<SeriesName>> {
-    sqlx::query_as(
-        "SELECT series.id, runtime.name AS runtime, benchmark.name AS benchmark, benchmark.identity, metric,
-                counter_source, host.name AS host, detector
-         FROM series JOIN benchmark ON benchmark.id = benchmark_id JOIN runtime ON runtime.id = runtime_id
-         JOIN host ON host.id = host_id
-         WHERE series.id > $4 AND ($1::text IS NULL OR runtime.name = $1)
+    sqlx::query_as(select_series!(
+        "WHERE series.id > $4 AND ($1::text IS NULL OR runtime.name = $1)
            AND ($2::text IS NULL OR benchmark.name = $2) AND ($3::text IS NULL OR metric = $3)
-         ORDER BY series.id LIMIT $5",
-    )
+         ORDER BY series.id LIMIT $5"
+    ))
     .bind(runtime)
     .bind(benchmark)
     .bind(metric)
@@ -72,15 +77,10 @@ pub async fn list(
 
 /// A series by its key.
 pub async fn find(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Option<SeriesName>> {
-    sqlx::query_as(
-        "SELECT series.id, runtime.name AS runtime, benchmark.name AS benchmark, benchmark.identity, metric,
-                counter_source, host.name AS host, detector
-         FROM series JOIN benchmark ON benchmark.id = benchmark_id JOIN runtime ON runtime.id = runtime_id
-         JOIN host ON host.id = host_id WHERE series.id = $1",
-    )
-    .bind(id)
-    .fetch_optional(db)
-    .await
+    sqlx::query_as(select_series!("WHERE series.id = $1"))
+        .bind(id)
+        .fetch_optional(db)
+        .await
 }
 
 /// One measurement of a series, with its commit and verdict.

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod error;
+mod find;
 pub mod format;
 mod health;
 mod job_log;
@@ -35,6 +36,7 @@ pub async fn serve(
             .route("/health", get().to(health::health))
             .route("/metrics", get().to(health::metrics))
             .configure(api::worker::configure)
+            .configure(api::public::configure)
             .configure(pages::configure)
             .default_service(web::to(pages::not_found))
     })

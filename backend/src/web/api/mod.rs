@@ -1,3 +1,4 @@
-//! The worker's API, and the public JSON API.
+//! JSON: the worker's side door, and the public read-only API.
 
+pub mod public;
 pub mod worker;

@@ -1,5 +1,6 @@
 //! The pages. A handler parses, calls, renders; templates only place what they are given.
 
+mod api;
 mod commit;
 mod error;
 mod job;
@@ -62,6 +63,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/benchmarks/{name}", get().to(series::series))
         .route("/commits/{hash}", get().to(commit::commit))
         .route("/runs/{id}", get().to(run::run))
+        .route("/api", get().to(api::api))
         .route("/queue", get().to(queue::queue))
         .route("/jobs/{id}", get().to(job::job))
         .route(STYLE_ADDRESS, get().to(style));

@@ -49,14 +49,8 @@ struct Repository {
 
 pub(super) async fn queue(context: Data<Context>) -> Result<HttpResponse, PageError> {
     let now = Utc::now();
-    let open = queue::list_jobs(&context.pool, &["running", "queued"], None, WAITING).await?;
-    let over = queue::list_jobs(
-        &context.pool,
-        &["succeeded", "failed", "cancelled"],
-        None,
-        OVER,
-    )
-    .await?;
+    let open = queue::list_jobs(&context.pool, &["running", "queued"], WAITING).await?;
+    let over = queue::list_jobs(&context.pool, &["succeeded", "failed", "cancelled"], OVER).await?;
     let hosts = queue::list_hosts(&context.pool).await?;
     let hosts: Vec<Host> = hosts
         .into_iter()

@@ -1,0 +1,49 @@
+//! The API for people: made from its OpenAPI description.
+
+use actix_web::HttpResponse;
+use askama::Template;
+use utoipa::OpenApi as _;
+use utoipa::openapi::RefOr;
+
+use super::{PageError, Shell, render};
+use crate::web::api::public::Description;
+
+#[derive(Template)]
+#[template(path = "api.html")]
+struct Page {
+    shell: Shell,
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    path: String,
+    summary: String,
+    parameters: Vec<(String, String)>,
+}
+
+pub(super) async fn api() -> Result<HttpResponse, PageError> {
+    let description = Description::openapi();
+    let entries = description.paths.paths.iter().filter_map(|(path, item)| {
+        let operation = item.get.as_ref()?;
+        let parameters = operation
+            .parameters
+            .iter()
+            .flatten()
+            .filter_map(|parameter| match parameter {
+                RefOr::T(parameter) => Some((
+                    parameter.name.clone(),
+                    parameter.description.clone().unwrap_or_default(),
+                )),
+                RefOr::Ref(_) => None,
+            });
+        Some(Entry {
+            path: path.clone(),
+            summary: operation.summary.clone().unwrap_or_default(),
+            parameters: parameters.collect(),
+        })
+    });
+    render(&Page {
+        shell: Shell::new("API", "api"),
+        entries: entries.collect(),
+    })
+}
