@@ -171,13 +171,17 @@ def _keep_from_children(descriptors):
 
 
 class _Counting(object):
-    """A clock that tells the worker when a timed region begins (odd readings) and ends (even ones)."""
+    """A clock that tells the worker when a timed region begins (odd readings) and ends (even ones). Outside of a
+    benchmark's iterations it is a plain clock: scripts also read it while they prepare their data."""
 
     def __init__(self, worker):
         self.worker = worker
+        self.active = False
         self.inside = False
 
     def __call__(self):
+        if not self.active:
+            return _clock()
         if self.inside:
             now = _clock()
             self.inside = False
@@ -300,9 +304,14 @@ class Runner(object):
         worker.ask("end", children_max_rss_bytes=_children_max_rss() if children else None)
 
     def _value(self, timed, inner_loops, loops, index, warmup):
+        counting = perf_counter if isinstance(perf_counter, _Counting) else None
+        if counting:
+            counting.active = True
         seconds = timed(loops)
-        if isinstance(perf_counter, _Counting) and perf_counter.inside:
-            perf_counter()  # A script that read the clock an odd number of times leaves no counter running.
+        if counting:
+            if counting.inside:
+                counting()  # A script that read the clock an odd number of times leaves no counter running.
+            counting.active = False
         self._worker.send("value", index=index, warmup=warmup, loops=loops, inner_loops=inner_loops, seconds=seconds)
         return seconds
 

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use speedwell_backend::cluster::Cluster;
 use speedwell_backend::config::Config;
 use speedwell_backend::db;
+use speedwell_backend::domain::summary::Summary;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
@@ -75,10 +76,37 @@ pub(super) async fn cancel(config: &Config, job_id: i64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Marks every series; the service's detect tick makes the verdicts.
+/// Makes every summary again from the stored samples, then marks every series for the detect tick. Batch by batch:
+/// killed anywhere, it can be started anew.
 pub(super) async fn redetect(config: &Config) -> anyhow::Result<()> {
+    const BATCH: i64 = 500;
     let database = open(config).await?;
-    let count = db::verdicts::forget_all(&database.pool).await?;
-    println!("{count} series will be judged again by the running service, or by the next one");
+    let (mut last, mut count) = (0, 0_usize);
+    loop {
+        let batch = db::summaries::list(&database.pool, last, BATCH).await?;
+        let Some(end) = batch.last() else { break };
+        last = end.id;
+        count += batch.len();
+        let mut transaction = database.pool.begin().await?;
+        for stored in &batch {
+            let samples = stored
+                .sample_values
+                .iter()
+                .zip(&stored.sample_process)
+                .zip(&stored.sample_warmup);
+            let counted: Vec<(u32, f64)> = samples
+                .filter(|(_, warmup)| !**warmup)
+                .map(|((value, process), _)| (u32::try_from(*process).unwrap_or(0), *value))
+                .collect();
+            if let Some(summary) = Summary::of_processes(&counted) {
+                db::summaries::update(&mut transaction, stored, &summary).await?;
+            }
+        }
+        transaction.commit().await?;
+    }
+    let series = db::verdicts::forget_all(&database.pool).await?;
+    println!(
+        "{count} summaries made again; the running service, or the next one, judges {series} series again"
+    );
     Ok(())
 }

@@ -6,6 +6,7 @@ mod progress;
 mod serve;
 mod sync;
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -47,7 +48,7 @@ enum Command {
     Host(host::HostCommand),
     /// Follow the newest commits until they are measured, and print a summary.
     Progress(progress::ProgressArguments),
-    /// Make every verdict again, from the stored measurements.
+    /// Make every summary and verdict again, from the stored samples.
     Redetect,
     /// Ask for a job's end.
     Cancel {
@@ -72,6 +73,7 @@ pub(crate) fn start_logging(arguments: &Arguments) -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let started = if arguments.json_log {
         builder.json().try_init()

@@ -18,6 +18,7 @@ pub mod repositories;
 pub mod runs;
 pub mod series;
 pub mod suites;
+pub mod summaries;
 pub mod verdicts;
 
 /// The migrations, embedded.

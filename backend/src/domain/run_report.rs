@@ -158,12 +158,12 @@ fn summarise(field: &str, metric: Metric, samples: &[Sample]) -> Result<Summary,
             ));
         }
     }
-    let counted: Vec<f64> = samples
+    let counted: Vec<(u32, f64)> = samples
         .iter()
         .filter(|sample| !sample.warmup)
-        .map(|sample| sample.value)
+        .map(|sample| (sample.process, sample.value))
         .collect();
-    Summary::of(&counted).ok_or_else(|| {
+    Summary::of_processes(&counted).ok_or_else(|| {
         Invalid::new(
             format!("{field}.samples"),
             "needs at least one sample that is no warm-up",

@@ -1,5 +1,7 @@
 //! The summary of a measurement's samples; pure numbers.
 
+use std::collections::BTreeMap;
+
 /// What is stored beside the raw samples. All in the metric's unit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Summary {
@@ -48,6 +50,29 @@ impl Summary {
             interval_low: sorted[low],
             interval_high: sorted[high],
         })
+    }
+}
+
+impl Summary {
+    /// Summarises samples of several processes, given as `(process, value)`; `None` as in [`Summary::of`].
+    ///
+    /// Samples of one process resemble each other more than those of two (memory layout, hash seed), so the interval of
+    /// the pooled samples alone would promise too much: it is widened until it also holds the median of every process.
+    /// Kalibera and Jones, *Rigorous Benchmarking in Reasonable Time* (ISMM 2013), show how far single processes stray.
+    pub fn of_processes(samples: &[(u32, f64)]) -> Option<Self> {
+        let values: Vec<f64> = samples.iter().map(|(_, value)| *value).collect();
+        let mut summary = Self::of(&values)?;
+        let mut processes: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+        for (process, value) in samples {
+            processes.entry(*process).or_default().push(*value);
+        }
+        for values in processes.values_mut() {
+            values.sort_by(f64::total_cmp);
+            let median = median_of_sorted(values);
+            summary.interval_low = summary.interval_low.min(median);
+            summary.interval_high = summary.interval_high.max(median);
+        }
+        Some(summary)
     }
 }
 
@@ -128,6 +153,20 @@ mod tests {
         assert_eq!(interval_ranks(6), (0, 5));
         assert_eq!(interval_ranks(10), (1, 8));
         assert_eq!(interval_ranks(20), (5, 14));
+    }
+
+    #[test]
+    fn a_stray_process_widens_the_interval() {
+        let mut samples: Vec<(u32, f64)> = (0..30)
+            .map(|index| (index / 5, 1.0 + f64::from(index % 5) * 1e-3))
+            .collect();
+        let close = Summary::of_processes(&samples).unwrap();
+        assert!(close.interval_high < 1.004, "{close:?}");
+        samples.extend((0..5).map(|_| (6, 1.2)));
+        let stray = Summary::of_processes(&samples).unwrap();
+        assert_eq!((stray.interval_high, stray.count), (1.2, 35));
+        assert_eq!(Summary::of_processes(&[]), None);
+        assert_eq!(Summary::of_processes(&[(0, f64::NAN)]), None);
     }
 
     #[test]

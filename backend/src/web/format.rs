@@ -19,10 +19,7 @@ pub fn value(value: f64, unit: Unit) -> String {
                 (1.0, "B"),
             ],
         ),
-        Unit::Count => scaled(
-            value,
-            &[(1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m")],
-        ),
+        Unit::Count => scaled(value, &[(1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")]),
         Unit::Ratio => digits(value),
     }
 }
@@ -43,13 +40,16 @@ pub fn metric_label(metric: &str) -> String {
 }
 
 fn scaled(value: f64, scales: &[(f64, &str)]) -> String {
-    let fits = |(scale, _): &&(f64, &str)| value.abs() >= *scale * 0.9995;
-    let last = scales.last().copied().unwrap_or((1.0, ""));
-    let (scale, unit) = if value == 0.0 {
-        (1.0, scales[0].1)
-    } else {
-        scales.iter().find(fits).copied().unwrap_or(last)
+    let fits = |(scale, _): &&(f64, &str)| {
+        // Nothing is shown in the plain unit.
+        if value == 0.0 {
+            *scale == 1.0
+        } else {
+            value.abs() >= *scale * 0.9995
+        }
     };
+    let last = scales.last().copied().unwrap_or((1.0, ""));
+    let (scale, unit) = scales.iter().find(fits).copied().unwrap_or(last);
     let text = digits(value / scale);
     // A no-break space keeps number and unit together.
     if unit.is_empty() {
@@ -75,8 +75,12 @@ fn digits(value: f64) -> String {
         format!("{value:.2}")
     } else if magnitude == 0.0 {
         "0".to_owned()
-    } else {
+    } else if magnitude >= 0.99995 {
         format!("{value:.3}")
+    } else if magnitude >= 0.099_995 {
+        format!("{value:.4}")
+    } else {
+        format!("{value:.5}")
     }
 }
 
@@ -149,7 +153,7 @@ mod tests {
         let seconds = |number| value(number, Unit::Seconds).replace('\u{a0}', " ");
         assert_eq!(seconds(0.123456), "123.5 ms");
         assert_eq!(seconds(1.5), "1.500 s");
-        assert_eq!(seconds(0.999_9), "1.000 s");
+        assert_eq!(seconds(0.999_96), "1.000 s");
         assert_eq!(seconds(4.2e-8), "42.00 ns");
         assert_eq!(seconds(0.0), "0 s");
         assert_eq!(
@@ -161,6 +165,8 @@ mod tests {
             "1.235 M"
         );
         assert_eq!(value(3.0, Unit::Count), "3.000");
+        assert_eq!(value(0.0, Unit::Count), "0");
+        assert_eq!(value(0.0625, Unit::Count), "0.06250");
         assert_eq!(value(f64::NAN, Unit::Ratio), "not a number");
     }
 

@@ -1,7 +1,6 @@
 //! Real processes that behave well and badly: they speak the protocol from a shell or from the real harness.
 
 use super::*;
-use std::ffi::OsString;
 use std::path::Path;
 
 fn run_python(script: &str, mode: Mode, timeout: Duration) -> Outcome {
@@ -21,10 +20,7 @@ fn run_python(script: &str, mode: Mode, timeout: Duration) -> Outcome {
     let spec = Spec {
         command: vec!["python3".into(), path.into()],
         environment: BTreeMap::from([
-            (
-                "PATH".to_owned(),
-                OsString::from(std::env::var_os("PATH").unwrap()),
-            ),
+            ("PATH".to_owned(), std::env::var_os("PATH").unwrap()),
             ("PYTHONPATH".to_owned(), harness.into()),
             ("PYTHONDONTWRITEBYTECODE".to_owned(), "1".into()),
             ("SPEEDWELL_HARNESS".to_owned(), settings.into()),
@@ -87,6 +83,16 @@ fn counters_are_there_for_every_iteration_or_have_a_reason() {
             "{metric}: {count} values, missing: {missing}"
         );
     }
+}
+
+#[test]
+fn a_clock_that_is_read_before_the_start_switches_no_counter() {
+    let script = "import pyperf\npyperf.perf_counter()\nr = pyperf.Runner()\npyperf.perf_counter()\n\
+                  r.bench_func('work', sum, range(1000))\n";
+    assert!(matches!(
+        run_python(script, Mode::Counters, MINUTE),
+        Outcome::Measured(_)
+    ));
 }
 
 #[test]
