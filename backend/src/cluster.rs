@@ -102,6 +102,22 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// For tests alone: a crash may lose or damage everything, and writes are several times as fast.
+    pub async fn give_up_durability(&self) -> anyhow::Result<()> {
+        let mut connection = PgConnection::connect_with(&self.connect_options()).await?;
+        for statement in [
+            "ALTER SYSTEM SET fsync = off",
+            "ALTER SYSTEM SET synchronous_commit = off",
+            "ALTER SYSTEM SET full_page_writes = off",
+            "SELECT pg_reload_conf()",
+        ] {
+            sqlx::query(statement).execute(&mut connection).await?;
+        }
+        Ok(())
+    }
+}
+
 impl Drop for Cluster {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);

@@ -50,9 +50,12 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<Database> {
 }
 
 /// Keeps a private cluster alive until the process is asked to stop.
-pub(super) async fn run_cluster(folder: &Path) -> anyhow::Result<()> {
+pub(super) async fn run_cluster(folder: &Path, fast: bool) -> anyhow::Result<()> {
     let cluster = Cluster::start(folder, "postgres")?;
     cluster.ready().await?;
+    if fast {
+        cluster.give_up_durability().await?;
+    }
     println!("{}", cluster.url());
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {

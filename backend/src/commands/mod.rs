@@ -59,6 +59,9 @@ enum Command {
     Cluster {
         /// The folder that holds, or will hold, the cluster.
         folder: PathBuf,
+        /// Give up durability for speed.
+        #[arg(long)]
+        fast: bool,
     },
 }
 
@@ -85,8 +88,8 @@ pub(crate) fn start_logging(arguments: &Arguments) -> anyhow::Result<()> {
 
 /// Does what the command line asks for.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    if let Command::Cluster { folder } = &arguments.command {
-        return database::run_cluster(folder).await;
+    if let Command::Cluster { folder, fast } = &arguments.command {
+        return database::run_cluster(folder, *fast).await;
     }
     let mut config = Config::read(&arguments.config)?;
     if let Some(url) = &arguments.database_url {

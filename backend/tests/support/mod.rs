@@ -54,6 +54,8 @@ pub struct TestApp {
     pub client: reqwest::Client,
     /// The data folder.
     pub data: TempDir,
+    /// Dropped with the application: the server ends, and gives its connections back before the database is dropped.
+    _running: tokio::sync::oneshot::Sender<()>,
 }
 
 impl TestApp {
@@ -74,6 +76,7 @@ impl TestApp {
             artefacts,
         };
         let (sender, receiver) = mpsc::channel();
+        let (running, ended) = tokio::sync::oneshot::channel::<()>();
         let mut served = context.clone();
         let options = (*pool.connect_options()).clone();
         // Handlers run in the server's own runtime, with connections of that runtime.
@@ -88,9 +91,12 @@ impl TestApp {
                     .max_connections(8)
                     .connect_lazy_with(options);
                 let metrics = PrometheusBuilder::new().build_recorder().handle();
-                web::serve(served, metrics, |address| sender.send(address).unwrap())
-                    .await
-                    .unwrap();
+                let pool = served.pool.clone();
+                tokio::select! {
+                    served = web::serve(served, metrics, |address| sender.send(address).unwrap()) => served.unwrap(),
+                    _ = ended => {}
+                }
+                pool.close().await;
             });
         });
         let address = receiver
@@ -101,6 +107,7 @@ impl TestApp {
             address: format!("http://{address}"),
             client: client(),
             data,
+            _running: running,
         }
     }
 

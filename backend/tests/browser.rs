@@ -1,0 +1,284 @@
+//! The main pages in a real browser (Debian's chromium and chromedriver): clicked, by keyboard, on a phone, in the dark.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use fantoccini::key::Key;
+use fantoccini::{Client, ClientBuilder, Locator};
+use serde_json::json;
+use sqlx::PgPool;
+use support::TestApp;
+use support::worker::{TestWorker, insert_job, insert_rows};
+
+struct Driver(Child, u16);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn start_driver() -> Driver {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let driver = Command::new("chromedriver")
+        .arg(format!("--port={port}"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("chromedriver: {error}; deploy/test installs it"));
+    Driver(driver, port)
+}
+
+async fn open(driver: &Driver, width: u32, dark: bool) -> Client {
+    let mut arguments = vec![
+        "--headless".to_owned(),
+        "--no-sandbox".to_owned(),
+        "--disable-gpu".to_owned(),
+        "--disable-dev-shm-usage".to_owned(),
+        format!("--window-size={width},900"),
+    ];
+    if dark {
+        arguments.push("--blink-settings=preferredColorScheme=0".to_owned());
+    }
+    let capabilities = json!({
+        "goog:chromeOptions": { "args": arguments, "mobileEmulation": if width < 600 { json!({"deviceMetrics": {"width": width, "height": 800, "pixelRatio": 2.0}}) } else { json!(null) } },
+        "goog:loggingPrefs": { "browser": "ALL" },
+    });
+    let mut capabilities = capabilities.as_object().unwrap().clone();
+    if width >= 600 {
+        capabilities["goog:chromeOptions"]
+            .as_object_mut()
+            .unwrap()
+            .remove("mobileEmulation");
+    }
+    for _ in 0..100 {
+        let mut builder = ClientBuilder::new(hyper_connector());
+        match builder
+            .capabilities(capabilities.clone())
+            .connect(&format!("http://127.0.0.1:{}", driver.1))
+            .await
+        {
+            Ok(client) => return client,
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+    panic!("the browser did not start");
+}
+
+fn hyper_connector() -> hyper_util::client::legacy::connect::HttpConnector {
+    hyper_util::client::legacy::connect::HttpConnector::new()
+}
+
+async fn number(client: &Client, script: &str) -> f64 {
+    client
+        .execute(script, vec![])
+        .await
+        .unwrap()
+        .as_f64()
+        .unwrap()
+}
+
+/// No page is wider than the window; tables and charts scroll inside.
+async fn fits(client: &Client, what: &str) {
+    let wide = number(
+        client,
+        "return document.documentElement.scrollWidth - window.innerWidth",
+    )
+    .await;
+    assert!(wide <= 0.0, "{what} is {wide} pixels too wide");
+}
+
+async fn fill(pool: &PgPool, app: &TestApp) {
+    let rows = insert_rows(pool, 4).await;
+    let worker = TestWorker::register(app, "secret").await;
+    for commit in 0..3 {
+        insert_job(pool, &rows, commit, 1).await;
+        let job = worker.claim().await.unwrap();
+        let artefact = worker.build(&job, b"build").await;
+        assert_eq!(
+            worker
+                .upload(job.job_id, &worker.report(&job, &artefact, 0.1))
+                .await
+                .0,
+            200
+        );
+    }
+    insert_job(pool, &rows, 3, 1).await;
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn the_main_pages_work_in_a_browser(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    fill(&pool, &app).await;
+    let driver = start_driver();
+    let client = open(&driver, 1280, false).await;
+
+    client.goto(&format!("{}/", app.address)).await.unwrap();
+    client.find(Locator::LinkText("Overview")).await.unwrap();
+    // From a tile to the series, from a point to its commit, from the commit to its run, from there to the job.
+    client
+        .find(Locator::Css(".tile"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
+    client
+        .wait()
+        .for_element(Locator::Css("svg.chart circle.point"))
+        .await
+        .unwrap();
+    assert_eq!(
+        client
+            .find_all(Locator::Css("svg.chart a"))
+            .await
+            .unwrap()
+            .len(),
+        3
+    );
+    fits(&client, "the series page").await;
+    // By keyboard: focus a point, press Enter.
+    client
+        .execute("document.querySelector('svg.chart a').focus()", vec![])
+        .await
+        .unwrap();
+    client
+        .active_element()
+        .await
+        .unwrap()
+        .send_keys(&Key::Enter.to_string())
+        .await
+        .unwrap();
+    client
+        .wait()
+        .for_element(Locator::LinkText("run 1"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
+    client
+        .wait()
+        .for_element(Locator::Css("td svg.spark"))
+        .await
+        .unwrap();
+    client
+        .find(Locator::Css("details summary"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
+    assert!(
+        client
+            .find(Locator::Css(".samples"))
+            .await
+            .unwrap()
+            .is_displayed()
+            .await
+            .unwrap()
+    );
+    client
+        .find(Locator::Css("main p a[href^='/jobs/']"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
+    client
+        .wait()
+        .for_element(Locator::Css("pre.log"))
+        .await
+        .unwrap();
+    // The form of the series page needs no script.
+    client
+        .goto(&format!("{}/benchmarks/richards", app.address))
+        .await
+        .unwrap();
+    client
+        .find(Locator::Css("input[name=last]"))
+        .await
+        .unwrap()
+        .clear()
+        .await
+        .unwrap();
+    client
+        .find(Locator::Css("input[name=last]"))
+        .await
+        .unwrap()
+        .send_keys("10")
+        .await
+        .unwrap();
+    client
+        .find(Locator::Css("form.choices button"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
+    client
+        .wait()
+        .for_element(Locator::Css("svg.chart"))
+        .await
+        .unwrap();
+    assert!(
+        client
+            .current_url()
+            .await
+            .unwrap()
+            .query()
+            .unwrap()
+            .contains("last=10")
+    );
+    client.close().await.unwrap();
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn pages_fit_a_phone_and_follow_the_dark(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    fill(&pool, &app).await;
+    let driver = start_driver();
+    let phone = open(&driver, 390, true).await;
+    for path in [
+        "/",
+        "/queue",
+        "/benchmarks",
+        "/benchmarks/nbody",
+        "/runs/1",
+        "/jobs/1",
+        "/runtimes/cpython-main",
+        "/api",
+    ] {
+        phone.goto(&format!("{}{path}", app.address)).await.unwrap();
+        fits(&phone, path).await;
+        let light = number(
+            &phone,
+            "return getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).reduce((a, b) => a + +b, 0)",
+        )
+        .await;
+        assert!(light < 150.0, "{path} is light in the dark: {light}");
+    }
+    // The colours of a chart follow too: its grid is a variable.
+    phone
+        .goto(&format!("{}/benchmarks/nbody", app.address))
+        .await
+        .unwrap();
+    let line = phone
+        .execute(
+            "return getComputedStyle(document.querySelector('svg.chart polyline[stroke*=series]')).stroke",
+            vec![],
+        )
+        .await
+        .unwrap();
+    assert_eq!(line.as_str().unwrap(), "rgb(127, 169, 247)");
+    phone.close().await.unwrap();
+}

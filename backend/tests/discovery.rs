@@ -1,0 +1,199 @@
+//! From a real git repository to branch positions and jobs, by the real ticks.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+
+use speedwell_backend::db::repositories::{self, RuntimeSettings};
+use speedwell_backend::scheduler::{discover, enqueue, paths};
+use sqlx::PgPool;
+use support::{CONFIG, TestApp};
+
+/// A work tree with commands for it.
+struct Repository(tempfile::TempDir);
+
+impl Repository {
+    fn new() -> Self {
+        let repository = Self(tempfile::tempdir().unwrap());
+        repository.git(&["init", "--quiet", "--initial-branch=main"]);
+        repository
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn git(&self, arguments: &[&str]) {
+        let status = Command::new("git")
+            .args([
+                "-c",
+                "user.name=A <b>",
+                "-c",
+                "user.email=a@example.org",
+                "-c",
+                "commit.gpgsign=false",
+            ])
+            .args(arguments)
+            .current_dir(self.path())
+            .status()
+            .unwrap();
+        assert!(status.success(), "git {arguments:?}");
+    }
+
+    fn commit(&self, subject: &str) {
+        std::fs::write(self.path().join(format!("{}.c", subject.len())), subject).unwrap();
+        self.git(&["add", "--all"]);
+        self.git(&["commit", "--quiet", "--allow-empty", "-m", subject]);
+    }
+}
+
+/// The service's context with this repository as `cpython`, looked at every second.
+async fn start(pool: &PgPool, repository: &Repository) -> TestApp {
+    let config = CONFIG.replace("/nowhere", repository.path().to_str().unwrap());
+    let config = config.replace("listen =", "schedule = \"* * * * * *\"\nlisten =");
+    let app = TestApp::start_with(pool, &config).await;
+    sync(&app.context).await;
+    app
+}
+
+async fn sync(context: &speedwell_backend::context::Context) {
+    let settings = &context.config.repositories[0];
+    let id = repositories::upsert(&context.pool, "cpython", &settings.url, None, &[])
+        .await
+        .unwrap();
+    let runtime = &context.config.runtimes[0];
+    let mut connection = context.pool.acquire().await.unwrap();
+    let settings = RuntimeSettings {
+        name: &runtime.name,
+        language: "python3",
+        branch: "main",
+        recipe: &runtime.build_recipe(),
+        suite: "portable",
+        ordinal: 0,
+    };
+    repositories::upsert_runtime(&mut connection, id, &settings)
+        .await
+        .unwrap();
+}
+
+async fn look(app: &TestApp) -> Option<String> {
+    let context = &app.context;
+    // As if a second had passed.
+    sqlx::query("UPDATE repository SET last_fetch_at = last_fetch_at - interval '2 seconds'")
+        .execute(&context.pool)
+        .await
+        .unwrap();
+    discover::tick(context).await.unwrap()
+}
+
+async fn subjects(pool: &PgPool) -> Vec<(i32, String)> {
+    sqlx::query_as("SELECT position, subject FROM branch_commit JOIN commit ON commit.id = commit_id ORDER BY position")
+        .fetch_all(pool)
+        .await
+        .unwrap()
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn commits_get_dense_positions_by_first_parent(pool: PgPool) {
+    let repository = Repository::new();
+    for subject in ["a", "bb", "ccc"] {
+        repository.commit(subject);
+    }
+    repository.git(&["tag", "v1.0"]);
+    repository.git(&["checkout", "--quiet", "-b", "side", "HEAD~1"]);
+    repository.commit("side work");
+    repository.git(&["checkout", "--quiet", "main"]);
+    repository.git(&["merge", "--quiet", "--no-ff", "-m", "merge side", "side"]);
+    let app = start(&pool, &repository).await;
+
+    assert!(look(&app).await.unwrap().contains("4 new commits"));
+    let expected =
+        [(0, "a"), (1, "bb"), (2, "ccc"), (3, "merge side")].map(|(p, s)| (p, s.to_owned()));
+    assert_eq!(subjects(&pool).await, expected);
+    assert_eq!(look(&app).await, None, "nothing new, nothing to say");
+
+    repository.commit("\u{1b}[31m<script>alert(1)</script>");
+    look(&app).await;
+    let newest = subjects(&pool).await.pop().unwrap();
+    assert_eq!((newest.0, newest.1.contains('\u{1b}')), (4, false));
+
+    paths::tick(&app.context).await.unwrap();
+    let touched: Vec<Option<i32>> =
+        sqlx::query_scalar("SELECT touched_count FROM commit JOIN branch_commit ON commit.id = commit_id ORDER BY position")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+    assert_eq!(touched, [Some(1), Some(1), Some(1), Some(1), Some(1)]);
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn a_force_push_rewrites_the_tail_and_says_so(pool: PgPool) {
+    let repository = Repository::new();
+    for subject in ["a", "bb", "ccc", "dddd"] {
+        repository.commit(subject);
+    }
+    let app = start(&pool, &repository).await;
+    look(&app).await;
+    enqueue::tick(&app.context).await.unwrap();
+    let jobs = || async {
+        let jobs: Vec<String> = sqlx::query_scalar(
+            "SELECT subject FROM job JOIN commit ON commit.id = commit_id ORDER BY 1",
+        )
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+        jobs
+    };
+    assert_eq!(jobs().await, ["a", "bb", "ccc", "dddd"]);
+    enqueue::tick(&app.context).await.unwrap();
+    assert_eq!(jobs().await.len(), 4, "nothing is queued twice");
+
+    repository.git(&["reset", "--quiet", "--hard", "HEAD~2"]);
+    repository.commit("other");
+    assert!(
+        look(&app)
+            .await
+            .unwrap()
+            .contains("a force push took 2 away")
+    );
+    let expected = [(0, "a"), (1, "bb"), (2, "other")].map(|(p, s)| (p, s.to_owned()));
+    assert_eq!(subjects(&pool).await, expected);
+    enqueue::tick(&app.context).await.unwrap();
+    assert_eq!(
+        jobs().await,
+        ["a", "bb", "other"],
+        "jobs that nobody began are gone with their commits"
+    );
+    let rewritten: i32 =
+        sqlx::query_scalar("SELECT rewritten_count FROM branch WHERE name = 'main'")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert_eq!(rewritten, 2);
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn a_repository_that_is_away_is_said_and_found_again(pool: PgPool) {
+    let repository = Repository::new();
+    repository.commit("a");
+    let app = start(&pool, &repository).await;
+    let hidden = repository.path().join(".git-away");
+    std::fs::rename(repository.path().join(".git"), &hidden).unwrap();
+    look(&app).await;
+    let error: Option<String> = sqlx::query_scalar("SELECT last_fetch_error FROM repository")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert!(error.unwrap().contains("git fetch failed"));
+    std::fs::rename(&hidden, repository.path().join(".git")).unwrap();
+    look(&app).await;
+    let error: Option<String> = sqlx::query_scalar("SELECT last_fetch_error FROM repository")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(error, None);
+    assert_eq!(subjects(&pool).await.len(), 1);
+}

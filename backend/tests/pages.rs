@@ -1,0 +1,255 @@
+//! The pages over a real database: what they say, what they refuse, what they escape.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use speedwell_wire::{FailureKind, JobFailure, Phase, paths};
+use sqlx::PgPool;
+use support::TestApp;
+use support::worker::{Rows, TestWorker, insert_job, insert_rows};
+
+async fn measured(pool: &PgPool, app: &TestApp) -> Rows {
+    let rows = insert_rows(pool, 3).await;
+    let worker = TestWorker::register(app, "secret").await;
+    for commit in 0..2 {
+        insert_job(pool, &rows, commit, 1).await;
+        let job = worker.claim().await.unwrap();
+        let artefact = worker.build(&job, b"build").await;
+        assert_eq!(
+            worker
+                .upload(job.job_id, &worker.report(&job, &artefact, 0.1))
+                .await
+                .0,
+            200
+        );
+    }
+    rows
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn an_empty_service_says_what_to_do(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    for (path, words) in [
+        ("/", "No runtime is configured"),
+        ("/queue", "No host is registered"),
+        ("/benchmarks", "No worker has registered a suite yet"),
+    ] {
+        let (status, page) = app.get(path).await;
+        assert_eq!(status, 200, "{path}");
+        assert!(page.contains(words), "{path}: {page}");
+    }
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn what_is_not_there_is_a_page_that_says_so(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    for path in [
+        "/runs/7",
+        "/jobs/7",
+        "/benchmarks/x",
+        "/runtimes/x",
+        "/commits/0123456789",
+        "/no/such/page",
+        "/runs/x",
+    ] {
+        let (status, page) = app.get(path).await;
+        assert_eq!(status, 404, "{path}: {page}");
+    }
+    let (status, page) = app.get("/commits/xyz").await;
+    assert!(
+        status == 400 && page.contains("seven hexadecimal digits"),
+        "{page}"
+    );
+    let (status, answer) = app.get("/api/v1/runs/7").await;
+    assert!(
+        status == 404 && answer.contains("There is no run 7"),
+        "{answer}"
+    );
+    let (status, answer) = app.get("/api/v1/jobs?limit=5000").await;
+    assert!(
+        status == 400 && answer.contains("\"field\":\"limit\""),
+        "{answer}"
+    );
+    let (status, answer) = app.get("/api/v1/jobs?sate=queued").await;
+    assert!(status == 400 && answer.contains("sate"), "{answer}");
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn nothing_from_outside_becomes_markup(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    let rows = insert_rows(&pool, 2).await;
+    let worker = TestWorker::register(&app, "secret").await;
+    sqlx::query(
+        "UPDATE commit SET subject = '<script>alert(1)</script> \"&', author_name = '<b>bold</b>'",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    insert_job(&pool, &rows, 0, 1).await;
+    let job = worker.claim().await.unwrap();
+    let evil = "\u{1b}]0;title\u{7}<img src=x onerror=alert(1)>\n";
+    let log = app.client.post(format!(
+        "{}{}?lease={}&offset=0",
+        app.address,
+        paths::log(job.job_id),
+        job.lease_id
+    ));
+    assert_eq!(worker.send(log.body(evil)).await.0, 204);
+    let failure = JobFailure {
+        lease_id: job.lease_id,
+        kind: FailureKind::Permanent,
+        phase: Phase::Build,
+        message: "make failed: <img src=x>".into(),
+        log_tail: "ceval.c:1: error: <iostream>\n".into(),
+    };
+    assert_eq!(
+        worker.post(&paths::failure(job.job_id), &failure).await.0,
+        204
+    );
+    insert_job(&pool, &rows, 1, 1).await;
+    let job = worker.claim().await.unwrap();
+    let artefact = worker.build(&job, b"build").await;
+    assert_eq!(
+        worker
+            .upload(job.job_id, &worker.report(&job, &artefact, 0.1))
+            .await
+            .0,
+        200
+    );
+    for path in [
+        "/",
+        "/queue",
+        "/jobs/1",
+        "/runs/1",
+        "/benchmarks/nbody",
+        "/runtimes/cpython-main",
+        "/commits/0000000000000000000000000000000000000002",
+    ] {
+        let (status, page) = app.get(path).await;
+        assert_eq!(status, 200, "{path}");
+        for forbidden in ["<script", "<img", "<b>bold", "\u{1b}", "\u{7}"] {
+            assert!(!page.contains(forbidden), "{path} holds {forbidden:?}");
+        }
+    }
+    let (_, page) = app.get("/jobs/1").await;
+    assert!(
+        page.contains("Why it failed") && page.contains("error: &#60;iostream&#62;"),
+        "{page}"
+    );
+    let response = app
+        .client
+        .get(format!("{}/", app.address))
+        .send()
+        .await
+        .unwrap();
+    let policy = response.headers()["content-security-policy"]
+        .to_str()
+        .unwrap();
+    assert!(
+        policy.starts_with("default-src 'none'") && !policy.contains("unsafe"),
+        "{policy}"
+    );
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn every_number_leads_to_its_source(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    measured(&pool, &app).await;
+    let (_, overview) = app.get("/").await;
+    assert!(
+        overview.contains("/benchmarks/nbody?runtime=cpython-main")
+            && overview.contains("<svg class=\"spark\""),
+        "{overview}"
+    );
+    let (_, series) = app
+        .get("/benchmarks/nbody?runtime=cpython-main&metric=wall_time&last=10")
+        .await;
+    assert!(
+        series.contains("/runs/2")
+            && series.contains("/commits/0000000000000000000000000000000000000002"),
+        "{series}"
+    );
+    let (_, run) = app.get("/runs/2").await;
+    for words in [
+        "Unavailable metrics",
+        "no counters on this machine",
+        "ccache",
+        "fingerprint",
+        "/api/v1/runs/2/pyperf",
+    ] {
+        assert!(
+            run.replace("compiler cache", "ccache").contains(words),
+            "{words} is missing in {run}"
+        );
+    }
+    let (status, raw) = app.get("/api/v1/runs/2/pyperf").await;
+    assert!(
+        status == 200 && raw.contains("\"version\":\"1.0\""),
+        "{raw}"
+    );
+    let (_, commit) = app
+        .get("/commits/0000000000000000000000000000000000000002")
+        .await;
+    assert!(
+        commit.contains("the commit before") && commit.contains("geometric mean of 2 benchmarks"),
+        "{commit}"
+    );
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn what_waits_says_why_and_silent_hosts_are_marked(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    let rows = insert_rows(&pool, 2).await;
+    insert_job(&pool, &rows, 0, 1).await;
+    let (_, page) = app.get("/queue").await;
+    assert!(
+        page.contains("every host of class local is silent") && page.contains(">silent<"),
+        "{page}"
+    );
+    let worker = TestWorker::register(&app, "secret").await;
+    insert_job(&pool, &rows, 1, 5).await;
+    worker.claim().await.unwrap();
+    let (_, page) = app.get("/queue").await;
+    assert!(
+        page.contains("its hosts are busy") && !page.contains(">silent<"),
+        "{page}"
+    );
+    sqlx::query("UPDATE job SET host_class = 'skylake' WHERE state = 'queued'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let (_, page) = app.get("/queue").await;
+    assert!(
+        page.contains("no host of class skylake is registered"),
+        "{page}"
+    );
+    sqlx::query("UPDATE repository SET last_fetch_error = 'git fetch failed: gone'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    assert!(app.get("/queue").await.1.contains("git fetch failed: gone"));
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn the_api_is_described_and_health_is_honest(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    let (_, text) = app.get("/api/v1/openapi.json").await;
+    let description: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let described = description["paths"].as_object().unwrap();
+    assert_eq!(described.len(), 14);
+    for path in described.keys() {
+        let path = path
+            .replace("{id}", "1")
+            .replace("{name}", "x")
+            .replace("{hash}", "0123456789");
+        let (status, answer) = app.get(&path).await;
+        assert!(status == 200 || status == 404, "{path}: {status}");
+        assert!(
+            !answer.contains("There is nothing at this address"),
+            "{path} has no route"
+        );
+    }
+    assert_eq!(app.get("/health").await.0, 200);
+    assert_eq!(app.get("/metrics").await.0, 200);
+}

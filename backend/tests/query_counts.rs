@@ -1,0 +1,75 @@
+//! Pages do a bounded number of queries, whatever the number of series. Alone in its binary: it counts every query.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use sqlx::PgPool;
+use support::TestApp;
+use support::worker::{TestWorker, insert_job, insert_rows};
+use tracing::Subscriber;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+static QUERIES: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts what sqlx logs: one event for each statement.
+struct Counter;
+
+impl<S: Subscriber> Layer<S> for Counter {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        if event.metadata().target() == "sqlx::query" {
+            QUERIES.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+async fn count(app: &TestApp, path: &str) -> usize {
+    // Once before, so that connections and prepared statements are there.
+    assert_eq!(app.get(path).await.0, 200, "{path}");
+    QUERIES.store(0, Ordering::SeqCst);
+    assert_eq!(app.get(path).await.0, 200, "{path}");
+    QUERIES.load(Ordering::SeqCst)
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
+    tracing_subscriber::registry().with(Counter).init();
+    let app = TestApp::start(&pool).await;
+    let rows = insert_rows(&pool, 6).await;
+    let worker = TestWorker::register(&app, "secret").await;
+    for commit in 0..5 {
+        insert_job(&pool, &rows, commit, 1).await;
+        let job = worker.claim().await.unwrap();
+        let artefact = worker.build(&job, b"build").await;
+        assert_eq!(
+            worker
+                .upload(job.job_id, &worker.report(&job, &artefact, 0.1))
+                .await
+                .0,
+            200
+        );
+    }
+    insert_job(&pool, &rows, 5, 1).await;
+    let hash = format!("{:0>40}", "3");
+    // (page, most queries)
+    let pages = [
+        ("/".to_owned(), 2),
+        ("/benchmarks".to_owned(), 1),
+        ("/benchmarks/nbody".to_owned(), 2),
+        ("/runtimes/cpython-main".to_owned(), 1),
+        (format!("/commits/{hash}"), 3),
+        ("/runs/1".to_owned(), 3),
+        ("/queue".to_owned(), 4),
+        ("/jobs/1".to_owned(), 5),
+    ];
+    for (path, most) in pages {
+        let queries = count(&app, &path).await;
+        assert!(
+            (1..=most).contains(&queries),
+            "{path}: {queries} queries, at most {most}"
+        );
+    }
+}
