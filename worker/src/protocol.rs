@@ -78,8 +78,8 @@ pub enum StopReason {
 /// What is said about a job that was stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Farewell {
-    /// Report it as cancelled.
-    ReportCancelled,
+    /// Report why it ended.
+    Report,
     /// Hand it back.
     Release,
     /// Nothing: it is no longer ours.
@@ -89,7 +89,7 @@ pub enum Farewell {
 /// The farewell for each reason. Without a reason the job's own thread stopped it, which only a bug can do.
 pub fn farewell(reason: Option<StopReason>) -> Farewell {
     match reason {
-        Some(StopReason::Cancelled) => Farewell::ReportCancelled,
+        Some(StopReason::Cancelled) => Farewell::Report,
         Some(StopReason::LeaseLost) => Farewell::Silence,
         Some(StopReason::WorkerEnds) | None => Farewell::Release,
     }
@@ -154,9 +154,6 @@ mod tests {
     fn a_lost_lease_is_not_spoken_about() {
         assert_eq!(farewell(Some(StopReason::LeaseLost)), Farewell::Silence);
         assert_eq!(farewell(Some(StopReason::WorkerEnds)), Farewell::Release);
-        assert_eq!(
-            farewell(Some(StopReason::Cancelled)),
-            Farewell::ReportCancelled
-        );
+        assert_eq!(farewell(Some(StopReason::Cancelled)), Farewell::Report);
     }
 }

@@ -7,6 +7,7 @@
     reason = "each test binary uses its own part"
 )]
 
+pub mod lab;
 pub mod worker;
 
 use std::sync::Arc;

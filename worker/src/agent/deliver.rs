@@ -41,7 +41,8 @@ pub async fn all(shop: &Shop) -> Result<(), Refusal> {
     Ok(())
 }
 
-async fn send(shop: &Shop, entry: &Entry) -> Result<(), Refusal> {
+/// Sends one result.
+pub async fn send(shop: &Shop, entry: &Entry) -> Result<(), Refusal> {
     match entry {
         Entry::Build {
             job_id,

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use speedwell_wire::{
-    CLAIM_WAIT_SECONDS, ClaimRequest, FailureKind, JobAssignment, JobFailure, RegisterRequest,
-    Release,
+    CLAIM_WAIT_SECONDS, ClaimRequest, FailureKind, JobAssignment, JobFailure, Phase,
+    RegisterRequest, Release,
 };
 use tokio::sync::watch;
 
@@ -169,7 +169,7 @@ impl Agent {
         }
     }
 
-    /// Does one job with its companion, and says how it ended.
+    /// Does one job with its companion, and keeps what came of it.
     async fn work(&mut self, job: JobAssignment, environment_id: i64) -> anyhow::Result<()> {
         tracing::info!(
             job = job.job_id,
@@ -183,8 +183,17 @@ impl Agent {
             .data
             .join("jobs")
             .join(job.job_id.to_string());
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let log = JobLog::create(&folder.join("log.txt"))?;
+        let log =
+            fs::create_dir_all(&folder).and_then(|()| JobLog::create(&folder.join("log.txt")));
+        let log = match log {
+            Ok(log) => log,
+            Err(error) => {
+                let failure =
+                    Failure::transient(format!("cannot begin in {}: {error}", folder.display()));
+                self.say_farewell(&job, failure, Phase::Source, None).await;
+                return Ok(());
+            }
+        };
         let stop = Stop::default();
         let reason = Arc::new(Mutex::new(None));
         let companion = companion::Companion {
@@ -199,11 +208,10 @@ impl Agent {
         let (finish, finished) = watch::channel(false);
         let companion = tokio::spawn(companion.run(finished));
         let outcome = {
-            let (shop, job, log, stop, folder) = (
+            let (shop, job, log, folder) = (
                 Arc::clone(&self.shop),
                 job.clone(),
                 log.clone(),
-                stop.clone(),
                 folder.clone(),
             );
             tokio::task::spawn_blocking(move || {
@@ -214,39 +222,77 @@ impl Agent {
                 Err(Failure::permanent(format!("the worker has a bug: {error}")))
             })
         };
+        let phase = log.standing().borrow().phase;
         match &outcome {
-            Ok(()) => log.phase(speedwell_wire::Phase::Upload, "send the results"),
+            Ok(_) => log.phase(Phase::Upload, "send the results"),
             Err(failure) => log.line(&format!("failed: {}", failure.message)),
         }
-        let phase = log.standing().borrow().phase;
         if finish.send(true).is_ok() {
             companion.await?;
         }
-        if let Err(failure) = outcome {
-            let reason = *reason.lock().unwrap_or_else(PoisonError::into_inner);
-            self.say_farewell(&job, failure, phase, reason).await?;
-        }
+        // Before the results are written: a full disk has room again without the job's files.
         if let Err(error) = fs::remove_dir_all(&folder) {
             tracing::warn!("cannot remove {}: {error}", folder.display());
+        }
+        match outcome {
+            Ok(Some(report)) => {
+                self.keep(Entry::Run {
+                    job_id: job.job_id,
+                    report: Box::new(report),
+                })
+                .await;
+            }
+            Ok(None) => {}
+            Err(failure) => {
+                let reason = *reason.lock().unwrap_or_else(PoisonError::into_inner);
+                self.say_farewell(&job, failure, phase, reason).await;
+            }
         }
         Ok(())
     }
 
+    /// Keeps a result until the backend has it: on disk, or, when the disk refuses, in memory.
+    async fn keep(&mut self, entry: Entry) {
+        loop {
+            match self.shop.spool.put(&entry) {
+                Ok(()) => return,
+                Err(error) => {
+                    tracing::error!("a result cannot be kept on disk ({error}); sending it at once")
+                }
+            }
+            match deliver::send(&self.shop, &entry).await {
+                Ok(()) => return,
+                Err(Refusal::Away(message)) => tracing::error!("{message}"),
+                Err(refusal) => {
+                    tracing::error!("a result is lost: {refusal}");
+                    return;
+                }
+            }
+            if *self.ending.borrow() {
+                tracing::error!(
+                    "a result is lost: the worker ends with a full disk and without its backend"
+                );
+                return;
+            }
+            self.rest(HOST_PAUSE).await;
+        }
+    }
+
     async fn say_farewell(
-        &self,
+        &mut self,
         job: &JobAssignment,
         failure: Failure,
-        phase: speedwell_wire::Phase,
+        phase: Phase,
         reason: Option<StopReason>,
-    ) -> anyhow::Result<()> {
+    ) {
         tracing::warn!(job = job.job_id, kind = ?failure.kind, "failed: {}", failure.message);
         let farewell = match failure.kind {
             FailureKind::Cancelled => protocol::farewell(reason),
-            FailureKind::Transient | FailureKind::Permanent => Farewell::ReportCancelled,
+            FailureKind::Transient | FailureKind::Permanent => Farewell::Report,
         };
         match farewell {
-            Farewell::Silence => Ok(()),
-            Farewell::ReportCancelled => {
+            Farewell::Silence => {}
+            Farewell::Report => {
                 let failure = JobFailure {
                     lease_id: job.lease_id,
                     kind: failure.kind,
@@ -254,11 +300,11 @@ impl Agent {
                     message: failure.message,
                     log_tail: failure.log,
                 };
-                self.shop.spool.put(&Entry::Failure {
+                self.keep(Entry::Failure {
                     job_id: job.job_id,
                     failure,
-                })?;
-                Ok(())
+                })
+                .await;
             }
             Farewell::Release => {
                 let release = Release {
@@ -271,7 +317,6 @@ impl Agent {
                         job.job_id
                     );
                 }
-                Ok(())
             }
         }
     }

@@ -400,7 +400,7 @@ impl Listener {
             Event::Start { clock, python } => {
                 self.started = true;
                 self.pid = if self.sandboxed {
-                    only_child(child.id())?
+                    only_child(only_child(child.id())?)?
                 } else {
                     child.id()
                 };
@@ -553,7 +553,7 @@ impl Listener {
     }
 }
 
-/// The process inside the box: the only child of `unshare --fork`, as the host numbers it.
+/// The only child of a process, as the host numbers it: inside the box, the program is a child of a child of `unshare`.
 fn only_child(pid: u32) -> Result<u32, String> {
     let path = format!("/proc/{pid}/task/{pid}/children");
     let text = fs::read_to_string(&path).map_err(|error| format!("cannot read {path}: {error}"))?;

@@ -315,6 +315,9 @@ fn strip(prefix: &Path, workshop: &Workshop<'_>) -> Result<(), Failure> {
             files.push(entry.into_path().into_os_string());
         }
     }
+    if files.is_empty() {
+        return Ok(());
+    }
     let mut command: Vec<OsString> = vec!["strip".into(), "-g".into(), "--".into()];
     command.extend(files);
     let spec = Spec {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use speedwell_wire::{ArtefactReference, BuildReport, JobAssignment, JobKind, Phase};
+use speedwell_wire::{ArtefactReference, BuildReport, JobAssignment, JobKind, Phase, RunReport};
 
 use super::{Context as _, Failure, JobLog, give_tree, make_folder};
 use crate::backend::Backend;
@@ -32,7 +32,8 @@ pub struct Shop {
     pub toolchain: String,
 }
 
-/// Does a job in its folder. Results go to the spool; an error says why there are none.
+/// Does a job in its folder. A build's report goes to the spool at once; the run is returned for the agent to keep (there is
+/// none for a job that only builds). An error says why there are no results.
 pub fn execute(
     shop: &Shop,
     job: &JobAssignment,
@@ -40,7 +41,7 @@ pub fn execute(
     folder: &Path,
     log: &JobLog,
     stop: &Stop,
-) -> Result<(), Failure> {
+) -> Result<Option<RunReport>, Failure> {
     log.line(&format!(
         "{} at commit {}, attempt {}",
         job.runtime, job.source.commit, job.attempt
@@ -50,7 +51,7 @@ pub fn execute(
         None => build_commit(shop, job, folder, log, stop)?,
     };
     if job.kind == JobKind::Build {
-        return Ok(());
+        return Ok(None);
     }
     log.phase(Phase::Bench, "unpack the interpreter");
     let prefixes = Prefixes::new(shop.config.data.join("prefixes"), shop.config.kept_prefixes);
@@ -75,13 +76,7 @@ pub fn execute(
         log,
         stop,
     };
-    let report = bench.run()?;
-    shop.spool
-        .put(&Entry::Run {
-            job_id: job.job_id,
-            report: Box::new(report),
-        })
-        .transient("cannot keep the results on disk")
+    bench.run().map(Some)
 }
 
 fn artefact_path(shop: &Shop, sha256: &str) -> PathBuf {

@@ -77,6 +77,10 @@ impl End {
     pub fn describe(self) -> String {
         match self {
             Self::Exited(status) => match (status.code(), status.signal()) {
+                // `unshare` and shells report a program's signal so.
+                (Some(code @ 129..=159), _) => {
+                    format!("exit status {code} (signal {})", code - 128)
+                }
                 (Some(code), _) => format!("exit status {code}"),
                 (None, Some(signal)) => format!("signal {signal}"),
                 (None, None) => "an unknown end".to_owned(),

@@ -2,8 +2,8 @@
 //!
 //! Reading from outside in: `setpriv --pdeathsig` (dies with the worker) · `unshare` (no network, own process
 //! namespace: killing its first process kills everything in it) · `setpriv` (another user, no capabilities, no new
-//! privileges) · `prlimit` · `taskset` · `setarch -R` · the program. Every stage but `unshare --fork` replaces itself
-//! by the next, so the program is the only child of `unshare`.
+//! privileges) · `prlimit` · `taskset` · `setarch -R` · a shell as the namespace's first process · the program. Every stage but `unshare --fork` replaces itself
+//! by the next. `unshare` has one child, the namespace's first process, and that one has the program as its child.
 
 use std::ffi::OsString;
 
@@ -11,6 +11,10 @@ use anyhow::{Context as _, ensure};
 use nix::unistd::{Uid, User};
 
 use crate::config::{Config, Isolation};
+
+/// The first process of a process namespace, with the program as its child: the kernel lets a first process ignore signals
+/// (an `abort()` would end as a segmentation fault), and orphans need a parent that waits for them.
+const INIT: [&str; 4] = ["/bin/sh", "-c", "\"$@\"; exit $?", "init"];
 
 /// How a program is boxed. A pure description; see [`Sandbox::command_line`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -141,6 +145,9 @@ impl Sandbox {
         if self.fixed_layout {
             add(&["setarch", "-R"]);
         }
+        if self.namespaces {
+            line.extend(INIT.map(OsString::from));
+        }
         line.extend(command.iter().cloned());
         line
     }
@@ -170,7 +177,7 @@ mod tests {
             "setpriv --pdeathsig KILL -- unshare --net --ipc --pid --fork --kill-child=KILL -- \
              setpriv --reuid=998 --regid=997 --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs \
              --pdeathsig KILL -- prlimit --as=1048576 --nproc=9 --core=0 --nofile=4096 --fsize=8589934592 -- \
-             taskset -c 1 setarch -R python -c a; b"
+             taskset -c 1 setarch -R /bin/sh -c \"$@\"; exit $? init python -c a; b"
         );
         assert_eq!(
             words.last(),

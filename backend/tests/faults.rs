@@ -1,0 +1,306 @@
+//! Faults, tested by doing them to real processes. Afterwards: nothing lost, nothing twice, nothing stuck, and the page
+//! says what happened.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::time::Duration;
+
+use sqlx::{Executor as _, PgPool};
+use support::lab::{CRASHES, GOOD, HANGS, Lab, RUBBISH};
+
+const QUICK: &str = "echo compiled\n";
+const SLOW: &str = "if [ ! -e /tmp/never ]; then echo compiling; sleep 8; fi\n";
+/// A benchmark that takes a while, so that one can be in the middle of it.
+const LONG: &str = "import pyperf, time\npyperf.Runner().bench_func('long', time.sleep, 0.7)\n";
+
+async fn started(benchmarks: &[(&str, &str)], build: &str) -> Lab {
+    let mut lab = Lab::new(benchmarks);
+    lab.commit(build);
+    lab.start_backend().await;
+    lab.start_worker();
+    lab
+}
+
+#[tokio::test]
+async fn the_worker_is_killed_in_the_middle_of_a_build() {
+    let mut lab = started(&[("good", GOOD)], SLOW).await;
+    lab.until_phase("build", "make").await;
+    lab.kill_worker();
+    lab.start_worker();
+    lab.until_state("succeeded").await;
+    lab.assert_one_run(1).await;
+    let page = lab.get("/jobs/1").await;
+    assert!(
+        page.contains("the worker began anew") && page.contains("2 of 3"),
+        "{page}"
+    );
+}
+
+#[tokio::test]
+async fn the_worker_is_killed_in_the_middle_of_a_run() {
+    let mut lab = started(&[("good", GOOD), ("long", LONG)], QUICK).await;
+    lab.until_phase("bench", "long").await;
+    lab.kill_worker();
+    lab.start_worker();
+    lab.until_state("succeeded").await;
+    lab.assert_one_run(2).await;
+    let page = lab.get("/jobs/1").await;
+    assert!(
+        page.contains("use the stored build 1"),
+        "the build was not lost with the run: {page}"
+    );
+}
+
+/// Blocks ingest in its middle: the run's row is written, the measurements wait for a lock.
+async fn block_ingest(pool: &PgPool) -> sqlx::Transaction<'static, sqlx::Postgres> {
+    let mut blocker = pool.begin().await.unwrap();
+    blocker
+        .execute("LOCK TABLE measurement IN SHARE MODE")
+        .await
+        .unwrap();
+    blocker
+}
+
+async fn until_ingest_waits(lab: &Lab, pool: &PgPool) {
+    lab.until("an ingest waits for the lock", Duration::from_secs(60), async |_| {
+        let waiting: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'INSERT INTO measurement%'",
+        )
+        .fetch_one(pool)
+        .await
+        .unwrap();
+        waiting > 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_worker_is_killed_in_the_middle_of_an_upload() {
+    let mut lab = started(&[("good", GOOD), ("long", LONG)], QUICK).await;
+    lab.until_phase("bench", "long").await;
+    let pool = lab.pool().await;
+    let blocker = block_ingest(&pool).await;
+    until_ingest_waits(&lab, &pool).await;
+    lab.kill_worker();
+    lab.start_worker();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    blocker.rollback().await.unwrap();
+    lab.until_state("succeeded").await;
+    lab.until("the spool is empty", Duration::from_secs(30), async |lab| {
+        std::fs::read_dir(lab.worker_data.join("spool"))
+            .unwrap()
+            .count()
+            == 1
+    })
+    .await;
+    lab.assert_one_run(2).await;
+}
+
+#[tokio::test]
+async fn the_backend_is_killed_in_the_middle_of_an_ingest() {
+    let mut lab = started(&[("good", GOOD), ("long", LONG)], QUICK).await;
+    lab.until_phase("bench", "long").await;
+    let pool = lab.pool().await;
+    let blocker = block_ingest(&pool).await;
+    until_ingest_waits(&lab, &pool).await;
+    // The private cluster dies with it: Postgres recovers from its log at the next start.
+    lab.kill_backend();
+    drop(blocker);
+    drop(pool);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    lab.start_backend().await;
+    lab.until_state("succeeded").await;
+    lab.assert_one_run(2).await;
+}
+
+#[tokio::test]
+async fn the_backend_is_away_while_a_run_ends() {
+    let mut lab = started(&[("good", GOOD), ("long", LONG)], QUICK).await;
+    lab.until_phase("bench", "long").await;
+    lab.kill_backend();
+    lab.until(
+        "the run waits on disk",
+        Duration::from_secs(60),
+        async |lab| {
+            std::fs::read_dir(lab.worker_data.join("spool"))
+                .unwrap()
+                .count()
+                == 2
+        },
+    )
+    .await;
+    // The worker is killed too: what is on disk is enough.
+    lab.kill_worker();
+    lab.start_backend().await;
+    lab.start_worker();
+    lab.until_state("succeeded").await;
+    lab.assert_one_run(2).await;
+}
+
+#[tokio::test]
+async fn postgres_is_killed_and_starts_again() {
+    let lab = started(&[("good", GOOD), ("long", LONG)], QUICK).await;
+    lab.until_phase("bench", "long").await;
+    let file = lab.path("backend/postgres/cluster/postmaster.pid");
+    let pid: i32 = std::fs::read_to_string(file)
+        .unwrap()
+        .lines()
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(pid),
+        nix::sys::signal::Signal::SIGKILL,
+    )
+    .unwrap();
+    lab.until_state("succeeded").await;
+    lab.assert_one_run(2).await;
+}
+
+#[tokio::test]
+async fn a_commit_that_does_not_compile_shows_the_compilers_words() {
+    let broken = "echo 'int main(void) { return x; }' > bad.c\ngcc -c bad.c\n";
+    let mut lab = started(&[("good", GOOD)], broken).await;
+    lab.until_state("failed").await;
+    let job = lab.job().await;
+    assert_eq!(
+        (job["failure_kind"].as_str(), job["attempt"].as_i64()),
+        (Some("permanent"), Some(1))
+    );
+    let page = lab.get("/jobs/1").await;
+    assert!(
+        page.contains("Why it failed") && page.contains("undeclared"),
+        "{page}"
+    );
+    let page = lab.get("/").await;
+    assert!(page.contains(">failed</a>"), "{page}");
+    // The next commit is not hurt.
+    lab.commit(QUICK);
+    lab.until_state("succeeded").await;
+    lab.assert_one_run(1).await;
+}
+
+#[tokio::test]
+async fn benchmarks_that_hang_print_rubbish_or_crash_are_unavailable_and_the_run_goes_on() {
+    let lab = started(
+        &[
+            ("crash", CRASHES),
+            ("good", GOOD),
+            ("hang", HANGS),
+            ("rubbish", RUBBISH),
+        ],
+        QUICK,
+    )
+    .await;
+    lab.until_state("succeeded").await;
+    lab.assert_one_run(1).await;
+    let page = lab.get("/runs/1").await;
+    for words in [
+        "timed_out",
+        "waiting for nothing",
+        "crashed",
+        "signal 6",
+        "invalid",
+        "no event",
+    ] {
+        assert!(page.contains(words), "{words} is missing: {page}");
+    }
+    assert!(!page.contains('\u{1b}'));
+}
+
+#[tokio::test]
+async fn sigterm_hands_the_job_back_and_it_costs_no_attempt() {
+    let mut lab = started(&[("good", GOOD)], SLOW).await;
+    lab.until_phase("build", "make").await;
+    lab.terminate_worker();
+    let job = lab.job().await;
+    assert_eq!(
+        (job["state"].as_str(), job["attempt"].as_i64()),
+        (Some("queued"), Some(0)),
+        "{job}"
+    );
+    lab.start_worker();
+    lab.until_state("succeeded").await;
+    lab.assert_one_run(1).await;
+}
+
+#[tokio::test]
+async fn a_cancelled_job_stops_at_its_next_heartbeat() {
+    let lab = started(&[("good", GOOD)], "echo begins; sleep 50\n").await;
+    lab.until_phase("build", "make").await;
+    let pool = lab.pool().await;
+    let mut connection = pool.acquire().await.unwrap();
+    speedwell_backend::db::jobs::cancel(&mut connection, 1, "a test")
+        .await
+        .unwrap();
+    lab.until_state("cancelled").await;
+    assert!(
+        lab.get("/jobs/1")
+            .await
+            .contains("cancellation asked for by a test")
+    );
+}
+
+/// The worker's folder is a file system of its own, too small for the build.
+#[tokio::test]
+async fn the_disk_is_full_and_then_is_not() {
+    if !nix::unistd::Uid::effective().is_root() {
+        assert!(std::env::var_os("CI").is_none(), "CI runs as root");
+        eprintln!("skipped: mounting a small file system needs root");
+        return;
+    }
+    let mut lab = Lab::new(&[("good", GOOD)]);
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=24m,mode=755", "tmpfs"])
+        .arg(&lab.worker_data)
+        .output()
+        .unwrap();
+    if !mounted.status.success() {
+        // A container without the right to mount cannot be given one by a test.
+        eprintln!(
+            "skipped: cannot mount here: {}",
+            String::from_utf8_lossy(&mounted.stderr)
+        );
+        return;
+    }
+    let _unmount = Unmount(lab.worker_data.clone());
+    lab.commit("head -c 60000000 /dev/zero > fills\n");
+    lab.start_backend().await;
+    lab.start_worker();
+    lab.until("the try has failed", Duration::from_secs(60), async |lab| {
+        lab.job().await["failure_kind"] == "transient"
+    })
+    .await;
+    let job = lab.job().await;
+    assert_eq!(
+        job["state"], "queued",
+        "a full disk is the host's fault: {job}"
+    );
+    assert!(lab.get("/jobs/1").await.contains("No space left on device"));
+    assert!(lab.get("/queue").await.contains("tried again in"));
+    // Somebody makes room.
+    let grown = std::process::Command::new("mount")
+        .args(["-o", "remount,size=200m"])
+        .arg(&lab.worker_data)
+        .status()
+        .unwrap();
+    assert!(grown.success());
+    lab.until_state("succeeded").await;
+    lab.assert_one_run(1).await;
+}
+
+struct Unmount(std::path::PathBuf);
+
+impl Drop for Unmount {
+    fn drop(&mut self) {
+        drop(
+            std::process::Command::new("umount")
+                .arg("--lazy")
+                .arg(&self.0)
+                .status(),
+        );
+    }
+}
