@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034,SC2154 # its variables are used, and set, by those that source it
 # Shared by deploy/quickstart and deploy/test: packages, the Rust toolchain, the benchmark user. Sourced, not run.
 
 # What builds the workspace, runs Postgres, builds CPython with all of its usual modules, and keeps builds in their box.

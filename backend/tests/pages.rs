@@ -170,6 +170,17 @@ async fn every_number_leads_to_its_source(pool: PgPool) {
             && series.contains("/commits/0000000000000000000000000000000000000002"),
         "{series}"
     );
+    let (status, both) = app
+        .get("/benchmarks/nbody?runtime=cpython-main&runtime=cpython-2.7&last=20")
+        .await;
+    assert!(status == 200 && both.contains("svg"), "{both}");
+    let (status, page) = app.get("/benchmarks/nbody?last=many").await;
+    assert!(
+        status == 400 && page.contains("is no number") && page.contains("<nav"),
+        "{page}"
+    );
+    let (status, page) = app.get("/runtimes/cpython-main?before=x").await;
+    assert!(status == 400 && page.contains("<nav"), "{page}");
     let (_, run) = app.get("/runs/2").await;
     for words in [
         "Unavailable metrics",

@@ -29,6 +29,13 @@ pub async fn serve(
         App::new()
             .app_data(Data::new(context.clone()))
             .app_data(Data::new(metrics.clone()))
+            .app_data(web::QueryConfig::default().error_handler(|error, _| {
+                pages::PageError::from(error::Error::BadRequest {
+                    field: "query".to_owned(),
+                    message: format!("the address cannot be read: {error}"),
+                })
+                .into()
+            }))
             .wrap(Compress::default())
             .wrap(security_headers())
             .wrap(NormalizePath::trim())

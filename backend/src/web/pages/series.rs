@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Query};
 use askama::Template;
-use serde::Deserialize;
 use speedwell_wire::{Metric, Unit};
 
 use super::widgets::{Badge, verdict_class, verdict_words};
@@ -35,17 +34,39 @@ pub(super) async fn benchmarks(context: Data<Context>) -> Result<HttpResponse, P
     })
 }
 
-/// What the page is asked for. Unknown values fall back to what there is; `runtime` may be a list with commas.
-#[derive(Debug, Deserialize)]
-pub(super) struct Selection {
-    #[serde(default)]
-    runtime: String,
-    #[serde(default)]
+/// What the page is asked for. Names that are not there fall back to what is; numbers must be numbers.
+#[derive(Debug, Default)]
+struct Selection {
+    runtimes: BTreeSet<String>,
     host: String,
-    #[serde(default)]
     metric: String,
     last: Option<i64>,
     before: Option<i32>,
+}
+
+impl Selection {
+    /// From the query's pairs: `runtime` is there once for each checked box.
+    fn parse(pairs: Vec<(String, String)>) -> Result<Self, Error> {
+        let mut selection = Self::default();
+        for (name, value) in pairs {
+            match name.as_str() {
+                "runtime" => selection.runtimes.extend([value]),
+                "host" => selection.host = value,
+                "metric" => selection.metric = value,
+                "last" => selection.last = Some(number(&name, &value)?),
+                "before" => selection.before = Some(number(&name, &value)?),
+                _ => {}
+            }
+        }
+        Ok(selection)
+    }
+}
+
+fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, Error> {
+    value.parse().ok().ok_or_else(|| Error::BadRequest {
+        field: name.to_owned(),
+        message: format!("{name}: {value:?} is no number"),
+    })
 }
 
 #[derive(Template)]
@@ -90,9 +111,9 @@ struct Row {
 pub(super) async fn series(
     context: Data<Context>,
     benchmark: Path<String>,
-    request: actix_web::HttpRequest,
-    Query(selection): Query<Selection>,
+    Query(pairs): Query<Vec<(String, String)>>,
 ) -> Result<HttpResponse, PageError> {
+    let selection = Selection::parse(pairs)?;
     let all = series::list_of_benchmark(&context.pool, &benchmark).await?;
     let Some(newest) = all.first() else {
         return Err(Error::NotFound(format!(
@@ -109,8 +130,7 @@ pub(super) async fn series(
         .iter()
         .filter(|one| one.identity == newest.identity)
         .collect();
-    let wanted = runtimes_of(request.query_string(), &selection);
-    let (chosen, choices) = choose(&current, &selection, &wanted);
+    let (chosen, choices) = choose(&current, &selection);
     let last = choices.last;
     let keys: Vec<i64> = chosen.iter().map(|one| one.id).collect();
     let points = series::list_points(&context.pool, &keys, selection.before, last).await?;
@@ -146,25 +166,7 @@ pub(super) async fn series(
     render(&page)
 }
 
-/// `runtime` may be repeated (the form's check boxes) or hold commas.
-fn runtimes_of(query: &str, selection: &Selection) -> BTreeSet<String> {
-    let repeated = query
-        .split('&')
-        .filter_map(|pair| pair.strip_prefix("runtime="));
-    let mut wanted: BTreeSet<String> = repeated
-        .map(|text| text.replace("%2C", ","))
-        .flat_map(|text| text.split(',').map(str::to_owned).collect::<Vec<_>>())
-        .collect();
-    wanted.extend(selection.runtime.split(',').map(str::to_owned));
-    wanted.remove("");
-    wanted
-}
-
-fn choose<'a>(
-    current: &[&'a SeriesName],
-    selection: &Selection,
-    wanted: &BTreeSet<String>,
-) -> (Vec<&'a SeriesName>, Choices) {
+fn choose<'a>(current: &[&'a SeriesName], selection: &Selection) -> (Vec<&'a SeriesName>, Choices) {
     let hosts: BTreeSet<&str> = current.iter().map(|one| one.host.as_str()).collect();
     let host = hosts
         .get(selection.host.as_str())
@@ -182,10 +184,12 @@ fn choose<'a>(
             runtimes.push(&one.runtime);
         }
     }
-    let known = runtimes.iter().any(|name| wanted.contains(*name));
+    let known = runtimes
+        .iter()
+        .any(|name| selection.runtimes.contains(*name));
     let is_on = |name: &str| {
         if known {
-            wanted.contains(name)
+            selection.runtimes.contains(name)
         } else {
             runtimes.first() == Some(&name)
         }

@@ -1,0 +1,189 @@
+//! The whole thing as a newcomer starts it: `deploy/quickstart` over two real commits of CPython from Debian's source
+//! packages, until both are points on the chart and in the API.
+//!
+//! Takes some minutes, so it runs where it is asked for: `SPEEDWELL_END_TO_END=1`, which `deploy/test` sets.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+/// A quickstart over the two commits, on a port of its own.
+struct Quickstart {
+    folder: tempfile::TempDir,
+    address: String,
+    process: Child,
+}
+
+impl Quickstart {
+    fn start() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let folder = tempfile::Builder::new()
+            .prefix("end-to-end")
+            .tempdir_in("/tmp")
+            .unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let history = folder.path().join("history.git");
+        let made = Command::new(root.join("deploy/debian-history"))
+            .arg("--minimal")
+            .arg(&history)
+            .status()
+            .unwrap();
+        assert!(made.success(), "deploy/debian-history");
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let log = std::fs::File::create(folder.path().join("quickstart.log")).unwrap();
+        let process = Command::new(root.join("deploy/quickstart"))
+            .args(["--repository", &format!("cpython={}", history.display())])
+            .args(["--port", &port.to_string(), "--data"])
+            .arg(folder.path().join("data"))
+            .args([
+                "--commits",
+                "2",
+                "--processes",
+                "1",
+                "--branch",
+                "3.11",
+                "--debug-build",
+            ])
+            .env_remove("DATABASE_URL")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Self {
+            folder,
+            address: format!("http://127.0.0.1:{port}"),
+            process,
+        }
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("quickstart.log")).unwrap()
+    }
+
+    async fn get(&self, path: &str) -> Option<String> {
+        let response = support::client()
+            .get(format!("{}{path}", self.address))
+            .send()
+            .await
+            .ok()?;
+        response.error_for_status().ok()?.text().await.ok()
+    }
+
+    async fn json(&self, path: &str) -> Value {
+        self.get(path)
+            .await
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or(Value::Null)
+    }
+
+    async fn until_measured(&mut self) {
+        let begun = Instant::now();
+        while self.json("/api/v1/runtimes").await[0]["measured_count"] != 2 {
+            let ended = self.process.try_wait().unwrap();
+            assert!(ended.is_none(), "quickstart ended: {}", self.log());
+            assert!(
+                begun.elapsed() < Duration::from_secs(1800),
+                "not in time: {}",
+                self.log()
+            );
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// Ctrl-C.
+    fn interrupt(&mut self) {
+        let pid = i32::try_from(self.process.id()).unwrap();
+        if kill(Pid::from_raw(pid), Signal::SIGINT).is_ok() {
+            self.process.wait().unwrap();
+        }
+    }
+}
+
+impl Drop for Quickstart {
+    fn drop(&mut self) {
+        self.interrupt();
+    }
+}
+
+#[tokio::test]
+async fn two_commits_of_cpython_become_two_points_on_the_chart() {
+    if std::env::var_os("SPEEDWELL_END_TO_END").is_none() {
+        eprintln!("skipped: set SPEEDWELL_END_TO_END=1 (deploy/test does)");
+        return;
+    }
+    let mut quickstart = Quickstart::start();
+    quickstart.until_measured().await;
+
+    // In the API: two points of one series, in branch order.
+    let series = quickstart
+        .json("/api/v1/series?benchmark=richards&metric=wall_time")
+        .await;
+    assert_eq!(series["items"].as_array().unwrap().len(), 1);
+    let points = quickstart
+        .json(&format!(
+            "/api/v1/series/{}/points",
+            series["items"][0]["id"]
+        ))
+        .await;
+    let points = points["items"].as_array().unwrap();
+    let positions: Vec<i64> = points
+        .iter()
+        .map(|point| point["position"].as_i64().unwrap())
+        .collect();
+    assert_eq!(positions, [0, 1]);
+    // On the chart: both are links to their commits, with believable values.
+    let page = quickstart.get("/benchmarks/richards").await.unwrap();
+    for point in points {
+        let seconds = point["median"].as_f64().unwrap();
+        assert!(
+            (0.005..5.0).contains(&seconds),
+            "richards takes {seconds} s"
+        );
+        let link = format!(
+            "<a href=\"/commits/{}\"><line",
+            point["hash"].as_str().unwrap()
+        );
+        assert!(page.contains(&link), "{page}");
+    }
+    // Every benchmark of the suite was measured on real CPython.
+    let run = quickstart
+        .json(&format!("/api/v1/runs/{}", points[1]["run_id"]))
+        .await;
+    let measured = run["measurements"].as_array().unwrap();
+    let times = measured
+        .iter()
+        .filter(|one| one["metric"] == "wall_time")
+        .count();
+    assert_eq!(times, 41, "{:#}", run["unavailable"]);
+    assert!(
+        run["run"]["interpreter"].as_str().unwrap().contains("3.11"),
+        "{}",
+        run["run"]["interpreter"]
+    );
+
+    quickstart.interrupt();
+    assert!(
+        quickstart.get("/health").await.is_none(),
+        "the backend still runs"
+    );
+    let data = quickstart.folder.path().join("data");
+    assert!(
+        !data.join("worker.pid").exists() && !data.join("backend.pid").exists(),
+        "{}",
+        quickstart.log()
+    );
+}

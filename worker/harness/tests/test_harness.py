@@ -1,0 +1,128 @@
+"""Tests of the harness: run under every interpreter that is here, from Python 2.7 on, with nothing but its library.
+
+    python -m unittest discover -s worker/harness/tests
+"""
+from __future__ import print_function
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+
+HARNESS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def run(script, mode="timing", loops=2, warmups=1, values=3, answer=True):
+    """Runs a script as the worker does; returns its status, its events and its output."""
+    folder = tempfile.mkdtemp()
+    path = os.path.join(folder, "bench.py")
+    with open(path, "w") as file:
+        file.write("import pyperf, time\n" + script)
+    events_reader, events_writer = os.pipe()
+    control_reader, control_writer = os.pipe()
+    settings = {"protocol": 1, "events_fd": 13, "control_fd": 14, "mode": mode, "loops": loops, "warmups": warmups,
+                "warmup_seconds": 0.0, "values": values, "max_seconds": 30.0}
+    environment = dict(os.environ, PYTHONPATH=HARNESS, PYTHONDONTWRITEBYTECODE="1",
+                       SPEEDWELL_HARNESS=json.dumps(settings))
+
+    def place_descriptors():
+        os.dup2(events_writer, 13)
+        os.dup2(control_reader, 14)
+        # Python 2 hands every descriptor on; the worker does not.
+        for descriptor in (events_reader, events_writer, control_reader, control_writer):
+            os.close(descriptor)
+
+    process = subprocess.Popen([sys.executable, path], env=environment, preexec_fn=place_descriptors, close_fds=False,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    os.close(events_writer)
+    os.close(control_reader)
+    events = []
+
+    def listen():
+        with os.fdopen(events_reader, "rb") as stream:
+            # Not "for line in stream": Python 2 would read ahead and wait.
+            for line in iter(stream.readline, b""):
+                event = json.loads(line.decode("ascii"))
+                events.append(event)
+                if answer and event["event"] in ("start", "enable", "disable", "end"):
+                    os.write(control_writer, b"ok\n")
+                elif not answer:
+                    os.close(control_writer)
+                    return
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    output = process.communicate()[0]
+    # A child that inherited the pipe's end in this very process would keep it open: only ours is left.
+    listener.join(10)
+    if answer:
+        os.close(control_writer)
+    return process.returncode, events, output.decode("utf-8", "replace")
+
+
+class HarnessTest(unittest.TestCase):
+    def test_every_iteration_is_told_and_warmups_are_marked(self):
+        status, events, output = run("pyperf.Runner().bench_func('nap', time.sleep, 0.002)\n")
+        self.assertEqual(status, 0, output)
+        self.assertEqual([event["event"] for event in events],
+                         ["start", "benchmark"] + ["value"] * 4 + ["end"])
+        values = [event for event in events if event["event"] == "value"]
+        self.assertEqual([value["warmup"] for value in values], [True, False, False, False])
+        for value in values:
+            self.assertEqual((value["loops"], value["inner_loops"]), (2, 1))
+            self.assertTrue(0.004 <= value["seconds"] < 0.2, value)
+        self.assertIn(events[0]["clock"], ("perf_counter", "clock_gettime"))
+        self.assertEqual(events[0]["pid"] > 0, True)
+
+    def test_a_time_function_times_itself(self):
+        script = "pyperf.Runner().bench_time_func('fixed', lambda loops, each: loops * each, 0.25, inner_loops=5)\n"
+        status, events, output = run(script, loops=3)
+        self.assertEqual(status, 0, output)
+        values = [event for event in events if event["event"] == "value"]
+        self.assertEqual(set((value["seconds"], value["loops"], value["inner_loops"]) for value in values),
+                         set([(0.75, 3, 5)]))
+
+    def test_counters_are_switched_around_what_the_script_times(self):
+        script = ("pyperf.perf_counter()\nr = pyperf.Runner()\n"
+                  "def f(loops):\n    time.sleep(0.001)\n    begun = pyperf.perf_counter()\n    time.sleep(0.001)\n"
+                  "    return pyperf.perf_counter() - begun\nr.bench_time_func('timed', f)\n")
+        status, events, output = run(script, mode="counters", values=1)
+        self.assertEqual(status, 0, output)
+        self.assertEqual([event["event"] for event in events],
+                         ["start", "benchmark"] + ["enable", "disable", "value"] * 2 + ["end"])
+
+    def test_calibration_doubles_until_an_iteration_is_long_enough(self):
+        status, events, output = run("pyperf.Runner().bench_func('nap', time.sleep, 0.03)\n", mode="calibrate", loops=1,
+                                     values=1)
+        self.assertEqual(status, 0, output)
+        loops = [event["loops"] for event in events if event["event"] == "benchmark"]
+        self.assertEqual(loops, [4])
+
+    def test_a_command_is_timed_with_its_children(self):
+        script = "import sys\npyperf.Runner().bench_command('start', [sys.executable, '-S', '-c', 'pass'])\n"
+        status, events, output = run(script, loops=1, values=1)
+        self.assertEqual(status, 0, output)
+        self.assertTrue(events[-1]["children_max_rss_bytes"] > 1 << 20, events[-1])
+
+    def test_a_second_benchmark_is_an_error(self):
+        status, events, _ = run("r = pyperf.Runner()\nr.bench_func('a', len, '')\nr.bench_func('b', len, '')\n")
+        self.assertEqual(status, 64)
+        self.assertEqual(events[-1]["event"], "error")
+
+    def test_a_worker_that_is_gone_ends_the_process(self):
+        status, _, _ = run("pyperf.Runner().bench_func('nap', time.sleep, 10)\n", answer=False)
+        self.assertEqual(status, 75)
+
+    def test_texts_are_ascii_and_short(self):
+        script = "r = pyperf.Runner(metadata={'note': u'\\u00e9' * 9000})\nr.bench_func('a', len, '')\n"
+        status, events, output = run(script)
+        self.assertEqual(status, 0, output)
+        metadata = [event for event in events if event["event"] == "benchmark"][0]["metadata"]
+        self.assertEqual(len(metadata["note"]), 500)
+
+
+if __name__ == "__main__":
+    unittest.main()
