@@ -12,7 +12,7 @@ use fantoccini::{Client, ClientBuilder, Locator};
 use serde_json::json;
 use sqlx::PgPool;
 use support::TestApp;
-use support::worker::{TestWorker, insert_job, insert_rows};
+use support::worker::{insert_job, insert_rows, measure};
 
 struct Driver(Child, u16);
 
@@ -99,19 +99,7 @@ async fn fits(client: &Client, what: &str) {
 
 async fn fill(pool: &PgPool, app: &TestApp) {
     let rows = insert_rows(pool, 4).await;
-    let worker = TestWorker::register(app, "secret").await;
-    for commit in 0..3 {
-        insert_job(pool, &rows, commit, 1).await;
-        let job = worker.claim().await.unwrap();
-        let artefact = worker.build(&job, b"build").await;
-        assert_eq!(
-            worker
-                .upload(job.job_id, &worker.report(&job, &artefact, 0.1))
-                .await
-                .0,
-            200
-        );
-    }
+    measure(pool, app, &rows, &[0.1; 3]).await;
     insert_job(pool, &rows, 3, 1).await;
 }
 

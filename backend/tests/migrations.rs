@@ -7,7 +7,7 @@ mod support;
 use speedwell_backend::db::MIGRATOR;
 use sqlx::PgPool;
 use support::TestApp;
-use support::worker::{TestWorker, insert_job, insert_rows};
+use support::worker::{insert_rows, measure};
 
 async fn tables(pool: &PgPool) -> Vec<String> {
     sqlx::query_scalar("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> '_sqlx_migrations' ORDER BY 1")
@@ -38,19 +38,8 @@ async fn up_down_and_up_again(pool: PgPool) {
 async fn the_newest_goes_down_and_up_over_a_filled_database(pool: PgPool) {
     let app = TestApp::start(&pool).await;
     let rows = insert_rows(&pool, 2).await;
-    let job_id = insert_job(&pool, &rows, 0, 1).await;
-    let worker = TestWorker::register(&app, "secret").await;
-    let job = worker.claim().await.unwrap();
-    let artefact = worker.build(&job, b"build").await;
-    assert_eq!(
-        worker
-            .upload(job.job_id, &worker.report(&job, &artefact, 0.1))
-            .await
-            .0,
-        200
-    );
-    sqlx::query("UPDATE job SET reason = 'release' WHERE id = $1")
-        .bind(job_id)
+    measure(&pool, &app, &rows, &[0.1]).await;
+    sqlx::query("UPDATE job SET reason = 'release'")
         .execute(&pool)
         .await
         .unwrap();

@@ -1,31 +1,11 @@
 //! The pages over a real database: what they say, what they refuse, what they escape.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 mod support;
 
 use speedwell_wire::{FailureKind, JobFailure, Phase, paths};
 use sqlx::PgPool;
 use support::TestApp;
-use support::worker::{Rows, TestWorker, insert_job, insert_rows};
-
-async fn measured(pool: &PgPool, app: &TestApp) -> Rows {
-    let rows = insert_rows(pool, 3).await;
-    let worker = TestWorker::register(app, "secret").await;
-    for commit in 0..2 {
-        insert_job(pool, &rows, commit, 1).await;
-        let job = worker.claim().await.unwrap();
-        let artefact = worker.build(&job, b"build").await;
-        assert_eq!(
-            worker
-                .upload(job.job_id, &worker.report(&job, &artefact, 0.1))
-                .await
-                .0,
-            200
-        );
-    }
-    rows
-}
+use support::worker::{TestWorker, insert_job, insert_rows, measure};
 
 #[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
 async fn an_empty_service_says_what_to_do(pool: PgPool) {
@@ -155,7 +135,8 @@ async fn nothing_from_outside_becomes_markup(pool: PgPool) {
 #[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
 async fn every_number_leads_to_its_source(pool: PgPool) {
     let app = TestApp::start(&pool).await;
-    measured(&pool, &app).await;
+    let rows = insert_rows(&pool, 3).await;
+    measure(&pool, &app, &rows, &[0.1, 0.1]).await;
     let (_, overview) = app.get("/").await;
     assert!(
         overview.contains("/benchmarks/nbody?runtime=cpython-main")

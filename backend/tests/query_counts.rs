@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sqlx::PgPool;
 use support::TestApp;
-use support::worker::{TestWorker, insert_job, insert_rows};
+use support::worker::{insert_job, insert_rows, measure};
 use tracing::Subscriber;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -37,19 +37,7 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
     tracing_subscriber::registry().with(Counter).init();
     let app = TestApp::start(&pool).await;
     let rows = insert_rows(&pool, 6).await;
-    let worker = TestWorker::register(&app, "secret").await;
-    for commit in 0..5 {
-        insert_job(&pool, &rows, commit, 1).await;
-        let job = worker.claim().await.unwrap();
-        let artefact = worker.build(&job, b"build").await;
-        assert_eq!(
-            worker
-                .upload(job.job_id, &worker.report(&job, &artefact, 0.1))
-                .await
-                .0,
-            200
-        );
-    }
+    measure(&pool, &app, &rows, &[0.1; 5]).await;
     insert_job(&pool, &rows, 5, 1).await;
     let hash = format!("{:0>40}", "3");
     // (page, most queries)

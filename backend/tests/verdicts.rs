@@ -7,22 +7,12 @@ mod support;
 use speedwell_backend::scheduler::detect;
 use sqlx::PgPool;
 use support::TestApp;
-use support::worker::{TestWorker, insert_job, insert_rows};
+use support::worker::{insert_rows, measure};
 
-/// Measures each commit in turn with the given seconds.
-async fn measure(pool: &PgPool, app: &TestApp, seconds: &[f64]) {
+/// As many commits as there are times, each measured.
+async fn measured(pool: &PgPool, app: &TestApp, seconds: &[f64]) {
     let rows = insert_rows(pool, i32::try_from(seconds.len()).unwrap()).await;
-    let worker = TestWorker::register(app, "secret").await;
-    for (commit, seconds) in seconds.iter().enumerate() {
-        insert_job(pool, &rows, commit, 1).await;
-        let job = worker.claim().await.unwrap();
-        // The same bytes for every commit: artefacts are known by their content, builds by their commit.
-        let artefact = worker.build(&job, b"build").await;
-        let (status, answer) = worker
-            .upload(job.job_id, &worker.report(&job, &artefact, *seconds))
-            .await;
-        assert_eq!(status, 200, "{answer}");
-    }
+    measure(pool, app, &rows, seconds).await;
 }
 
 async fn states(pool: &PgPool) -> Vec<String> {
@@ -38,7 +28,7 @@ async fn states(pool: &PgPool) -> Vec<String> {
 #[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
 async fn a_step_becomes_a_verdict_and_shows_on_every_page(pool: PgPool) {
     let app = TestApp::start(&pool).await;
-    measure(&pool, &app, &[0.100, 0.1001, 0.1, 0.1002, 0.120, 0.1201]).await;
+    measured(&pool, &app, &[0.100, 0.1001, 0.1, 0.1002, 0.120, 0.1201]).await;
     detect::tick(&app.context).await.unwrap();
     let expected = [
         "too_few",
@@ -86,7 +76,7 @@ async fn a_step_becomes_a_verdict_and_shows_on_every_page(pool: PgPool) {
 #[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
 async fn verdicts_can_be_made_again(pool: PgPool) {
     let app = TestApp::start(&pool).await;
-    measure(&pool, &app, &[0.1, 0.1, 0.1, 0.1, 0.2]).await;
+    measured(&pool, &app, &[0.1, 0.1, 0.1, 0.1, 0.2]).await;
     detect::tick(&app.context).await.unwrap();
     let first = states(&pool).await;
     sqlx::query("DELETE FROM verdict")
@@ -108,7 +98,7 @@ async fn verdicts_can_be_made_again(pool: PgPool) {
 #[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
 async fn the_series_query_is_one_index_range_scan(pool: PgPool) {
     let app = TestApp::start(&pool).await;
-    measure(&pool, &app, &[0.1]).await;
+    measured(&pool, &app, &[0.1]).await;
     sqlx::query(
         "INSERT INTO measurement (measured_at, series_id, run_id, commit_id, environment_id, position, sample_count, median,
             mean, mad, min, max, interval_low, interval_high, sample_values, sample_process, sample_warmup)

@@ -197,7 +197,9 @@ pub async fn list_runtime_commits(
         "SELECT place.position, commit.hash, commit.subject, commit.author_name, commit.committed_at,
             job.state AS job_state, job.id AS job_id, job.failure_message, run.id AS run_id,
             coalesce(verdicts.improved, 0) AS improved, coalesce(verdicts.regressed, 0) AS regressed
-         FROM runtime JOIN branch_commit place ON place.branch_id = runtime.branch_id
+         FROM runtime
+         CROSS JOIN LATERAL (SELECT position, commit_id FROM branch_commit WHERE branch_id = runtime.branch_id
+            AND position < coalesce($2, 2147483647) ORDER BY position DESC LIMIT $3) place
          JOIN commit ON commit.id = place.commit_id
          LEFT JOIN LATERAL (SELECT * FROM job WHERE runtime_id = runtime.id AND commit_id = commit.id
             ORDER BY id DESC LIMIT 1) job ON true
@@ -209,8 +211,7 @@ pub async fn list_runtime_commits(
             FROM verdict JOIN series ON series.id = series_id
             WHERE verdict.commit_id = commit.id AND series.runtime_id = runtime.id AND metric = 'wall_time'
          ) verdicts ON run.id IS NOT NULL
-         WHERE runtime.name = $1 AND place.position < coalesce($2, 2147483647)
-         ORDER BY place.position DESC LIMIT $3",
+         WHERE runtime.name = $1 ORDER BY place.position DESC",
     )
     .bind(runtime)
     .bind(before)

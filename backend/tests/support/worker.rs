@@ -112,6 +112,21 @@ pub fn facts() -> EnvironmentFacts {
     golden.facts
 }
 
+/// Measures commits in turn, from the first on, each with the given wall time of nbody in seconds.
+pub async fn measure(pool: &PgPool, app: &TestApp, rows: &Rows, seconds: &[f64]) {
+    let worker = TestWorker::register(app, "secret").await;
+    for (commit, seconds) in seconds.iter().enumerate() {
+        insert_job(pool, rows, commit, 1).await;
+        let job = worker.claim().await.unwrap();
+        // The same bytes for every commit: artefacts are known by their content, builds by their commit.
+        let artefact = worker.build(&job, b"build").await;
+        let (status, answer) = worker
+            .upload(job.job_id, &worker.report(&job, &artefact, *seconds))
+            .await;
+        assert_eq!(status, 200, "{answer}");
+    }
+}
+
 /// Sends a worker's requests with a token.
 pub struct TestWorker<'a> {
     app: &'a TestApp,

@@ -4,23 +4,24 @@
 //! Nothing that it says is trusted: a line that is no event, a number that is no time, an end without a result make the
 //! benchmark unavailable with the reason, and never fail the run.
 
+mod listener;
+
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use command_fds::{CommandFdExt, FdMapping};
-use serde::Deserialize;
 use speedwell_wire::{CounterSource, Metric, Unavailable, UnavailableKind};
+
+use listener::Listener;
 
 use super::command::{CONTROL_FD, EVENTS_FD};
 use super::plan::Mode;
-use crate::counters::CounterSet;
 use crate::job::{Context as _, Failure};
 use crate::process::{self, End, Guard, Sandbox, Spec, Stop, Tail};
 
@@ -28,43 +29,6 @@ use crate::process::{self, End, Guard, Sandbox, Spec, Stop, Tail};
 const MOST_EVENTS: usize = 200_000;
 /// Lines of output kept for the reason.
 const TAIL_LINES: usize = 15;
-
-/// What the harness says. Unknown fields are ignored, unknown events refused.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-enum Event {
-    Start {
-        clock: String,
-        python: Python,
-    },
-    Benchmark {
-        name: String,
-        loops: u64,
-        inner_loops: u64,
-        metadata: BTreeMap<String, String>,
-    },
-    Enable,
-    Disable,
-    Value {
-        warmup: bool,
-        loops: u64,
-        inner_loops: u64,
-        seconds: f64,
-    },
-    End {
-        children_max_rss_bytes: Option<u64>,
-    },
-    Error {
-        message: String,
-    },
-}
-
-/// The interpreter's word about itself.
-#[derive(Debug, Deserialize)]
-struct Python {
-    implementation: String,
-    build: String,
-}
 
 /// One iteration.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -154,11 +118,7 @@ pub fn run(sandbox: &Sandbox, spec: &Spec, mode: Mode, stop: &Stop) -> Result<Ou
     let begun = Instant::now();
     let mut running =
         Running::start(sandbox, spec).transient("cannot start the benchmark's process")?;
-    let mut listener = Listener {
-        mode,
-        sandboxed: sandbox.namespaces,
-        ..Listener::new(started_at)
-    };
+    let mut listener = Listener::new(mode, sandbox.namespaces, started_at);
     let verdict = running.listen(&mut listener, spec.timeout, stop);
     let end = running.finish(
         matches!(verdict, Verdict::Ended),
@@ -346,232 +306,6 @@ impl Running {
         self.text = Some(text.trim_end().to_owned());
         text.trim_end().to_owned()
     }
-}
-
-/// Turns events into a record.
-struct Listener {
-    mode: Mode,
-    sandboxed: bool,
-    started: bool,
-    ended: bool,
-    pid: u32,
-    counters: Option<CounterSet>,
-    reading: Option<crate::counters::Reading>,
-    record: Record,
-}
-
-impl Listener {
-    fn new(started_at: DateTime<Utc>) -> Self {
-        Self {
-            mode: Mode::Timing,
-            sandboxed: false,
-            started: false,
-            ended: false,
-            pid: 0,
-            counters: None,
-            reading: None,
-            record: Record {
-                started_at,
-                duration: 0.0,
-                interpreter: String::new(),
-                clock: String::new(),
-                name: String::new(),
-                loops: 0,
-                inner_loops: 1,
-                metadata: BTreeMap::new(),
-                values: Vec::new(),
-                counts: Vec::new(),
-                unavailable: Vec::new(),
-                max_rss: None,
-            },
-        }
-    }
-
-    /// Takes one line; true when the process waits for an answer.
-    fn hear(&mut self, line: &str, child: &Child) -> Result<bool, String> {
-        let event: Event = serde_json::from_str(line).map_err(|error| {
-            let start: String = line.chars().take(200).collect();
-            format!("it sent what is no event ({error}): {start:?}")
-        })?;
-        if !self.started && !matches!(event, Event::Start { .. } | Event::Error { .. }) {
-            return Err("it sent an event before its start".to_owned());
-        }
-        match event {
-            Event::Start { clock, python } => {
-                self.started = true;
-                self.pid = if self.sandboxed {
-                    only_child(only_child(child.id())?)?
-                } else {
-                    child.id()
-                };
-                self.record.clock = clock;
-                self.record.interpreter = format!("{} {}", python.implementation, python.build);
-                if self.mode == Mode::Counters {
-                    let set = CounterSet::open(i32::try_from(self.pid).unwrap_or(0));
-                    self.record.unavailable.clone_from(&set.unavailable);
-                    self.counters = Some(set);
-                }
-                Ok(true)
-            }
-            Event::Benchmark {
-                name,
-                loops,
-                inner_loops,
-                metadata,
-            } => {
-                self.record.name = name;
-                self.record.loops = loops;
-                self.record.inner_loops = inner_loops;
-                self.record.metadata = metadata;
-                Ok(false)
-            }
-            Event::Enable => {
-                let done = self.counters.as_ref().map_or(Ok(()), CounterSet::enable);
-                done.map(|()| true)
-                    .map_err(|error| format!("the counters cannot be switched on: {error}"))
-            }
-            Event::Disable => self.read_counters().map(|()| true),
-            Event::Value {
-                warmup,
-                loops,
-                inner_loops,
-                seconds,
-            } => self
-                .take_value(warmup, loops, inner_loops, seconds)
-                .map(|()| false),
-            Event::End {
-                children_max_rss_bytes,
-            } => {
-                self.ended = true;
-                self.record.max_rss = children_max_rss_bytes.or_else(|| peak_memory(self.pid));
-                Ok(true)
-            }
-            Event::Error { message } => Err(message),
-        }
-    }
-
-    fn read_counters(&mut self) -> Result<(), String> {
-        if let Some(set) = &mut self.counters {
-            let read = set.disable().and_then(|()| set.read());
-            self.reading =
-                Some(read.map_err(|error| format!("the counters cannot be read: {error}"))?);
-        }
-        Ok(())
-    }
-
-    fn take_value(
-        &mut self,
-        warmup: bool,
-        loops: u64,
-        inner_loops: u64,
-        seconds: f64,
-    ) -> Result<(), String> {
-        if !(seconds.is_finite() && seconds > 0.0) || loops == 0 || inner_loops == 0 {
-            return Err(format!(
-                "{seconds} s for {loops} x {inner_loops} loops is no measurement"
-            ));
-        }
-        let iterations = loops as f64 * inner_loops as f64;
-        self.record.values.push(Value {
-            warmup,
-            loops,
-            seconds: seconds / iterations,
-        });
-        let Some(reading) = self.reading.take() else {
-            return Ok(());
-        };
-        for (event, value) in &reading {
-            match value {
-                Ok(value) => self.record.counts.push(Count {
-                    metric: event.metric,
-                    source: event.source,
-                    warmup,
-                    value: value / iterations,
-                }),
-                Err(reason) => self.reject(event.metric, reason),
-            }
-        }
-        self.add_ipc(warmup);
-        Ok(())
-    }
-
-    /// A rejected reading makes the metric unavailable for the whole process: a mixture would be worse.
-    fn reject(&mut self, metric: Metric, reason: &str) {
-        if !self
-            .record
-            .unavailable
-            .iter()
-            .any(|known| known.metric == Some(metric))
-        {
-            self.record.unavailable.push(Unavailable {
-                metric: Some(metric),
-                kind: UnavailableKind::Unsupported,
-                reason: reason.to_owned(),
-            });
-        }
-    }
-
-    fn add_ipc(&mut self, warmup: bool) {
-        let newest = |metric: Metric| {
-            self.record
-                .counts
-                .iter()
-                .rev()
-                .take(8)
-                .find(|count| count.metric == metric)
-        };
-        let (Some(instructions), Some(cycles)) =
-            (newest(Metric::Instructions), newest(Metric::Cycles))
-        else {
-            return;
-        };
-        if cycles.value > 0.0 {
-            let value = instructions.value / cycles.value;
-            self.record.counts.push(Count {
-                metric: Metric::Ipc,
-                source: cycles.source,
-                warmup,
-                value,
-            });
-        }
-    }
-
-    fn complete(mut self) -> Result<Record, String> {
-        if !self.record.values.iter().any(|value| !value.warmup) {
-            return Err("it sent no value".to_owned());
-        }
-        let rejected: Vec<Metric> = self
-            .record
-            .unavailable
-            .iter()
-            .filter_map(|missing| missing.metric)
-            .collect();
-        self.record
-            .counts
-            .retain(|count| !rejected.contains(&count.metric));
-        Ok(self.record)
-    }
-}
-
-/// The only child of a process, as the host numbers it: inside the box, the program is a child of a child of `unshare`.
-fn only_child(pid: u32) -> Result<u32, String> {
-    let path = format!("/proc/{pid}/task/{pid}/children");
-    let text = fs::read_to_string(&path).map_err(|error| format!("cannot read {path}: {error}"))?;
-    text.split_whitespace()
-        .next()
-        .and_then(|word| word.parse().ok())
-        .ok_or_else(|| format!("{path} names no process"))
-}
-
-/// `VmHWM`: the largest resident set so far, in bytes.
-fn peak_memory(pid: u32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim()
-        .strip_suffix(" kB")?
-        .parse::<u64>()
-        .ok()
-        .map(|kib| kib * 1024)
 }
 
 #[cfg(test)]

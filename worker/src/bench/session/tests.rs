@@ -1,6 +1,7 @@
 //! Real processes that behave well and badly: they speak the protocol from a shell or from the real harness.
 
 use super::*;
+use std::fs;
 use std::path::Path;
 
 fn run_python(script: &str, mode: Mode, timeout: Duration) -> Outcome {

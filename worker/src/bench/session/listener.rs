@@ -1,0 +1,279 @@
+//! Turns what one process says into a record: every line checked, counters switched and read when it asks.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Child;
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use speedwell_wire::{Metric, Unavailable, UnavailableKind};
+
+use super::super::plan::Mode;
+use super::{Count, Record, Value};
+use crate::counters::{CounterSet, Reading};
+
+/// What the harness says. Unknown fields are ignored, unknown events refused.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Event {
+    Start {
+        clock: String,
+        python: Python,
+    },
+    Benchmark {
+        name: String,
+        loops: u64,
+        inner_loops: u64,
+        metadata: BTreeMap<String, String>,
+    },
+    Enable,
+    Disable,
+    Value {
+        warmup: bool,
+        loops: u64,
+        inner_loops: u64,
+        seconds: f64,
+    },
+    End {
+        children_max_rss_bytes: Option<u64>,
+    },
+    Error {
+        message: String,
+    },
+}
+
+/// The interpreter's word about itself.
+#[derive(Debug, Deserialize)]
+struct Python {
+    implementation: String,
+    build: String,
+}
+
+/// Turns events into a record.
+pub(super) struct Listener {
+    mode: Mode,
+    /// The program is a grandchild, in a namespace.
+    sandboxed: bool,
+    started: bool,
+    /// It said that it is through.
+    pub(super) ended: bool,
+    pid: u32,
+    counters: Option<CounterSet>,
+    reading: Option<Reading>,
+    /// What it gave so far.
+    pub(super) record: Record,
+}
+
+impl Listener {
+    pub(super) fn new(mode: Mode, sandboxed: bool, started_at: DateTime<Utc>) -> Self {
+        Self {
+            mode,
+            sandboxed,
+            started: false,
+            ended: false,
+            pid: 0,
+            counters: None,
+            reading: None,
+            record: Record {
+                started_at,
+                duration: 0.0,
+                interpreter: String::new(),
+                clock: String::new(),
+                name: String::new(),
+                loops: 0,
+                inner_loops: 1,
+                metadata: BTreeMap::new(),
+                values: Vec::new(),
+                counts: Vec::new(),
+                unavailable: Vec::new(),
+                max_rss: None,
+            },
+        }
+    }
+
+    /// Takes one line; true when the process waits for an answer.
+    pub(super) fn hear(&mut self, line: &str, child: &Child) -> Result<bool, String> {
+        let event: Event = serde_json::from_str(line).map_err(|error| {
+            let start: String = line.chars().take(200).collect();
+            format!("it sent what is no event ({error}): {start:?}")
+        })?;
+        if !self.started && !matches!(event, Event::Start { .. } | Event::Error { .. }) {
+            return Err("it sent an event before its start".to_owned());
+        }
+        match event {
+            Event::Start { clock, python } => {
+                self.started = true;
+                self.pid = if self.sandboxed {
+                    only_child(only_child(child.id())?)?
+                } else {
+                    child.id()
+                };
+                self.record.clock = clock;
+                self.record.interpreter = format!("{} {}", python.implementation, python.build);
+                if self.mode == Mode::Counters {
+                    let set = CounterSet::open(i32::try_from(self.pid).unwrap_or(0));
+                    self.record.unavailable.clone_from(&set.unavailable);
+                    self.counters = Some(set);
+                }
+                Ok(true)
+            }
+            Event::Benchmark {
+                name,
+                loops,
+                inner_loops,
+                metadata,
+            } => {
+                self.record.name = name;
+                self.record.loops = loops;
+                self.record.inner_loops = inner_loops;
+                self.record.metadata = metadata;
+                Ok(false)
+            }
+            Event::Enable => {
+                let done = self.counters.as_ref().map_or(Ok(()), CounterSet::enable);
+                done.map(|()| true)
+                    .map_err(|error| format!("the counters cannot be switched on: {error}"))
+            }
+            Event::Disable => self.read_counters().map(|()| true),
+            Event::Value {
+                warmup,
+                loops,
+                inner_loops,
+                seconds,
+            } => self
+                .take_value(warmup, loops, inner_loops, seconds)
+                .map(|()| false),
+            Event::End {
+                children_max_rss_bytes,
+            } => {
+                self.ended = true;
+                self.record.max_rss = children_max_rss_bytes.or_else(|| peak_memory(self.pid));
+                Ok(true)
+            }
+            Event::Error { message } => Err(message),
+        }
+    }
+
+    fn read_counters(&mut self) -> Result<(), String> {
+        if let Some(set) = &mut self.counters {
+            let read = set.disable().and_then(|()| set.read());
+            self.reading =
+                Some(read.map_err(|error| format!("the counters cannot be read: {error}"))?);
+        }
+        Ok(())
+    }
+
+    fn take_value(
+        &mut self,
+        warmup: bool,
+        loops: u64,
+        inner_loops: u64,
+        seconds: f64,
+    ) -> Result<(), String> {
+        if !(seconds.is_finite() && seconds > 0.0) || loops == 0 || inner_loops == 0 {
+            return Err(format!(
+                "{seconds} s for {loops} x {inner_loops} loops is no measurement"
+            ));
+        }
+        let iterations = loops as f64 * inner_loops as f64;
+        self.record.values.push(Value {
+            warmup,
+            loops,
+            seconds: seconds / iterations,
+        });
+        let Some(reading) = self.reading.take() else {
+            return Ok(());
+        };
+        for (event, value) in &reading {
+            match value {
+                Ok(value) => self.record.counts.push(Count {
+                    metric: event.metric,
+                    source: event.source,
+                    warmup,
+                    value: value / iterations,
+                }),
+                Err(reason) => self.reject(event.metric, reason),
+            }
+        }
+        self.add_ipc(warmup);
+        Ok(())
+    }
+
+    /// A rejected reading makes the metric unavailable for the whole process: a mixture would be worse.
+    fn reject(&mut self, metric: Metric, reason: &str) {
+        if !self
+            .record
+            .unavailable
+            .iter()
+            .any(|known| known.metric == Some(metric))
+        {
+            self.record.unavailable.push(Unavailable {
+                metric: Some(metric),
+                kind: UnavailableKind::Unsupported,
+                reason: reason.to_owned(),
+            });
+        }
+    }
+
+    fn add_ipc(&mut self, warmup: bool) {
+        let newest = |metric: Metric| {
+            self.record
+                .counts
+                .iter()
+                .rev()
+                .take(8)
+                .find(|count| count.metric == metric)
+        };
+        let (Some(instructions), Some(cycles)) =
+            (newest(Metric::Instructions), newest(Metric::Cycles))
+        else {
+            return;
+        };
+        if cycles.value > 0.0 {
+            let value = instructions.value / cycles.value;
+            self.record.counts.push(Count {
+                metric: Metric::Ipc,
+                source: cycles.source,
+                warmup,
+                value,
+            });
+        }
+    }
+
+    pub(super) fn complete(mut self) -> Result<Record, String> {
+        if !self.record.values.iter().any(|value| !value.warmup) {
+            return Err("it sent no value".to_owned());
+        }
+        let rejected: Vec<Metric> = self
+            .record
+            .unavailable
+            .iter()
+            .filter_map(|missing| missing.metric)
+            .collect();
+        self.record
+            .counts
+            .retain(|count| !rejected.contains(&count.metric));
+        Ok(self.record)
+    }
+}
+
+/// The only child of a process, as the host numbers it: inside the box, the program is a child of a child of `unshare`.
+fn only_child(pid: u32) -> Result<u32, String> {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    let text = fs::read_to_string(&path).map_err(|error| format!("cannot read {path}: {error}"))?;
+    text.split_whitespace()
+        .next()
+        .and_then(|word| word.parse().ok())
+        .ok_or_else(|| format!("{path} names no process"))
+}
+
+/// `VmHWM`: the largest resident set so far, in bytes.
+fn peak_memory(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim()
+        .strip_suffix(" kB")?
+        .parse::<u64>()
+        .ok()
+        .map(|kib| kib * 1024)
+}
