@@ -7,6 +7,7 @@ mod support;
 use std::path::Path;
 use std::process::Command;
 
+use speedwell_backend::db::enqueue as queries;
 use speedwell_backend::db::repositories::{self, RuntimeSettings};
 use speedwell_backend::scheduler::{discover, enqueue, paths};
 use sqlx::PgPool;
@@ -196,4 +197,47 @@ async fn a_repository_that_is_away_is_said_and_found_again(pool: PgPool) {
         .unwrap();
     assert_eq!(error, None);
     assert_eq!(subjects(&pool).await.len(), 1);
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn a_request_finds_its_commit_and_queues_repeats_of_open_work(pool: PgPool) {
+    let rows = support::worker::insert_rows(&pool, 2).await;
+    support::worker::insert_job(&pool, &rows, 0, 100).await;
+    let find = async |name: &str| {
+        queries::find_commits(&pool, rows.runtime_id, name)
+            .await
+            .unwrap()
+    };
+    let hash = format!("{:0>40}", 1);
+    assert_eq!(
+        find(&hash).await,
+        [(rows.commits[0], hash.clone())],
+        "a whole hash is one commit"
+    );
+    assert_eq!(find("0000000").await.len(), 2, "a beginning of several");
+    for nothing in ["0000", "%%%%%%%", "v9.9", ""] {
+        assert!(find(nothing).await.is_empty(), "{nothing:?}");
+    }
+    sqlx::query("INSERT INTO tag SELECT repository_id, 'v1.0', hash FROM commit WHERE id = $1")
+        .bind(rows.commits[0])
+        .execute(&pool)
+        .await
+        .unwrap();
+    assert_eq!(find("v1.0").await[0].0, rows.commits[0]);
+
+    let request = queries::Request {
+        runtime_id: rows.runtime_id,
+        commit_id: rows.commits[0],
+        class: "local",
+        requester: "test",
+        benchmarks: &["nbody".to_owned()],
+    };
+    let jobs = queries::insert_requests(&pool, &request, 3).await.unwrap();
+    assert_eq!(jobs.len(), 3);
+    let first: i64 =
+        sqlx::query_scalar("SELECT id FROM job WHERE state = 'queued' ORDER BY priority DESC, id")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert_eq!(first, jobs[0], "what a person waits for goes first");
 }

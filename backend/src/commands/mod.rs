@@ -3,6 +3,7 @@
 mod database;
 mod host;
 mod progress;
+mod request;
 mod serve;
 mod sync;
 
@@ -48,6 +49,8 @@ enum Command {
     Host(host::HostCommand),
     /// Follow the newest commits until they are measured, and print a summary.
     Progress(progress::ProgressArguments),
+    /// Ask for runs of a commit, beside what the policy asks for.
+    Request(request::RequestArguments),
     /// Make every summary and verdict again, from the stored samples.
     Redetect,
     /// Ask for a job's end.
@@ -105,6 +108,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
         Command::Host(command) => host::run(&config, command).await,
         Command::Progress(arguments) => progress::run(&config, arguments).await,
+        Command::Request(arguments) => request::run(&config, arguments).await,
         Command::Redetect => database::redetect(&config).await,
         Command::Cancel { job } => database::cancel(&config, job).await,
         Command::Cluster { .. } => Ok(()),

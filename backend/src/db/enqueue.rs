@@ -105,3 +105,61 @@ pub async fn insert_job(
     .await?;
     Ok(done.rows_affected() > 0)
 }
+
+/// Queues `times` measurements that somebody asked for, also when the same work is queued or done: repeats of one
+/// build show how far its numbers spread. Returns the jobs' numbers.
+pub async fn insert_requests(
+    db: impl PgExecutor<'_>,
+    request: &Request<'_>,
+    times: i32,
+) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar(
+        "INSERT INTO job (kind, runtime_id, commit_id, host_class, priority, reason, requester, benchmarks)
+         SELECT 'measure', $1, $2, $3, $4, $5, $6, $7 FROM generate_series(1, $8) RETURNING id",
+    )
+    .bind(request.runtime_id)
+    .bind(request.commit_id)
+    .bind(request.class)
+    .bind(Reason::Requested.priority())
+    .bind(Reason::Requested.as_str())
+    .bind(request.requester)
+    .bind(request.benchmarks)
+    .bind(times)
+    .fetch_all(db)
+    .await
+}
+
+/// A measurement that somebody asks for.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The runtime that builds and runs the commit.
+    pub runtime_id: i64,
+    /// The commit; of the runtime's repository.
+    pub commit_id: i64,
+    /// The class of hosts that may take it.
+    pub class: &'a str,
+    /// Who asks, for the queue's page.
+    pub requester: &'a str,
+    /// Only these benchmarks; empty means the whole suite.
+    pub benchmarks: &'a [String],
+}
+
+/// The commits of a runtime's repository that a tag, or a hash's beginning, names; two at most.
+pub async fn find_commits(
+    db: impl PgExecutor<'_>,
+    runtime_id: i64,
+    name: &str,
+) -> sqlx::Result<Vec<(i64, String)>> {
+    sqlx::query_as(
+        "SELECT commit.id, commit.hash FROM runtime JOIN branch ON branch.id = runtime.branch_id
+         JOIN commit ON commit.repository_id = branch.repository_id
+         WHERE runtime.id = $1 AND (commit.hash LIKE $2 || '%' AND length($2) >= 7 AND $2 ~ '^[0-9a-f]+$'
+            OR commit.hash IN (SELECT tag.commit_hash FROM tag
+                               WHERE tag.repository_id = commit.repository_id AND tag.name = $2))
+         LIMIT 2",
+    )
+    .bind(runtime_id)
+    .bind(name)
+    .fetch_all(db)
+    .await
+}

@@ -28,6 +28,8 @@ pub enum Reason {
     Gap,
     /// The newest release before the head, to compare with.
     Release,
+    /// Somebody asked for it.
+    Requested,
 }
 
 impl Reason {
@@ -37,12 +39,14 @@ impl Reason {
             Self::Newest => "newest",
             Self::Gap => "gap",
             Self::Release => "release",
+            Self::Requested => "requested",
         }
     }
 
-    /// The newest commits go first everywhere; gaps wait.
+    /// What a person waits for goes first, then the newest commits everywhere; gaps wait.
     pub fn priority(self) -> i32 {
         match self {
+            Self::Requested => 200,
             Self::Newest => 100,
             Self::Release => 50,
             Self::Gap => 10,

@@ -1,0 +1,80 @@
+//! Asking for measurements: a commit that the policy leaves out, or repeats of one that is measured.
+
+use anyhow::{Context as _, bail, ensure};
+use clap::Args;
+use speedwell_backend::config::Config;
+use speedwell_backend::db::{enqueue, repositories};
+
+use super::database;
+
+#[derive(Debug, Args)]
+pub(super) struct RequestArguments {
+    /// The runtime's name in the configuration.
+    runtime: String,
+    /// A tag, or at least seven digits of a commit's hash.
+    commit: String,
+    /// How many runs; all use the same build.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=1000))]
+    times: i32,
+    /// Only this benchmark; may be given several times.
+    #[arg(long = "benchmark")]
+    benchmarks: Vec<String>,
+    /// The class of hosts that may take it; default: the runtime's first.
+    #[arg(long)]
+    class: Option<String>,
+}
+
+/// Queues the runs and prints their jobs' addresses.
+pub(super) async fn run(config: &Config, arguments: RequestArguments) -> anyhow::Result<()> {
+    let settings = config
+        .runtimes
+        .iter()
+        .find(|settings| settings.name == arguments.runtime)
+        .with_context(|| format!("the configuration has no runtime {:?}", arguments.runtime))?;
+    let class = match &arguments.class {
+        Some(class) => {
+            ensure!(
+                settings.host_classes.contains(class),
+                "--class: {} is measured on {}, not on {class:?}",
+                settings.name,
+                settings.host_classes.join(", ")
+            );
+            class
+        }
+        None => &settings.host_classes[0],
+    };
+    let database = database::open(config).await?;
+    let runtime = repositories::list_runtimes(&database.pool)
+        .await?
+        .into_iter()
+        .find(|runtime| runtime.name == arguments.runtime)
+        .with_context(|| format!("start the service once: it has not met {}", settings.name))?;
+    let found = enqueue::find_commits(&database.pool, runtime.id, &arguments.commit).await?;
+    let (commit_id, hash) = match found.as_slice() {
+        [one] => one,
+        [] => bail!(
+            "{} has no tag and no commit {:?} (give at least seven digits of the hash)",
+            settings.repository,
+            arguments.commit
+        ),
+        _ => bail!(
+            "several commits begin with {}: give more digits",
+            arguments.commit
+        ),
+    };
+    let request = enqueue::Request {
+        runtime_id: runtime.id,
+        commit_id: *commit_id,
+        class,
+        requester: "the operator",
+        benchmarks: &arguments.benchmarks,
+    };
+    for job in enqueue::insert_requests(&database.pool, &request, arguments.times).await? {
+        println!(
+            "{}/jobs/{job}: {} at {hash}",
+            config.public_url(),
+            settings.name
+        );
+    }
+    Ok(())
+}
