@@ -241,3 +241,40 @@ async fn a_request_finds_its_commit_and_queues_repeats_of_open_work(pool: PgPool
             .unwrap();
     assert_eq!(first, jobs[0], "what a person waits for goes first");
 }
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn the_release_to_compare_with_is_the_newest_of_the_branchs_line(pool: PgPool) {
+    let rows = support::worker::insert_rows(&pool, 6).await;
+    sqlx::query(
+        "UPDATE branch SET head_commit_id = $1 WHERE id = (SELECT branch_id FROM runtime WHERE id = $2)",
+    )
+    .bind(rows.commits[5])
+    .bind(rows.runtime_id)
+    .execute(&pool)
+    .await
+    .unwrap();
+    let mut releases = Vec::new();
+    for (position, name) in [
+        (0, "v2.7.99999999999999999999"),
+        (1, "v3.9.9"),
+        (2, "v3.10.0a1"),
+        (3, "v3.10.0"),
+        (4, "v3.10.1rc1"),
+        (4, "nonsense-9.9"),
+        (5, "v3.11.0"),
+    ] {
+        sqlx::query("INSERT INTO tag SELECT repository_id, $2, hash FROM commit WHERE id = $1")
+            .bind(rows.commits[position])
+            .bind(name)
+            .execute(&pool)
+            .await
+            .unwrap();
+        let found = queries::find_release(&pool, rows.runtime_id, "local")
+            .await
+            .unwrap();
+        releases.push(found.map(|(commit, _)| commit));
+    }
+    // A preview counts only while its line has no final release; what is at the head is not before it.
+    let wanted = [0, 1, 2, 3, 3, 3, 3].map(|position| Some(rows.commits[position]));
+    assert_eq!(releases, wanted);
+}

@@ -20,8 +20,8 @@ pub async fn count_queued(
     .await
 }
 
-/// The newest release on a runtime's branch before its head: what the overview compares with. Tags like `v3.9.2` are
-/// releases, `v3.9.2rc1` is none.
+/// The release on a runtime's branch before its head: what the overview compares with. That is the newest final release
+/// (`v3.9.2`, not `v3.9.3rc1`), or a preview where the branch leads to a line that has no final one (`v3.15.0a2`).
 pub async fn find_release(
     db: impl PgExecutor<'_>,
     runtime_id: i64,
@@ -32,11 +32,11 @@ pub async fn find_release(
             EXISTS (SELECT 1 FROM job WHERE job.runtime_id = runtime.id AND job.commit_id = commit.id
                     AND job.kind = 'measure' AND job.host_class = $2) AS settled
          FROM runtime JOIN branch ON branch.id = runtime.branch_id
-         JOIN tag ON tag.repository_id = branch.repository_id AND tag.name ~ '^v?[0-9]+([.][0-9]+)+$'
+         JOIN tag ON tag.repository_id = branch.repository_id AND tag.release_line IS NOT NULL
          JOIN commit ON commit.repository_id = tag.repository_id AND commit.hash = tag.commit_hash
          JOIN branch_commit place ON place.branch_id = branch.id AND place.commit_id = commit.id
          WHERE runtime.id = $1 AND commit.id <> branch.head_commit_id
-         ORDER BY place.position DESC LIMIT 1",
+         ORDER BY tag.release_line DESC, tag.release_final DESC, place.position DESC LIMIT 1",
     )
     .bind(runtime_id)
     .bind(class)

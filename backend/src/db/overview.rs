@@ -88,9 +88,10 @@ pub async fn list_runtimes(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<RuntimeO
             FROM run JOIN branch_commit place ON place.branch_id = runtime.branch_id AND place.commit_id = run.commit_id
             JOIN commit ON commit.id = run.commit_id
             LEFT JOIN tag ON tag.repository_id = commit.repository_id AND tag.commit_hash = commit.hash
-              AND tag.name ~ '^v?[0-9]+([.][0-9]+)+$'
+              AND tag.release_line IS NOT NULL
             WHERE run.runtime_id = runtime.id AND run.host_id = newest.host_id AND place.position < newest.position
-            ORDER BY (tag.name IS NULL), CASE WHEN tag.name IS NULL THEN place.position ELSE -place.position END LIMIT 1
+            ORDER BY tag.release_line DESC NULLS LAST, tag.release_final DESC NULLS LAST,
+                CASE WHEN tag.name IS NULL THEN place.position ELSE -place.position END LIMIT 1
          ) reference ON true
          WHERE enabled ORDER BY ordinal, runtime.name",
     )

@@ -1,0 +1,2 @@
+ALTER TABLE tag DROP COLUMN release_final;
+ALTER TABLE tag DROP COLUMN release_line;
