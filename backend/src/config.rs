@@ -126,9 +126,8 @@ impl Config {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read the configuration {}", path.display()))?;
         let mut config = Self::parse(&text, &path.display().to_string())?;
-        if let Some(folder) = path.parent()
-            && config.data.is_relative()
-        {
+        // Absolute first: the parent of a bare file name is empty, and Postgres wants whole paths.
+        if let Some(folder) = std::path::absolute(path)?.parent() {
             config.data = folder.join(&config.data);
         }
         Ok(config)

@@ -96,7 +96,9 @@ impl Config {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read the configuration {}", path.display()))?;
         let mut config = Self::parse(&text, &path.display().to_string())?;
-        let folder = path.parent().unwrap_or(Path::new(".")).canonicalize()?;
+        // Absolute first: the parent of a bare file name is empty.
+        let path = std::path::absolute(path)?;
+        let folder = path.parent().unwrap_or(&path);
         for setting in [
             &mut config.token_file,
             &mut config.data,
