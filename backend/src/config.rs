@@ -1,15 +1,15 @@
 //! `speedwell.toml`: every setting of the backend in one documented struct, checked before anything starts.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod runtime;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
-use speedwell_wire::{BuildRecipe, ConfigureProfile};
 
-use crate::domain::language::Language;
-use crate::domain::policy::Policy;
+pub use runtime::{PROGRAMS, RuntimeConfig};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -60,41 +60,6 @@ pub struct RepositoryConfig {
     pub exclude: Vec<String>,
 }
 
-/// One line of one interpreter under test.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RuntimeConfig {
-    /// The runtime's name (`cpython-main`).
-    pub name: String,
-    /// Name of its repository.
-    pub repository: String,
-    /// Branch whose first-parent history is measured.
-    pub branch: String,
-    /// `python2` or `python3`.
-    pub language: Language,
-    /// How it is built: `cpython`.
-    #[serde(default = "default_recipe")]
-    pub recipe: String,
-    /// `plain`, `pgo` or `pgo_lto`.
-    #[serde(default = "default_profile")]
-    pub profile: ConfigureProfile,
-    /// Further arguments for `configure`.
-    #[serde(default)]
-    pub configure: Vec<String>,
-    /// Environment of the build and of the benchmarks.
-    #[serde(default)]
-    pub environment: BTreeMap<String, String>,
-    /// Suite to run; the newest version that a worker has registered.
-    #[serde(default = "default_suite")]
-    pub suite: String,
-    /// Classes of hosts that measure it; one job for each class.
-    #[serde(default = "default_classes")]
-    pub host_classes: Vec<String>,
-    /// Which commits are measured.
-    #[serde(default)]
-    pub policy: Policy,
-}
-
 fn default_listen() -> String {
     "127.0.0.1:8017".to_owned()
 }
@@ -107,19 +72,6 @@ fn default_schedule() -> String {
 fn default_stale_seconds() -> u64 {
     180
 }
-fn default_recipe() -> String {
-    "cpython".to_owned()
-}
-fn default_profile() -> ConfigureProfile {
-    ConfigureProfile::Plain
-}
-fn default_suite() -> String {
-    "portable".to_owned()
-}
-fn default_classes() -> Vec<String> {
-    vec!["local".to_owned()]
-}
-
 impl Config {
     /// Reads and validates a file. Errors name the file, the line and the key.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
@@ -151,6 +103,13 @@ impl Config {
         for repository in &self.repositories {
             check_name(&repository.name)
                 .map_err(|e| Problem::new("repository.name", &repository.name, e))?;
+            if repository.name == PROGRAMS {
+                return Err(Problem::new(
+                    "repository.name",
+                    &repository.name,
+                    "this name stands for the interpreters that nobody builds",
+                ));
+            }
             if !names.insert(&repository.name) {
                 return Err(Problem::new(
                     "repository.name",
@@ -207,59 +166,6 @@ impl Config {
             .schedule
             .clone()
             .unwrap_or_else(|| self.schedule.clone())
-    }
-}
-
-impl RuntimeConfig {
-    fn validate(&self, repositories: &BTreeSet<&String>) -> Result<(), Problem> {
-        check_name(&self.name).map_err(|e| Problem::new("runtime.name", &self.name, e))?;
-        if !repositories.contains(&self.repository) {
-            let message = "no [[repository]] has this name";
-            return Err(Problem::new(
-                "runtime.repository",
-                &self.repository,
-                message,
-            ));
-        }
-        if self.recipe != "cpython" {
-            return Err(Problem::new(
-                "runtime.recipe",
-                &self.recipe,
-                "unknown; known recipes: cpython",
-            ));
-        }
-        if self.branch.is_empty() || !git2::Branch::name_is_valid(&self.branch).unwrap_or(false) {
-            return Err(Problem::new(
-                "runtime.branch",
-                &self.branch,
-                "not a valid branch name",
-            ));
-        }
-        if self.host_classes.is_empty() {
-            return Err(Problem::new(
-                "runtime.host_classes",
-                &self.name,
-                "at least one class is needed",
-            ));
-        }
-        self.policy
-            .validate()
-            .map_err(|e| Problem::new("runtime.policy", &self.name, e))
-    }
-
-    /// The recipe as workers get it, with the hash that is part of a build's identity.
-    pub fn build_recipe(&self) -> BuildRecipe {
-        let mut recipe = BuildRecipe {
-            name: self.recipe.clone(),
-            profile: self.profile,
-            configure: self.configure.clone(),
-            environment: self.environment.clone(),
-            family: "cpython".to_owned(),
-            sha256: String::new(),
-        };
-        recipe.sha256 =
-            crate::artefacts::sha256_hex(&serde_json::to_vec(&recipe).unwrap_or_default());
-        recipe
     }
 }
 
@@ -338,7 +244,7 @@ policy = { measure = "every", newest = 10 }
         let config = Config::parse(GOOD, "speedwell.toml").unwrap();
         assert_eq!(config.public_url(), "http://127.0.0.1:8017");
         assert_eq!(config.runtimes[0].suite, "portable");
-        assert_eq!(config.runtimes[0].build_recipe().sha256.len(), 64);
+        assert_eq!(config.runtimes[0].build_recipe().unwrap().sha256.len(), 64);
     }
 
     #[test]
@@ -372,11 +278,14 @@ policy = { measure = "every", newest = 10 }
 
     #[test]
     fn two_profiles_are_two_recipes() {
-        let plain = Config::parse(GOOD, "a").unwrap().runtimes[0].build_recipe();
+        let plain = Config::parse(GOOD, "a").unwrap().runtimes[0]
+            .build_recipe()
+            .unwrap();
         let tuned = Config::parse(&format!("{GOOD}profile = \"pgo\"\n"), "a")
             .unwrap()
             .runtimes[0]
-            .build_recipe();
+            .build_recipe()
+            .unwrap();
         assert_ne!(plain.sha256, tuned.sha256);
     }
 }

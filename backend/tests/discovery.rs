@@ -71,7 +71,7 @@ async fn sync(context: &speedwell_backend::context::Context) {
         name: &runtime.name,
         language: "python3",
         branch: "main",
-        recipe: &runtime.build_recipe(),
+        recipe: &runtime.build_recipe().unwrap(),
         suite: "portable",
         ordinal: 0,
     };

@@ -1,9 +1,9 @@
 //! Claiming a job, keeping its lease, and giving it back.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use crate::BuildRecipe;
 
 /// What a job asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -46,7 +46,8 @@ pub struct JobAssignment {
     pub attempt: u32,
     /// The runtime's name, for example `cpython-main`.
     pub runtime: String,
-    /// Where the source comes from.
+    /// What is built: a commit and where it comes from. For a program that nobody builds, the hash of its recipe stands in
+    /// for the commit, and there is no address.
     pub source: SourceReference,
     /// How to build it.
     pub recipe: BuildRecipe,
@@ -67,7 +68,7 @@ pub struct JobAssignment {
 pub struct SourceReference {
     /// The repository's name in the configuration; a safe path component.
     pub repository: String,
-    /// A path or URL that the `git` program can fetch from.
+    /// A path or URL that the `git` program can fetch from; empty for a program that nobody builds.
     pub url: String,
     /// Full commit hash, lower-case hex.
     pub commit: String,
@@ -76,37 +77,6 @@ pub struct SourceReference {
     /// Paths left out of the checkout.
     #[serde(default)]
     pub exclude: Vec<String>,
-}
-
-/// How CPython's own configure is asked to optimise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ConfigureProfile {
-    /// `./configure` as it is.
-    Plain,
-    /// `--enable-optimizations`: profile-guided.
-    Pgo,
-    /// `--enable-optimizations --with-lto`.
-    PgoLto,
-}
-
-/// A recipe and its options. Its hash is part of a build's identity.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BuildRecipe {
-    /// Name of the recipe: `cpython`.
-    pub name: String,
-    /// Optimisation profile.
-    pub profile: ConfigureProfile,
-    /// Further arguments for `configure`.
-    #[serde(default)]
-    pub configure: Vec<String>,
-    /// Extra environment of the build and of the benchmarks (`PYTHON_GIL=0` …).
-    #[serde(default)]
-    pub environment: BTreeMap<String, String>,
-    /// Runtime family, which chooses the suite's loop counts: `cpython` or `pypy`.
-    pub family: String,
-    /// Lower-case hex SHA-256 of the recipe as configured.
-    pub sha256: String,
 }
 
 /// A stored artefact: a zstd-compressed tar with the interpreter's prefix.

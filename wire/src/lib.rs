@@ -11,17 +11,18 @@ pub mod environment;
 pub mod error;
 pub mod job;
 pub mod metric;
+pub mod recipe;
 pub mod report;
 pub mod suite;
 
 pub use environment::{EnvironmentFacts, RegisterRequest, RegisterResponse};
 pub use error::ErrorBody;
 pub use job::{
-    ArtefactReference, BuildRecipe, ClaimRequest, ClaimResponse, ConfigureProfile, FailureKind,
-    Heartbeat, HeartbeatResponse, JobAssignment, JobFailure, JobKind, Phase, Release,
-    SourceReference,
+    ArtefactReference, ClaimRequest, ClaimResponse, FailureKind, Heartbeat, HeartbeatResponse,
+    JobAssignment, JobFailure, JobKind, Phase, Release, SourceReference,
 };
 pub use metric::{CounterSource, Direction, Metric, Unit};
+pub use recipe::{BuildRecipe, ConfigureProfile, Method, PinnedPackage, Registry, Translation};
 pub use report::{
     BenchmarkResult, BuildReport, MeasurementReport, RunReceipt, RunReport, Sample, Unavailable,
     UnavailableKind,

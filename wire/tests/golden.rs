@@ -109,9 +109,10 @@ fn claim() {
             exclude: vec!["Misc/svnmap.txt".into()],
         },
         recipe: BuildRecipe {
-            name: "cpython".into(),
-            profile: ConfigureProfile::PgoLto,
-            configure: vec!["--without-ensurepip".into()],
+            method: Method::Cpython {
+                profile: ConfigureProfile::PgoLto,
+                configure: vec!["--without-ensurepip".into()],
+            },
             environment: BTreeMap::new(),
             family: "cpython".into(),
             sha256: "23".repeat(32),
@@ -226,4 +227,39 @@ fn reports() {
             created: true,
         },
     );
+}
+
+#[test]
+fn recipes() {
+    let recipe = |method: Method, family: &str| BuildRecipe {
+        method,
+        environment: BTreeMap::from([("LD_LIBRARY_PATH".into(), "{prefix}/usr/lib".into())]),
+        family: family.into(),
+        sha256: "23".repeat(32),
+    };
+    let translated = Method::Pypy {
+        translation: Translation::Jit,
+        options: vec![],
+    };
+    check("recipe_pypy", &recipe(translated, "pypy"));
+    let installed = Method::Prebuilt {
+        command: "/usr/bin/pypy3".into(),
+        version: "7.3.11".into(),
+    };
+    check("recipe_prebuilt", &recipe(installed, "pypy"));
+    let packages = [Registry::Debian("bullseye".into()), Registry::Pypi];
+    let unpacked = Method::Package {
+        program: "usr/bin/pypy".into(),
+        version: "7.3.3".into(),
+        packages: packages
+            .into_iter()
+            .map(|registry| PinnedPackage {
+                registry,
+                name: "pypy".into(),
+                version: "7.3.3+dfsg-2".into(),
+                sha256: "67".repeat(32),
+            })
+            .collect(),
+    };
+    check("recipe_package", &recipe(unpacked, "pypy"));
 }

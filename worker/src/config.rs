@@ -29,6 +29,8 @@ pub struct Config {
     pub cpus: Option<String>,
     /// Parallel jobs of `make`; default: the number of processors.
     pub make_jobs: Option<usize>,
+    /// A Python 2 that runs RPython's translations of PyPy, best a PyPy; default: `pypy` or `python2.7` on the path.
+    pub translator: Option<PathBuf>,
     /// Largest size of the compiler cache, as ccache takes it.
     #[serde(default = "default_ccache")]
     pub ccache_size: String,
@@ -107,7 +109,14 @@ impl Config {
         ] {
             *setting = folder.join(&*setting);
         }
+        config.translator = config.translator.map(|program| folder.join(program));
         Ok(config)
+    }
+
+    /// How many compilers run at once.
+    pub fn make_jobs(&self) -> usize {
+        let processors = || std::thread::available_parallelism().ok().map(Into::into);
+        self.make_jobs.or_else(processors).unwrap_or(1)
     }
 
     /// Parses and validates the text of a configuration; `origin` names it in errors.

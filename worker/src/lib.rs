@@ -20,6 +20,8 @@ pub mod job;
 pub mod process;
 /// What a worker does next; pure.
 pub mod protocol;
+/// Pinned packages of public registries.
+pub mod registry;
 /// Commits into folders.
 pub mod source;
 /// Finished results on disk until the backend has them.

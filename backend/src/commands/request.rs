@@ -54,7 +54,7 @@ pub(super) async fn run(config: &Config, arguments: RequestArguments) -> anyhow:
         [one] => one,
         [] => bail!(
             "{} has no tag and no commit {:?} (give at least seven digits of the hash)",
-            settings.repository,
+            settings.place().0,
             arguments.commit
         ),
         _ => bail!(

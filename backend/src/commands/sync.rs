@@ -2,9 +2,13 @@
 
 use std::collections::HashMap;
 
-use speedwell_backend::config::Config;
+use chrono::Utc;
+use speedwell_backend::config::{Config, PROGRAMS, RuntimeConfig};
+use speedwell_backend::db::commits;
 use speedwell_backend::db::repositories::{self, RuntimeSettings};
+use speedwell_backend::domain::commit::CommitFacts;
 use speedwell_backend::domain::policy::{Measure, Policy};
+use speedwell_wire::BuildRecipe;
 use sqlx::PgPool;
 
 /// Adds and updates repositories and runtimes in one transaction. What is no longer configured keeps its history.
@@ -23,24 +27,55 @@ pub(super) async fn sync(config: &Config, pool: &PgPool) -> anyhow::Result<()> {
         .await?;
         keys.insert(repository.name.as_str(), key);
     }
+    let programs = |runtime: &RuntimeConfig| runtime.place().0 == PROGRAMS;
+    if config.runtimes.iter().any(programs) {
+        let key = repositories::upsert(&mut *transaction, PROGRAMS, "", None, &[]).await?;
+        keys.insert(PROGRAMS, key);
+    }
     let mut kept = Vec::new();
     for (ordinal, runtime) in config.runtimes.iter().enumerate() {
-        let Some(repository_id) = keys.get(runtime.repository.as_str()) else {
+        let (repository, branch) = runtime.place();
+        let Some(repository_id) = keys.get(repository) else {
             continue;
         };
+        let recipe = runtime.build_recipe()?;
         let settings = RuntimeSettings {
             name: &runtime.name,
             language: runtime.language.as_str(),
-            branch: &runtime.branch,
-            recipe: &runtime.build_recipe(),
+            branch,
+            recipe: &recipe,
             suite: &runtime.suite,
             ordinal: i32::try_from(ordinal).unwrap_or(i32::MAX),
         };
-        kept.push(repositories::upsert_runtime(&mut transaction, *repository_id, &settings).await?);
+        let key = repositories::upsert_runtime(&mut transaction, *repository_id, &settings).await?;
+        kept.push(key);
+        if !recipe.method.needs_source() {
+            commits::append_program(&mut transaction, key, &version_of(runtime, &recipe)).await?;
+        }
     }
     repositories::disable_runtimes_except(&mut transaction, &kept).await?;
     transaction.commit().await?;
     Ok(())
+}
+
+/// The commit that stands for a version of a program nobody builds. Its hash is the recipe's, so that a new version, or
+/// the same one started in another way, is a new point of its series.
+fn version_of(runtime: &RuntimeConfig, recipe: &BuildRecipe) -> CommitFacts {
+    let now = Utc::now();
+    CommitFacts {
+        hash: recipe.sha256.clone(),
+        parents: Vec::new(),
+        author_name: "the configuration".to_owned(),
+        author_email: String::new(),
+        authored_at: now,
+        committed_at: now,
+        subject: format!(
+            "{} {} ({})",
+            runtime.name,
+            recipe.method.variant(),
+            recipe.method.name()
+        ),
+    }
 }
 
 /// What would happen with a configuration, for `check`.
@@ -71,13 +106,12 @@ pub(super) fn describe(config: &Config) -> String {
     }));
     lines.extend(config.runtimes.iter().map(|runtime| {
         format!(
-            "runtime {}: {}, branch {} of {}, recipe {} ({:?}), suite {}, {} on hosts of class {}",
+            "runtime {}: {}, branch {} of {}, {}, suite {}, {} on hosts of class {}",
             runtime.name,
             runtime.language.as_str(),
-            runtime.branch,
-            runtime.repository,
-            runtime.recipe,
-            runtime.profile,
+            runtime.place().1,
+            runtime.place().0,
+            runtime.describe(),
             runtime.suite,
             policy_in_words(&runtime.policy),
             runtime.host_classes.join(", "),

@@ -175,6 +175,39 @@ pub async fn append(
     .map(drop)
 }
 
+/// Appends the version of a program that nobody builds to its runtime's branch, unless it is there.
+pub async fn append_program(
+    db: &mut PgConnection,
+    runtime_id: i64,
+    version: &CommitFacts,
+) -> sqlx::Result<()> {
+    let (repository_id, branch_id, next, known): (i64, i64, i32, bool) = sqlx::query_as(
+        "SELECT branch.repository_id, branch.id, count(place.position)::integer, coalesce(bool_or(commit.hash = $2), false)
+         FROM runtime JOIN branch ON branch.id = runtime.branch_id
+         LEFT JOIN branch_commit place ON place.branch_id = branch.id
+         LEFT JOIN commit ON commit.id = place.commit_id
+         WHERE runtime.id = $1 GROUP BY branch.id",
+    )
+    .bind(runtime_id)
+    .bind(&version.hash)
+    .fetch_one(&mut *db)
+    .await?;
+    if known {
+        return Ok(());
+    }
+    insert(&mut *db, repository_id, std::slice::from_ref(version)).await?;
+    // It touches no files: the paths tick has nothing to read.
+    sqlx::query(
+        "UPDATE commit SET touched_paths = '{}', touched_count = 0 WHERE repository_id = $1 AND hash = $2",
+    )
+    .bind(repository_id)
+    .bind(&version.hash)
+    .execute(&mut *db)
+    .await?;
+    let hashes = std::slice::from_ref(&version.hash);
+    append(db, repository_id, branch_id, next, hashes).await
+}
+
 /// Makes the tags exactly these.
 pub async fn replace_tags(
     db: &mut PgConnection,

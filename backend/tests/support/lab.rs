@@ -120,6 +120,24 @@ impl Lab {
         fs::write(self.path("worker.toml"), worker).unwrap();
     }
 
+    /// Measures other runtimes, with the suites of this repository: one process for each benchmark.
+    pub fn configure(&self, runtimes: &str) {
+        let backend = format!(
+            "data = \"backend\"\nlisten = \"127.0.0.1:{}\"\n{runtimes}",
+            self.port
+        );
+        fs::write(self.path("speedwell.toml"), backend).unwrap();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let worker = format!(
+            "backend = \"http://127.0.0.1:{}\"\ntoken_file = \"host.token\"\ndata = \"worker\"\nharness = \"{}\"\n\
+             suites = \"{}\"\nsuite_processes = 1\n",
+            self.port,
+            root.join("worker/harness").display(),
+            root.join("worker/suites").display()
+        );
+        fs::write(self.path("worker.toml"), worker).unwrap();
+    }
+
     /// Commits a project whose `make` runs this shell script.
     pub fn commit(&mut self, build: &str) {
         self.commits += 1;

@@ -84,10 +84,10 @@ pub fn spec(
         ("PYTHONPATH".to_owned(), path),
         ("SPEEDWELL_HARNESS".to_owned(), settings.into()),
     ]);
-    for (name, value) in &bench.job.recipe.environment {
+    for (name, value) in &bench.variables {
         environment
             .entry(name.clone())
-            .or_insert_with(|| value.into());
+            .or_insert_with(|| value.clone());
     }
     let script = bench.suite.source_folder(benchmark).join(&benchmark.script);
     let mut command: Vec<OsString> = vec![bench.python.clone().into(), script.into()];

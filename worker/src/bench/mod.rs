@@ -13,6 +13,7 @@ mod session;
 mod suite;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use chrono::Utc;
@@ -38,6 +39,8 @@ pub struct Bench<'a> {
     pub harness: &'a suite::Harness,
     /// The interpreter.
     pub python: PathBuf,
+    /// The runtime's own variables.
+    pub variables: BTreeMap<String, OsString>,
     /// The job's folder.
     pub folder: &'a Path,
     /// The job.

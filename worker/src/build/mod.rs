@@ -1,14 +1,20 @@
 //! From a commit to an interpreter: recipes, artefacts, and the unpacked prefixes that are measured.
 
 pub mod artefact;
+mod ccache;
 mod cpython;
+mod package;
+mod prebuilt;
 pub mod prefix;
+mod pypy;
+mod steps;
+mod trim;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use speedwell_wire::BuildRecipe;
+use speedwell_wire::{BuildRecipe, Method};
 
 use crate::config::Config;
 use crate::job::{Failure, JobLog};
@@ -47,14 +53,75 @@ pub struct Built {
     pub ccache_misses: u64,
 }
 
-/// Builds by the recipe of the given name.
-pub fn build(recipe: &BuildRecipe, workshop: &Workshop<'_>) -> Result<Built, Failure> {
-    match recipe.name.as_str() {
-        "cpython" => cpython::build(recipe, workshop),
-        other => Err(Failure::permanent(format!(
-            "this worker has no recipe {other:?}; known: cpython"
-        ))),
+/// One way to an interpreter, with the options of one runtime. A new kind of interpreter is one more of these, and a
+/// variant of [`Method`].
+pub trait Recipe {
+    /// Makes the folder that becomes the artefact. What is the commit's fault is a permanent failure.
+    fn build(&self, recipe: &BuildRecipe, workshop: &Workshop<'_>) -> Result<Built, Failure>;
+
+    /// The interpreter within an unpacked artefact.
+    fn program(&self, prefix: &Path) -> Result<PathBuf, Failure>;
+
+    /// Whether the artefact holds the standard library, to be byte-compiled once where it is unpacked.
+    fn holds_library(&self) -> bool {
+        true
     }
+
+    /// Checks, just before a run, what the artefact only refers to.
+    fn check(&self, _prefix: &Path) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// A part of what the interpreter must say of itself, where the configuration pins it.
+    fn version(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// The recipe of a method.
+pub fn recipe(method: &Method) -> Box<dyn Recipe + '_> {
+    match method {
+        Method::Cpython { profile, configure } => Box::new(cpython::Cpython {
+            profile: *profile,
+            configure,
+        }),
+        Method::Pypy {
+            translation,
+            options,
+        } => Box::new(pypy::Pypy {
+            translation: *translation,
+            options,
+        }),
+        Method::Prebuilt { command, version } => Box::new(prebuilt::Prebuilt { command, version }),
+        Method::Package {
+            program,
+            version,
+            packages,
+        } => Box::new(package::Package {
+            program,
+            version,
+            packages,
+        }),
+    }
+}
+
+/// The first of some paths that a prefix has.
+fn first_program(prefix: &Path, names: &[&str]) -> Result<PathBuf, Failure> {
+    names
+        .iter()
+        .map(|name| prefix.join(name))
+        .find(|path| path.exists())
+        .ok_or_else(|| Failure::permanent(format!("the build has none of {}", names.join(", "))))
+}
+
+/// The runtime's own variables, as they are where its interpreter lies unpacked.
+pub fn variables(recipe: &BuildRecipe, prefix: &Path) -> BTreeMap<String, OsString> {
+    let prefix = prefix.to_string_lossy();
+    recipe
+        .environment
+        .iter()
+        .map(|(name, value)| (name.clone(), value.replace("{prefix}", &prefix).into()))
+        .collect()
 }
 
 /// The fixed environment of builds: the same on every host, whatever the operator's shell says.

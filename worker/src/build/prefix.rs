@@ -1,9 +1,12 @@
 //! Unpacked artefacts, ready to be measured: compiled once, owned by nobody who could change them.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use speedwell_wire::BuildRecipe;
 
 use super::artefact;
 use crate::job::{Context as _, Failure, JobLog};
@@ -30,6 +33,7 @@ impl Prefixes {
         &self,
         artefact: &Path,
         sha256: &str,
+        recipe: &BuildRecipe,
         sandbox: &Sandbox,
         stop: &Stop,
         log: &JobLog,
@@ -42,7 +46,9 @@ impl Prefixes {
                 fs::remove_dir_all(&prefix).transient("cannot remove an unfinished prefix")?;
             }
             artefact::unpack(artefact, &prefix).transient("cannot unpack the artefact")?;
-            compile(&prefix, sandbox, stop, log)?;
+            if super::recipe(&recipe.method).holds_library() {
+                compile(&prefix, recipe, sandbox, stop, log)?;
+            }
             fs::write(&ready, "").transient("cannot mark the prefix")?;
         }
         // The time of the mark tells which prefix was used last.
@@ -84,38 +90,36 @@ impl Prefixes {
     }
 }
 
-/// The interpreter of a prefix.
-pub fn interpreter(prefix: &Path) -> Result<PathBuf, Failure> {
-    ["python3", "python2.7", "python", "pypy3", "pypy"]
-        .iter()
-        .map(|name| prefix.join("bin").join(name))
-        .find(|path| path.exists())
-        .ok_or_else(|| Failure::permanent("the build installed no interpreter in bin".to_owned()))
-}
-
-/// Byte-compiles the library as the benchmark user, then takes the files away from it.
-fn compile(prefix: &Path, sandbox: &Sandbox, stop: &Stop, log: &JobLog) -> Result<(), Failure> {
-    let python = interpreter(prefix)?;
-    let library = fs::read_dir(prefix.join("lib"))
-        .transient("the artefact has no lib folder")?
-        .flatten()
-        .map(|entry| entry.path())
-        .find(|path| path.join("os.py").exists())
-        .ok_or_else(|| Failure::permanent("the artefact has no standard library".to_owned()))?;
+/// Byte-compiles the libraries as the benchmark user, then takes the files away from it.
+fn compile(
+    prefix: &Path,
+    recipe: &BuildRecipe,
+    sandbox: &Sandbox,
+    stop: &Stop,
+    log: &JobLog,
+) -> Result<(), Failure> {
+    let python = super::recipe(&recipe.method).program(prefix)?;
+    let libraries = libraries(prefix);
+    if libraries.is_empty() {
+        return Err(Failure::permanent("the artefact has no standard library"));
+    }
     crate::job::give_tree(prefix, sandbox.identity)?;
+    let mut command: Vec<OsString> = vec![
+        python.into_os_string(),
+        "-m".into(),
+        "compileall".into(),
+        "-q".into(),
+    ];
+    command.extend(libraries.into_iter().map(PathBuf::into_os_string));
+    let mut environment = BTreeMap::from([
+        ("PATH".to_owned(), "/usr/bin:/bin".into()),
+        ("LANG".to_owned(), "C.UTF-8".into()),
+        ("PYTHONHASHSEED".to_owned(), "0".into()),
+    ]);
+    environment.extend(super::variables(recipe, prefix));
     let spec = Spec {
-        command: vec![
-            python.into_os_string(),
-            "-m".into(),
-            "compileall".into(),
-            "-q".into(),
-            library.into_os_string(),
-        ],
-        environment: BTreeMap::from([
-            ("PATH".to_owned(), "/usr/bin:/bin".into()),
-            ("LANG".to_owned(), "C.UTF-8".into()),
-            ("PYTHONHASHSEED".to_owned(), "0".into()),
-        ]),
+        command,
+        environment,
         folder: prefix.to_owned(),
         timeout: Duration::from_secs(300),
     };
@@ -137,4 +141,27 @@ fn compile(prefix: &Path, sandbox: &Sandbox, stop: &Stop, log: &JobLog) -> Resul
         return Err(Failure::permanent(message).with_log(tail.text()));
     }
     crate::job::give_tree(prefix, sandbox.identity.map(|_| (0, 0)))
+}
+
+/// The folders of the standard library: those with `os.py`, and PyPy's own part beside them.
+fn libraries(prefix: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = walkdir::WalkDir::new(prefix)
+        .max_depth(6)
+        .sort_by_file_name()
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let folder = entry.path().parent()?;
+            let is_library = entry.file_name() == "os.py" && !folder.ends_with("site-packages");
+            if is_library {
+                Some(folder.to_owned())
+            } else if entry.file_name() == "lib_pypy" && entry.file_type().is_dir() {
+                Some(entry.into_path())
+            } else {
+                None
+            }
+        })
+        .collect();
+    found.dedup();
+    found
 }

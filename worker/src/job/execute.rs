@@ -10,7 +10,7 @@ use speedwell_wire::{ArtefactReference, BuildReport, JobAssignment, JobKind, Pha
 use super::{Context as _, Failure, JobLog, give_tree, make_folder};
 use crate::backend::Backend;
 use crate::bench::{Bench, Suites};
-use crate::build::{self, Prefixes, Workshop, artefact, prefix};
+use crate::build::{self, Prefixes, Workshop, artefact};
 use crate::config::Config;
 use crate::process::{self, Sandbox, Stop};
 use crate::source;
@@ -56,7 +56,9 @@ pub fn execute(
     log.phase(Phase::Bench, "unpack the interpreter");
     let prefixes = Prefixes::new(shop.config.data.join("prefixes"), shop.config.kept_prefixes);
     let stored = artefact_path(shop, &sha256);
-    let prefix = prefixes.get(&stored, &sha256, &shop.sandbox, stop, log)?;
+    let prefix = prefixes.get(&stored, &sha256, &job.recipe, &shop.sandbox, stop, log)?;
+    let recipe = build::recipe(&job.recipe.method);
+    recipe.check(&prefix)?;
     let suite = shop.suites.find(&job.suite).ok_or_else(|| {
         Failure::permanent(format!(
             "this worker has no suite {} version {}",
@@ -68,7 +70,8 @@ pub fn execute(
         sandbox: &shop.sandbox,
         suite,
         harness: shop.suites.harness(),
-        python: prefix::interpreter(&prefix)?,
+        python: recipe.program(&prefix)?,
+        variables: build::variables(&job.recipe, &prefix),
         folder,
         job,
         environment_id,
@@ -168,29 +171,22 @@ fn try_build(
     stop: &Stop,
     report: &mut BuildReport,
 ) -> Result<String, Failure> {
-    log.phase(Phase::Source, &format!("check out {}", job.source.commit));
-    let begun = Instant::now();
     let source = folder.join("source");
-    let files = source::checkout(
-        &job.source,
-        &shop.config.data.join("mirrors"),
-        &source,
-        stop,
-    )?;
-    give_tree(&source, shop.sandbox.identity)?;
-    log.line(&format!(
-        "{files} files in {:.1} s",
-        begun.elapsed().as_secs_f64()
-    ));
-    report
-        .step_seconds
-        .insert("checkout".to_owned(), begun.elapsed().as_secs_f64());
+    if job.recipe.method.needs_source() {
+        let seconds = check_out(shop, job, &source, log, stop)?;
+        report.step_seconds.insert("checkout".to_owned(), seconds);
+    } else if job.source.commit != job.recipe.sha256 {
+        return Err(Failure::permanent(
+            "the runtime's configuration is another one since this job was asked for",
+        ));
+    }
 
     log.phase(Phase::Build, "build");
     let workplace = folder.join("build");
     make_folder(&workplace, &shop.sandbox)?;
     make_folder(&shop.config.data.join("ccache"), &shop.sandbox)?;
-    let built = build::build(
+    let recipe = build::recipe(&job.recipe.method);
+    let built = recipe.build(
         &job.recipe,
         &Workshop {
             config: &shop.config,
@@ -205,8 +201,16 @@ fn try_build(
     report.step_seconds.extend(built.step_seconds);
     report.ccache_hits = built.ccache_hits;
     report.ccache_misses = built.ccache_misses;
-    report.version = version_of(&prefix::interpreter(&built.prefix)?, shop, folder, stop)?;
+    report.version = version_of(shop, job, &built.prefix, folder, stop)?;
     log.line(&report.version);
+    if let Some(wanted) = recipe.version()
+        && !report.version.contains(wanted)
+    {
+        return Err(Failure::permanent(format!(
+            "the interpreter says {:?}, the configuration expects {wanted:?}",
+            report.version
+        )));
+    }
 
     let begun = Instant::now();
     let mtime = u64::try_from(job.source.committed_at).unwrap_or(0);
@@ -231,12 +235,39 @@ fn try_build(
     Ok(packed.sha256)
 }
 
+/// Writes the commit's tree for the benchmark user; returns the seconds it took.
+fn check_out(
+    shop: &Shop,
+    job: &JobAssignment,
+    source: &Path,
+    log: &JobLog,
+    stop: &Stop,
+) -> Result<f64, Failure> {
+    log.phase(Phase::Source, &format!("check out {}", job.source.commit));
+    let begun = Instant::now();
+    let mirrors = shop.config.data.join("mirrors");
+    let files = source::checkout(&job.source, &mirrors, source, stop)?;
+    give_tree(source, shop.sandbox.identity)?;
+    let seconds = begun.elapsed().as_secs_f64();
+    log.line(&format!("{files} files in {seconds:.1} s"));
+    Ok(seconds)
+}
+
 /// What the interpreter says of itself. One that does not start is a failed build, permanently.
-fn version_of(python: &Path, shop: &Shop, folder: &Path, stop: &Stop) -> Result<String, Failure> {
+fn version_of(
+    shop: &Shop,
+    job: &JobAssignment,
+    prefix: &Path,
+    folder: &Path,
+    stop: &Stop,
+) -> Result<String, Failure> {
+    let python = build::recipe(&job.recipe.method).program(prefix)?;
     let script = "import sys; print(sys.version.replace('\\n', ' '))";
+    let mut environment = build::variables(&job.recipe, prefix);
+    environment.insert("PATH".to_owned(), "/usr/bin:/bin".into());
     let spec = process::Spec {
         command: vec![python.into(), "-c".into(), script.into()],
-        environment: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".into())]),
+        environment,
         folder: folder.to_owned(),
         timeout: Duration::from_secs(60),
     };

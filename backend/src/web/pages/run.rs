@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
 use askama::Template;
 use serde_json::Value;
-use speedwell_wire::Unit;
+use speedwell_wire::{BuildRecipe, Unit};
 
 use super::widgets::strip;
 use super::{PageError, Shell, render};
@@ -187,19 +187,18 @@ fn environment_facts(run: &RunDetail) -> Vec<(String, String)> {
     rows
 }
 
+/// Recipe and variant; the name alone of a recipe that a newer version wrote.
+fn describe_recipe(stored: &Value) -> String {
+    let name = || stored.get("name").and_then(Value::as_str);
+    match serde_json::from_value::<BuildRecipe>(stored.clone()) {
+        Ok(recipe) => format!("{}, {}", recipe.method.name(), recipe.method.variant()),
+        Err(_) => name().unwrap_or("unknown").to_owned(),
+    }
+}
+
 fn build_facts(run: &RunDetail) -> Vec<(String, String)> {
     let mut rows = vec![("interpreter".to_owned(), run.interpreter.clone())];
-    let recipe = |name: &str| {
-        run.recipe
-            .get(name)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
-    rows.push((
-        "recipe".to_owned(),
-        format!("{}, {}", recipe("name"), recipe("profile")),
-    ));
+    rows.push(("recipe".to_owned(), describe_recipe(&run.recipe)));
     let steps = run
         .step_seconds
         .as_object()

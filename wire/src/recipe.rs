@@ -1,0 +1,155 @@
+//! How an interpreter is made: from a commit by a recipe, from pinned packages, or not at all because it is there.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// A recipe and its options. Its hash is part of a build's identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildRecipe {
+    /// What is done.
+    #[serde(flatten)]
+    pub method: Method,
+    /// Extra environment of the build and of the benchmarks (`PYTHON_GIL=0` …). `{prefix}` in a value stands for the folder
+    /// that the interpreter is unpacked in.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// Runtime family, which chooses the suite's loop counts: `cpython` or `pypy`.
+    pub family: String,
+    /// Lower-case hex SHA-256 of the recipe as configured.
+    pub sha256: String,
+}
+
+/// The known ways to an interpreter. `name` tells them apart on the wire.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "snake_case")]
+pub enum Method {
+    /// `configure`, `make`, `make install` of a commit of CPython.
+    Cpython {
+        /// Optimisation profile.
+        profile: ConfigureProfile,
+        /// Further arguments for `configure`.
+        #[serde(default)]
+        configure: Vec<String>,
+    },
+    /// RPython translation of a commit of PyPy.
+    Pypy {
+        /// With or without the JIT.
+        translation: Translation,
+        /// Further options for the target (`--withoutmod-_rawffi` …).
+        #[serde(default)]
+        options: Vec<String>,
+    },
+    /// A program that is installed on the host.
+    Prebuilt {
+        /// Its absolute path.
+        command: String,
+        /// What it must say of itself: a part of the first line of `--version`.
+        version: String,
+    },
+    /// Packages of public registries, unpacked into a folder of their own.
+    Package {
+        /// The interpreter's path within that folder.
+        program: String,
+        /// What it must say of itself: a part of the first line of `--version`.
+        version: String,
+        /// Everything that is unpacked, in order.
+        packages: Vec<PinnedPackage>,
+    },
+}
+
+impl Method {
+    /// The name used in the configuration and on pages.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Cpython { .. } => "cpython",
+            Self::Pypy { .. } => "pypy",
+            Self::Prebuilt { .. } => "prebuilt",
+            Self::Package { .. } => "package",
+        }
+    }
+
+    /// Whether it starts from a commit's source.
+    pub fn needs_source(&self) -> bool {
+        match self {
+            Self::Cpython { .. } | Self::Pypy { .. } => true,
+            Self::Prebuilt { .. } | Self::Package { .. } => false,
+        }
+    }
+
+    /// The variant in a few words, for pages: `plain`, `jit`, `7.3.11` …
+    pub fn variant(&self) -> &str {
+        match self {
+            Self::Cpython { profile, .. } => profile.as_str(),
+            Self::Pypy { translation, .. } => translation.as_str(),
+            Self::Prebuilt { version, .. } | Self::Package { version, .. } => version,
+        }
+    }
+}
+
+/// How CPython's own configure is asked to optimise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfigureProfile {
+    /// `./configure` as it is.
+    Plain,
+    /// `--enable-optimizations`: profile-guided.
+    Pgo,
+    /// `--enable-optimizations --with-lto`.
+    PgoLto,
+}
+
+impl ConfigureProfile {
+    /// The name used in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Pgo => "pgo",
+            Self::PgoLto => "pgo_lto",
+        }
+    }
+}
+
+/// RPython's levels of optimisation that are worth measuring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Translation {
+    /// `-Ojit`.
+    Jit,
+    /// `-O2`: the interpreter alone.
+    NoJit,
+}
+
+impl Translation {
+    /// The name used in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Jit => "jit",
+            Self::NoJit => "no_jit",
+        }
+    }
+}
+
+/// One package of a public registry, known by its hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinnedPackage {
+    /// Where it is found.
+    pub registry: Registry,
+    /// Its name there.
+    pub name: String,
+    /// Its version there.
+    pub version: String,
+    /// Lower-case hex SHA-256 of the file.
+    pub sha256: String,
+}
+
+/// The registries that packages are fetched from, each by its own client as the host has it set up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Registry {
+    /// Debian's archive, by suite: `{ debian = "bullseye" }`.
+    Debian(String),
+    /// The Python package index; a wheel.
+    Pypi,
+}

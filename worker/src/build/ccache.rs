@@ -1,0 +1,40 @@
+//! The compiler cache of builds: its variables, and what it answered.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+
+use super::Workshop;
+
+/// ccache keys on the compiler's arguments, so profiles never mix; paths below the job are made relative, so that
+/// the same file of another commit hits.
+pub fn variables(workshop: &Workshop<'_>, statistics: &Path) -> BTreeMap<String, OsString> {
+    let job = workshop.source.parent().unwrap_or(workshop.source);
+    BTreeMap::from([
+        ("CC".to_owned(), "ccache gcc".into()),
+        ("CXX".to_owned(), "ccache g++".into()),
+        (
+            "CCACHE_DIR".to_owned(),
+            workshop.config.data.join("ccache").into(),
+        ),
+        (
+            "CCACHE_MAXSIZE".to_owned(),
+            workshop.config.ccache_size.clone().into(),
+        ),
+        ("CCACHE_BASEDIR".to_owned(), job.into()),
+        ("CCACHE_NOHASHDIR".to_owned(), "1".into()),
+        ("CCACHE_SLOPPINESS".to_owned(), "time_macros".into()),
+        ("CCACHE_STATSLOG".to_owned(), statistics.into()),
+    ])
+}
+
+/// ccache's statistics log has a line `direct_cache_hit`, `preprocessed_cache_hit` or `cache_miss` for each call.
+pub fn counts(statistics: &Path) -> (u64, u64) {
+    let text = fs::read_to_string(statistics).unwrap_or_default();
+    let count = |name: &str| text.lines().filter(|line| line.trim() == name).count() as u64;
+    (
+        count("direct_cache_hit") + count("preprocessed_cache_hit"),
+        count("cache_miss"),
+    )
+}

@@ -1,0 +1,59 @@
+//! The recipe for an interpreter from pinned packages: fetched, checked by their hash and unpacked into one folder, beside
+//! whatever the host has installed. Their scripts do not run.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use speedwell_wire::{BuildRecipe, PinnedPackage};
+
+use super::{Built, Recipe, Workshop};
+use crate::job::{Context as _, Failure, make_folder};
+use crate::registry;
+
+/// The recipe, with the options of one runtime.
+#[derive(Debug)]
+pub struct Package<'a> {
+    /// Path of the interpreter within the folder.
+    pub program: &'a str,
+    /// What it must say of itself.
+    pub version: &'a str,
+    /// What is unpacked.
+    pub packages: &'a [PinnedPackage],
+}
+
+impl Recipe for Package<'_> {
+    fn build(&self, _recipe: &BuildRecipe, workshop: &Workshop<'_>) -> Result<Built, Failure> {
+        let downloads = workshop.config.data.join("packages");
+        let prefix = workshop.build.join("installed");
+        make_folder(&prefix, workshop.sandbox)?;
+        let mut step_seconds =
+            BTreeMap::from([("fetch".to_owned(), 0.0), ("unpack".to_owned(), 0.0)]);
+        for (index, package) in self.packages.iter().enumerate() {
+            let words = format!("{} {}", package.name, package.version);
+            let percent = index as f32 * 100.0 / self.packages.len() as f32;
+            workshop.log.progress(percent, &words);
+            let begun = Instant::now();
+            let file = registry::fetch(package, &downloads).transient(&words)?;
+            *step_seconds.entry("fetch".to_owned()).or_default() += begun.elapsed().as_secs_f64();
+            let begun = Instant::now();
+            registry::unpack(&file, &prefix).transient(&words)?;
+            *step_seconds.entry("unpack".to_owned()).or_default() += begun.elapsed().as_secs_f64();
+            workshop.log.line(&format!("{words} unpacked"));
+        }
+        Ok(Built {
+            prefix,
+            step_seconds,
+            ccache_hits: 0,
+            ccache_misses: 0,
+        })
+    }
+
+    fn program(&self, prefix: &Path) -> Result<PathBuf, Failure> {
+        super::first_program(prefix, &[self.program])
+    }
+
+    fn version(&self) -> Option<&str> {
+        Some(self.version)
+    }
+}

@@ -1,0 +1,214 @@
+//! The recipe for PyPy: RPython's translation by a Python 2, then PyPy's own packaging, which builds the cffi modules.
+//!
+//! A translation takes most of an hour or more, in one process that says little. Its own log names the phases; their
+//! usual shares of the time give the percentage, and the table of times at its end becomes the build's steps. It leaves
+//! nothing behind when it is killed: the job's folder goes whole, and the next try begins anew.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use speedwell_wire::{BuildRecipe, Translation};
+
+use super::steps::{Progress, Steps};
+use super::{Built, Recipe, Workshop, environment, trim};
+use crate::job::{Context as _, Failure, make_folder};
+
+/// Largest heap of a translating PyPy: about 5.8 GB are used (`reference/suites.md`); beyond this it ends with
+/// `MemoryError` instead of making the host swap.
+const LARGEST_HEAP: &str = "6500MB";
+
+/// The recipe, with the options of one runtime.
+#[derive(Debug)]
+pub struct Pypy<'a> {
+    /// With or without the JIT.
+    pub translation: Translation,
+    /// Further options for the target.
+    pub options: &'a [String],
+}
+
+impl Recipe for Pypy<'_> {
+    fn build(&self, recipe: &BuildRecipe, workshop: &Workshop<'_>) -> Result<Built, Failure> {
+        let translator = find_translator(workshop.config.translator.as_deref())?;
+        let home = workshop.build.join("home");
+        let packaged = workshop.build.join("packaged");
+        make_folder(&home, workshop.sandbox)?;
+        make_folder(&packaged, workshop.sandbox)?;
+        let mut variables = environment(&home, recipe);
+        variables.extend(packaging_variables());
+        variables.insert("PYPY_USESSION_DIR".to_owned(), home.clone().into());
+        variables.insert("PYPY_GC_MAX".to_owned(), LARGEST_HEAP.into());
+        let mut steps = Steps::new(workshop, variables);
+
+        let mut phases = Phases::new(self.translation);
+        let command = self.command(&translator, workshop.config.make_jobs());
+        steps.watch(
+            "translate",
+            &workshop.source.join("pypy/goal"),
+            command,
+            &mut |line| phases.hear(line),
+        )?;
+        let mut step_seconds = std::mem::take(&mut phases.seconds);
+
+        let command = [
+            translator.into_os_string(),
+            "pypy/tool/release/package.py".into(),
+            "--archive-name=pypy".into(),
+            joined("--builddir=", &packaged),
+            joined("--targetdir=", &home),
+        ];
+        steps.run(
+            "package",
+            workshop.source,
+            command.into(),
+            Progress::new(96.0, 100.0, 400),
+        )?;
+        let prefix = packaged.join("pypy");
+        trim::remove_where(&prefix, &|name, is_folder| {
+            is_folder && ["test", "tests", "idlelib", "lib2to3", "__pycache__"].contains(&name)
+        })
+        .transient("cannot prune the installed files")?;
+        trim::strip(&prefix, workshop)?;
+        step_seconds.append(&mut steps.seconds);
+        Ok(Built {
+            prefix,
+            step_seconds,
+            ccache_hits: 0,
+            ccache_misses: 0,
+        })
+    }
+
+    fn program(&self, prefix: &Path) -> Result<PathBuf, Failure> {
+        super::first_program(prefix, &["bin/pypy3", "bin/pypy"])
+    }
+}
+
+impl Pypy<'_> {
+    fn command(&self, translator: &Path, jobs: usize) -> Vec<OsString> {
+        let level = match self.translation {
+            Translation::Jit => "-Ojit",
+            Translation::NoJit => "-O2",
+        };
+        let mut command: Vec<OsString> = vec![
+            translator.into(),
+            "../../rpython/bin/rpython".into(),
+            // No debugger at the end of a failed translation.
+            "--batch".into(),
+            level.into(),
+            format!("--make-jobs={jobs}").into(),
+            "targetpypystandalone.py".into(),
+        ];
+        command.extend(self.options.iter().map(OsString::from));
+        command
+    }
+}
+
+/// What PyPy's packaging hears: the same on every branch, while its options are spelled differently. Embedding and
+/// rebuilding would fetch sources of other projects.
+fn packaging_variables() -> BTreeMap<String, OsString> {
+    [
+        "PYPY_NO_EMBED_DEPENDENCIES",
+        "PYPY_NO_REBUILD_EXTENSIONS",
+        "PYPY_NO_MAKE_PORTABLE",
+        "PYPY_PACKAGE_NOKEEPDEBUG",
+        "PYPY_PACKAGE_WITHOUTTK",
+    ]
+    .into_iter()
+    .map(|name| (name.to_owned(), "1".into()))
+    .collect()
+}
+
+fn joined(option: &str, path: &Path) -> OsString {
+    let mut text = OsString::from(option);
+    text.push(path);
+    text
+}
+
+/// The configured translator, else the first on the path.
+fn find_translator(configured: Option<&Path>) -> Result<PathBuf, Failure> {
+    if let Some(program) = configured {
+        return Ok(program.to_owned());
+    }
+    ["/usr/local/bin", "/usr/bin"]
+        .iter()
+        .flat_map(|folder| ["pypy", "python2.7"].map(|name| Path::new(folder).join(name)))
+        .find(|path| path.exists())
+        .ok_or_else(|| {
+            Failure::transient(
+                "this host has no Python 2 to translate PyPy with: set `translator` in worker.toml to a PyPy 2.7 or a CPython 2.7",
+            )
+        })
+}
+
+/// The translator's phases: title in its log, name in its table of times, and the seconds that they took of one
+/// measured translation (`reference/suites.md`).
+const PHASES: [(&str, &str, f32); 8] = [
+    ("Annotating&simplifying", "annotate", 808.0),
+    ("RTyping", "rtype_lltype", 358.0),
+    ("JIT compiler generation", "pyjitpl_lltype", 1427.0),
+    ("lltype back-end optimisations", "backendopt_lltype", 405.0),
+    ("inserting stack checks", "stackcheckinsertion_lltype", 10.0),
+    ("Creating database", "database_c", 631.0),
+    ("Generating c source", "source_c", 307.0),
+    ("Compiling c source", "compile_c", 1478.0),
+];
+/// The build's percentage when the translation is over.
+const TRANSLATED: f32 = 96.0;
+
+/// Follows the translator's log.
+struct Phases {
+    expected: Vec<(&'static str, f32)>,
+    current: usize,
+    begun: Instant,
+    /// From the table of times at the end, by `translate/` and the phase's name.
+    seconds: BTreeMap<String, f64>,
+}
+
+impl Phases {
+    fn new(translation: Translation) -> Self {
+        let jit = translation == Translation::Jit;
+        Self {
+            expected: PHASES
+                .iter()
+                .filter(|phase| jit || phase.1 != "pyjitpl_lltype")
+                .map(|phase| (phase.0, phase.2))
+                .collect(),
+            current: 0,
+            begun: Instant::now(),
+            seconds: BTreeMap::new(),
+        }
+    }
+
+    /// Takes a line in. Returns the build's percentage and the phase.
+    fn hear(&mut self, line: &str) -> (f32, String) {
+        if let Some((name, seconds)) = read_timing(line) {
+            self.seconds.insert(format!("translate/{name}"), seconds);
+        }
+        if line.starts_with("[translation:info]") {
+            let later = &self.expected[self.current + 1..];
+            if let Some(steps) = later.iter().position(|(title, _)| line.contains(title)) {
+                self.current += steps + 1;
+                self.begun = Instant::now();
+            }
+        }
+        let total: f32 = self.expected.iter().map(|(_, seconds)| seconds).sum();
+        let done: f32 = self.expected[..self.current]
+            .iter()
+            .map(|(_, seconds)| seconds)
+            .sum();
+        let (title, expected) = self.expected[self.current];
+        // A phase that takes longer than usual stands at its end, and does not run into the next one's share.
+        let within = self.begun.elapsed().as_secs_f32().min(expected * 0.95);
+        ((done + within) / total * TRANSLATED, title.to_owned())
+    }
+}
+
+/// A line of the table of times: `[Timer] annotate     --- 808.1 s`.
+fn read_timing(line: &str) -> Option<(&str, f64)> {
+    let (name, seconds) = line.strip_prefix("[Timer]")?.split_once("---")?;
+    let name = name.trim();
+    let known = PHASES.iter().any(|phase| phase.1 == name);
+    let seconds = seconds.trim().strip_suffix('s')?.trim().parse().ok()?;
+    known.then_some((name, seconds))
+}
