@@ -3,7 +3,7 @@
 
 # What builds the workspace, runs Postgres, builds CPython with all of its usual modules, and keeps builds in their box.
 packages_to_run=(
-  build-essential pkg-config ca-certificates curl git ccache xz-utils util-linux
+  build-essential pkg-config ca-certificates curl git ccache xz-utils util-linux iproute2
   postgresql python3 python3-pip
   zlib1g-dev libbz2-dev liblzma-dev libffi-dev libssl-dev libsqlite3-dev libreadline-dev libncurses-dev
   libgdbm-dev uuid-dev

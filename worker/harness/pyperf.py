@@ -5,8 +5,8 @@ on CPython 2.7 and 3.5 to 3.15, PyPy 2 and 3, and Jython 2.7, with nothing but t
 harness is the same for every runtime and never a variable of a comparison.
 
 One process runs one benchmark. The worker starts it with the variable ``SPEEDWELL_HARNESS`` (JSON: protocol,
-events_fd, control_fd, mode, loops, warmups, warmup_seconds, values, max_seconds). This module writes one JSON object a
-line to ``events_fd`` and waits for ``ok`` lines on ``control_fd``:
+events_fd, control_fd, mode, loops, warmups, warmup_seconds, values, max_seconds; and select, the one benchmark of a
+script that defines several). This module writes one JSON object a line to ``events_fd`` and waits for ``ok`` lines on ``control_fd``:
 
     start      -> ok       the worker opens its counters on this process
     benchmark              name, loops and metadata, once
@@ -27,7 +27,7 @@ import subprocess
 import sys
 import time
 
-__version__ = "speedwell-1"
+__version__ = "speedwell-2"
 
 PROTOCOL = 1
 EXIT_USAGE = 64         # a script defined no benchmark, or a second one
@@ -192,6 +192,17 @@ class _Counting(object):
         return _clock()
 
 
+#: Text, because Python 2 cannot read its syntax.
+_ASYNC = """
+async def timed(read, loops, func, args):
+    repeat = range(loops)
+    begun = read()
+    for _ in repeat:
+        await func(*args)
+    return read() - begun
+"""
+
+
 # -- The interface of suites -------------------------------------------------------------------------------
 
 class Runner(object):
@@ -259,6 +270,27 @@ class Runner(object):
             raise TypeError("unexpected arguments: %s" % ", ".join(sorted(kwargs)))
         return self._run(name, lambda loops: time_func(loops, *args), inner_loops, metadata)
 
+    def bench_async_func(self, name, func, *args, **kwargs):
+        """Times ``await func(*args)`` on an event loop of its own for each value. ``loop_factory`` makes the loop."""
+        inner_loops = kwargs.pop("inner_loops", None) or 1
+        metadata = kwargs.pop("metadata", None)
+        factory = kwargs.pop("loop_factory", None)
+        if kwargs:
+            raise TypeError("unexpected arguments: %s" % ", ".join(sorted(kwargs)))
+        import asyncio
+        defined = {}
+        exec(_ASYNC, defined)
+
+        def timed(loops):
+            loop = (factory or asyncio.new_event_loop)()
+            asyncio.set_event_loop(loop)
+            try:
+                return loop.run_until_complete(defined["timed"](perf_counter, loops, func, args))
+            finally:
+                asyncio.set_event_loop(None)
+                loop.close()
+        return self._run(name, timed, inner_loops, metadata)
+
     def bench_command(self, name, command):
         """Times child processes: start, run, end."""
         command = list(command)
@@ -282,6 +314,8 @@ class Runner(object):
 
     def _run(self, name, timed, inner_loops, metadata, children=False):
         self.parse_args()
+        if self._settings.get("select") not in (None, name):
+            return
         self._benchmarks += 1
         if self._benchmarks > 1:
             self._worker.send("error", message="%s is a second benchmark: one process runs one" % _text(name))

@@ -104,7 +104,7 @@ async fn summary(config: &Config, pool: &sqlx::PgPool) -> anyhow::Result<()> {
         println!(
             "{:<16} {:<10} {subject:<44} {:>8} {:>8} {:>6} {:>12}",
             row.runtime,
-            &row.hash[..10],
+            row.hash.chars().take(10).collect::<String>(),
             seconds(row.build_seconds),
             seconds(row.run_seconds),
             row.benchmarks,

@@ -15,7 +15,7 @@ import unittest
 HARNESS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-def run(script, mode="timing", loops=2, warmups=1, values=3, answer=True):
+def run(script, mode="timing", loops=2, warmups=1, values=3, answer=True, select=None):
     """Runs a script as the worker does; returns its status, its events and its output."""
     folder = tempfile.mkdtemp()
     path = os.path.join(folder, "bench.py")
@@ -24,7 +24,7 @@ def run(script, mode="timing", loops=2, warmups=1, values=3, answer=True):
     events_reader, events_writer = os.pipe()
     control_reader, control_writer = os.pipe()
     settings = {"protocol": 1, "events_fd": 13, "control_fd": 14, "mode": mode, "loops": loops, "warmups": warmups,
-                "warmup_seconds": 0.0, "values": values, "max_seconds": 30.0}
+                "warmup_seconds": 0.0, "values": values, "max_seconds": 30.0, "select": select}
     environment = dict(os.environ, PYTHONPATH=HARNESS, PYTHONDONTWRITEBYTECODE="1",
                        SPEEDWELL_HARNESS=json.dumps(settings))
 
@@ -101,6 +101,20 @@ class HarnessTest(unittest.TestCase):
         loops = [event["loops"] for event in events if event["event"] == "benchmark"]
         self.assertEqual(loops, [4])
 
+    @unittest.skipIf(sys.version_info < (3, 5), "Python 2 has no coroutines")
+    def test_a_coroutine_function_is_awaited_loops_times(self):
+        script = """
+count = [0]
+async def step(number):
+    count[0] += number
+runner = pyperf.Runner()
+runner.bench_async_func("steps", step, 1)
+assert count[0] == 2 * 4, count
+"""
+        status, events, output = run(script)
+        self.assertEqual(status, 0, output)
+        self.assertEqual([event["event"] for event in events].count("value"), 4)
+
     def test_a_command_is_timed_with_its_children(self):
         script = "import sys\npyperf.Runner().bench_command('start', [sys.executable, '-S', '-c', 'pass'])\n"
         status, events, output = run(script, loops=1, values=1)
@@ -111,6 +125,12 @@ class HarnessTest(unittest.TestCase):
         status, events, _ = run("r = pyperf.Runner()\nr.bench_func('a', len, '')\nr.bench_func('b', len, '')\n")
         self.assertEqual(status, 64)
         self.assertEqual(events[-1]["event"], "error")
+
+    def test_the_selected_benchmark_of_several_runs_alone(self):
+        script = "runner = pyperf.Runner()\nfor name in 'abc': runner.bench_func(name, len, name)\n"
+        status, events, output = run(script, select="b")
+        self.assertEqual(status, 0, output)
+        self.assertEqual([event["name"] for event in events if event["event"] == "benchmark"], ["b"])
 
     def test_a_worker_that_is_gone_ends_the_process(self):
         status, _, _ = run("pyperf.Runner().bench_func('nap', time.sleep, 10)\n", answer=False)

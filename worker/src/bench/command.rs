@@ -19,7 +19,7 @@ pub const CONTROL_FD: i32 = 4;
 
 /// The variable `SPEEDWELL_HARNESS`: what the worker wants from one process. Read by `harness/pyperf.py`.
 #[derive(Debug, Serialize)]
-struct Settings {
+struct Settings<'a> {
     protocol: u32,
     events_fd: i32,
     control_fd: i32,
@@ -29,6 +29,8 @@ struct Settings {
     warmup_seconds: f64,
     values: u32,
     max_seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    select: Option<&'a str>,
 }
 
 /// The process of one turn. Its environment is built anew: nothing of the operator's shell reaches a benchmark, and its
@@ -61,6 +63,7 @@ pub fn spec(
             Mode::Counters => plan.counter_values,
         },
         max_seconds: bench.config.benchmark_timeout as f64 * 0.8,
+        select: benchmark.select.as_deref(),
     };
     let settings =
         serde_json::to_string(&settings).map_err(|error| Failure::permanent(error.to_string()))?;

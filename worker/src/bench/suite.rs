@@ -89,6 +89,8 @@ pub struct Benchmark {
     /// Arguments.
     #[serde(default)]
     pub arguments: Vec<String>,
+    /// For a script that defines several benchmarks: the one that is meant, as the script calls it.
+    pub select: Option<String>,
     /// Files that it reads besides, relative to the source, with their SHA-256.
     #[serde(default)]
     pub inputs: BTreeMap<String, String>,

@@ -22,7 +22,7 @@ pub struct Finding {
 /// Programs that every job needs.
 const PROGRAMS: &[&str] = &[
     "git", "gcc", "g++", "make", "ccache", "strip", "python3", "setpriv", "unshare", "prlimit",
-    "taskset", "setarch",
+    "taskset", "setarch", "ip",
 ];
 
 /// Looks at everything that a job needs.

@@ -2,8 +2,8 @@
 //!
 //! Reading from outside in: `setpriv --pdeathsig` (dies with the worker) · `unshare` (no network, own process
 //! namespace: killing its first process kills everything in it) · `setpriv` (another user, no capabilities, no new
-//! privileges) · `prlimit` · `taskset` · `setarch -R` · a shell as the namespace's first process · the program. Every stage but `unshare --fork` replaces itself
-//! by the next. `unshare` has one child, the namespace's first process, and that one has the program as its child.
+//! privileges) · `prlimit` · `taskset` · `setarch -R` · a shell as the namespace's first process · the program. Before
+//! privileges go, `ip` brings the namespace's own loopback up. Every stage but `unshare --fork` replaces itself by the next. `unshare` has one child, the namespace's first process, and that one has the program as its child.
 
 use std::ffi::OsString;
 
@@ -15,6 +15,14 @@ use crate::config::{Config, Isolation};
 /// The first process of a process namespace, with the program as its child: the kernel lets a first process ignore signals
 /// (an `abort()` would end as a segmentation fault), and orphans need a parent that waits for them.
 const INIT: [&str; 4] = ["/bin/sh", "-c", "\"$@\"; exit $?", "init"];
+
+/// A new network namespace has a loopback of its own, which is down: servers under test talk over it, and over nothing else.
+const LOOPBACK: [&str; 4] = [
+    "/bin/sh",
+    "-c",
+    "ip link set dev lo up && exec \"$@\"",
+    "loopback",
+];
 
 /// How a program is boxed. A pure description; see [`Sandbox::command_line`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -101,7 +109,7 @@ impl Sandbox {
         if self.namespaces {
             add(&["unshare"]);
             if self.user_namespace {
-                add(&["--user", "--map-current-user"]);
+                add(&["--user", "--map-current-user", "--keep-caps"]);
             }
             add(&[
                 "--net",
@@ -111,6 +119,7 @@ impl Sandbox {
                 "--kill-child=KILL",
                 "--",
             ]);
+            add(&LOOPBACK);
         }
         if let Some((user, group)) = self.identity {
             let (user, group) = (format!("--reuid={user}"), format!("--regid={group}"));
@@ -124,7 +133,15 @@ impl Sandbox {
             ]);
             add(&["--no-new-privs", "--pdeathsig", "KILL", "--"]);
         } else if self.limits.is_some() {
-            add(&["setpriv", "--no-new-privs", "--pdeathsig", "KILL", "--"]);
+            add(&["setpriv"]);
+            if self.user_namespace {
+                add(&[
+                    "--inh-caps=-all",
+                    "--ambient-caps=-all",
+                    "--bounding-set=-all",
+                ]);
+            }
+            add(&["--no-new-privs", "--pdeathsig", "KILL", "--"]);
         }
         if let Some(limits) = &self.limits {
             let memory = format!("--as={}", limits.memory_mib << 20);
@@ -175,7 +192,7 @@ mod tests {
         assert_eq!(
             words.join(" "),
             "setpriv --pdeathsig KILL -- unshare --net --ipc --pid --fork --kill-child=KILL -- \
-             setpriv --reuid=998 --regid=997 --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs \
+             /bin/sh -c ip link set dev lo up && exec \"$@\" loopback setpriv --reuid=998 --regid=997 --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs \
              --pdeathsig KILL -- prlimit --as=1048576 --nproc=9 --core=0 --nofile=4096 --fsize=8589934592 -- \
              taskset -c 1 setarch -R /bin/sh -c \"$@\"; exit $? init python -c a; b"
         );

@@ -82,11 +82,23 @@ fn a_stop_request_ends_a_program() {
 #[test]
 fn inside_the_box_there_is_no_network_no_root_and_little_memory() {
     let (_, interfaces) = run_in(&boxed(), "cat /proc/net/dev | tail -n +3 | cut -d: -f1");
-    assert_eq!(interfaces.trim(), "lo|", "only a loopback that is down");
+    assert_eq!(interfaces.trim(), "lo|", "only a loopback of its own");
+    let (end, talk) = run_in(
+        &boxed(),
+        "python3 -c 'import socket; s = socket.create_server((\"127.0.0.1\", 0)); \
+         c = socket.create_connection(s.getsockname()); print(\"heard\")'",
+    );
+    assert!(end.success() && talk == "heard|", "loopback is up: {talk}");
     let (_, user) = run_in(
         &boxed(),
-        "id -u; grep -E 'NoNewPrivs|CapBnd' /proc/self/status",
+        "id -u; grep -E 'NoNewPrivs|CapBnd|CapEff|CapAmb' /proc/self/status",
     );
+    for set in ["CapEff", "CapAmb"] {
+        assert!(
+            user.contains(&format!("{set}:\t0000000000000000")),
+            "{user}"
+        );
+    }
     if nix::unistd::Uid::effective().is_root() {
         assert!(
             user.starts_with("65534|") && user.contains("CapBnd:\t0000000000000000"),
