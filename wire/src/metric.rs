@@ -33,7 +33,7 @@ pub enum Unit {
 macro_rules! metrics {
     ($($(#[$doc:meta])* $variant:ident = $text:literal, $label:literal, $unit:ident, $direction:ident;)*) => {
         /// A metric of the glossary. Values are per iteration of the benchmark's own loop,
-        /// except [`Metric::MaxRss`], which is per process.
+        /// except [`Metric::MaxRss`] and [`Metric::WarmupTime`], which are per process.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum Metric { $($(#[$doc])* #[serde(rename = $text)] $variant,)* }
 
@@ -67,6 +67,11 @@ macro_rules! metrics {
 metrics! {
     /// Monotonic clock over the timed region.
     WallTime = "wall_time", "Wall time", Seconds, LowerIsBetter;
+    /// Wall time of the iterations of a process's steady state; derived from [`Metric::WallTime`], one value per process.
+    SteadyTime = "steady_time", "Steady time", Seconds, LowerIsBetter;
+    /// Time that a process's iterations took before its steady state; derived from [`Metric::WallTime`], one value per
+    /// process, zero where it is steady from the first iteration on.
+    WarmupTime = "warmup_time", "Warm-up time", Seconds, LowerIsBetter;
     /// Processor time of the process over the timed region (`PERF_COUNT_SW_TASK_CLOCK`).
     TaskClock = "task_clock", "Task clock", Seconds, LowerIsBetter;
     /// Retired instructions, user space only.
@@ -85,6 +90,18 @@ metrics! {
     ContextSwitches = "context_switches", "Context switches", Count, LowerIsBetter;
     /// Largest resident set of the benchmark's process (of its children where those are the benchmark).
     MaxRss = "max_rss", "Peak memory", Bytes, LowerIsBetter;
+}
+
+impl Metric {
+    /// Whether the backend derives it from another metric's samples; workers never send it.
+    pub fn is_derived(self) -> bool {
+        matches!(self, Self::SteadyTime | Self::WarmupTime)
+    }
+
+    /// Whether zero is a value like any other: a count, or no warm-up at all.
+    pub fn can_be_zero(self) -> bool {
+        self.unit() == Unit::Count || self == Self::WarmupTime
+    }
 }
 
 impl fmt::Display for Metric {

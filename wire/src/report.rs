@@ -72,7 +72,7 @@ pub struct BenchmarkResult {
     pub identity: String,
     /// Its name, for messages.
     pub name: String,
-    /// Loops per value that were used.
+    /// Iterations of the benchmark's own loop per value: a sample times this is what the value took.
     pub loops: u64,
     /// What was measured.
     pub measurements: Vec<MeasurementReport>,

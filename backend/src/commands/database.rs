@@ -107,6 +107,7 @@ pub(super) async fn redetect(config: &Config) -> anyhow::Result<()> {
         }
         transaction.commit().await?;
     }
+    db::warmup::forget_all(&database.pool).await?;
     let series = db::verdicts::forget_all(&database.pool).await?;
     println!(
         "{count} summaries made again; the running service, or the next one, judges {series} series again"

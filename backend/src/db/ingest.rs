@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use speedwell_wire::RunReport;
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
@@ -85,40 +86,41 @@ pub async fn insert_measurements(
     .bind(keys.commit_id)
     .fetch_optional(&mut *db)
     .await?;
-    let series = touch_series(&mut *db, keys, benchmarks, measurements).await?;
-    for measurement in measurements {
-        let key = (
-            benchmarks[measurement.benchmark],
-            measurement.metric.as_str(),
-            measurement.source.as_str(),
-        );
-        let Some(series_id) = series.get(&(key.0, key.1.to_owned(), key.2.to_owned())) else {
-            return Err(sqlx::Error::RowNotFound);
-        };
-        insert_measurement(
-            &mut *db,
-            keys,
-            run_id,
-            report,
-            position,
-            *series_id,
-            measurement,
-        )
-        .await?;
+    let place = Place {
+        run_id,
+        commit_id: keys.commit_id,
+        environment_id: report.environment_id,
+        measured_at: report.finished_at,
+        position,
+    };
+    let of_series = (keys.runtime_id, keys.host_id);
+    let series = touch_series(&mut *db, of_series, benchmarks, measurements).await?;
+    for (measurement, series_id) in measurements.iter().zip(series) {
+        let loops = i64::try_from(report.benchmarks[measurement.benchmark].loops).ok();
+        let loops = loops.filter(|loops| *loops > 0);
+        insert_measurement(&mut *db, &place, series_id, loops, measurement).await?;
     }
     Ok(())
 }
 
-type SeriesKey = (i64, String, String);
+/// Where a run's measurements belong.
+pub(super) struct Place {
+    pub(super) run_id: i64,
+    pub(super) commit_id: i64,
+    pub(super) environment_id: i64,
+    pub(super) measured_at: DateTime<Utc>,
+    pub(super) position: Option<i32>,
+}
 
-/// Makes the missing series and moves `changed_at` of all of them forward. The row locks serialise two ingests of one
-/// series, and `changed_at` never goes back: the detect tick compares it with the value that it has seen.
-async fn touch_series(
+/// Makes the missing series of a runtime on a host and moves `changed_at` of all of them forward; their keys in the order
+/// of the measurements. The row locks serialise two ingests of one series, and `changed_at` never goes back: the
+/// detect tick compares it with the value that it has seen.
+pub(super) async fn touch_series(
     db: &mut PgConnection,
-    keys: &RunKeys,
+    (runtime_id, host_id): (i64, i64),
     benchmarks: &[i64],
     measurements: &[NewMeasurement],
-) -> sqlx::Result<HashMap<SeriesKey, i64>> {
+) -> sqlx::Result<Vec<i64>> {
     let ids: Vec<i64> = measurements
         .iter()
         .map(|m| benchmarks[m.benchmark])
@@ -134,26 +136,34 @@ async fn touch_series(
          DO UPDATE SET changed_at = greatest(clock_timestamp(), series.changed_at + interval '1 microsecond')
          RETURNING id, benchmark_id, metric, counter_source",
     )
-    .bind(keys.runtime_id)
-    .bind(keys.host_id)
+    .bind(runtime_id)
+    .bind(host_id)
     .bind(ids)
     .bind(metrics)
     .bind(sources)
     .fetch_all(db)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|(id, benchmark, metric, source)| ((benchmark, metric, source), id))
-        .collect())
+    let known: HashMap<(i64, &str, &str), i64> = rows
+        .iter()
+        .map(|(id, benchmark, metric, source)| ((*benchmark, &**metric, &**source), *id))
+        .collect();
+    let key = |m: &NewMeasurement| {
+        let key = (
+            benchmarks[m.benchmark],
+            m.metric.as_str(),
+            m.source.as_str(),
+        );
+        known.get(&key).copied().ok_or(sqlx::Error::RowNotFound)
+    };
+    measurements.iter().map(key).collect()
 }
 
-async fn insert_measurement(
+/// Inserts one measurement of a run.
+pub(super) async fn insert_measurement(
     db: &mut PgConnection,
-    keys: &RunKeys,
-    run_id: i64,
-    report: &RunReport,
-    position: Option<i32>,
+    place: &Place,
     series_id: i64,
+    loops: Option<i64>,
     measurement: &NewMeasurement,
 ) -> sqlx::Result<()> {
     let summary = &measurement.summary;
@@ -167,15 +177,15 @@ async fn insert_measurement(
     sqlx::query(
         "INSERT INTO measurement (measured_at, series_id, run_id, commit_id, environment_id, position, sample_count,
                                   median, mean, mad, min, max, interval_low, interval_high,
-                                  sample_values, sample_process, sample_warmup)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+                                  sample_values, sample_process, sample_warmup, loops)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
     )
-    .bind(report.finished_at)
+    .bind(place.measured_at)
     .bind(series_id)
-    .bind(run_id)
-    .bind(keys.commit_id)
-    .bind(report.environment_id)
-    .bind(position)
+    .bind(place.run_id)
+    .bind(place.commit_id)
+    .bind(place.environment_id)
+    .bind(place.position)
     .bind(i32::try_from(summary.count).unwrap_or(i32::MAX))
     .bind(summary.median)
     .bind(summary.mean)
@@ -187,6 +197,7 @@ async fn insert_measurement(
     .bind(values)
     .bind(processes)
     .bind(warmups)
+    .bind(loops)
     .execute(db)
     .await
     .map(drop)

@@ -20,6 +20,8 @@ pub mod series;
 pub mod suites;
 pub mod summaries;
 pub mod verdicts;
+/// Warm-up and steady state.
+pub mod warmup;
 
 /// The migrations, embedded.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");

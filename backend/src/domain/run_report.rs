@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use speedwell_wire::{CounterSource, Metric, RunReport, Sample, Unit};
+use speedwell_wire::{CounterSource, Metric, RunReport, Sample};
 
 use super::summary::Summary;
 
@@ -106,6 +106,10 @@ pub fn validate(report: &RunReport, now: DateTime<Utc>) -> Result<Vec<NewMeasure
         let mut kinds = HashSet::new();
         for (number, measurement) in benchmark.measurements.iter().enumerate() {
             let field = format!("{field}.measurements[{number}]");
+            if measurement.metric.is_derived() {
+                let message = format!("{} is derived here and not taken", measurement.metric);
+                return Err(Invalid::new(format!("{field}.metric"), message));
+            }
             if !kinds.insert((measurement.metric, measurement.source)) {
                 let message = format!(
                     "{} from {} is there twice",
@@ -141,8 +145,7 @@ fn summarise(field: &str, metric: Metric, samples: &[Sample]) -> Result<Summary,
             return complain(format!("{} is not finite", sample.value));
         }
         // A count of zero is a real answer (no context switch); a time, a size or a ratio of zero is not.
-        let smallest_is_zero = metric.unit() == Unit::Count;
-        if sample.value < 0.0 || (!smallest_is_zero && sample.value <= 0.0) {
+        if sample.value < 0.0 || (!metric.can_be_zero() && sample.value <= 0.0) {
             return complain(format!("{} is not positive", sample.value));
         }
         if sample.value > 1e18 {

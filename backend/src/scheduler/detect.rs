@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use speedwell_wire::{Direction, Metric, Unit};
+use speedwell_wire::{Direction, Metric};
 
 use super::Outcome;
 use crate::context::Context;
@@ -46,14 +46,19 @@ pub async fn tick(context: &Context) -> Outcome {
 fn scale_of(metric: Metric) -> Scale {
     let floor = match metric {
         Metric::Instructions | Metric::Branches => 0.002,
-        Metric::WallTime | Metric::TaskClock | Metric::Cycles | Metric::Ipc | Metric::MaxRss => {
-            0.01
-        }
+        Metric::WallTime
+        | Metric::SteadyTime
+        | Metric::TaskClock
+        | Metric::Cycles
+        | Metric::Ipc
+        | Metric::MaxRss => 0.01,
+        // When a compiler kicks in varies by whole iterations.
+        Metric::WarmupTime => 0.2,
         Metric::BranchMisses | Metric::PageFaults | Metric::ContextSwitches => 0.05,
     };
     Scale {
         floor,
-        zero_is_a_value: metric.unit() == Unit::Count,
+        zero_is_a_value: metric.can_be_zero(),
         higher_is_better: metric.direction() == Direction::HigherIsBetter,
     }
 }

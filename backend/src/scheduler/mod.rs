@@ -10,6 +10,7 @@ pub mod enqueue;
 pub mod maintain;
 pub mod paths;
 pub mod reclaim;
+pub mod warmup;
 
 use std::pin::Pin;
 use std::time::{Duration, Instant};
@@ -50,6 +51,11 @@ pub const TICKS: &[Tick] = &[
         name: "detect",
         every: Duration::from_secs(3),
         pass: |context| Box::pin(detect::tick(context)),
+    },
+    Tick {
+        name: "warmup",
+        every: Duration::from_secs(3),
+        pass: |context| Box::pin(warmup::tick(context)),
     },
     Tick {
         name: "paths",

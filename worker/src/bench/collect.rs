@@ -59,7 +59,10 @@ impl Collected {
         let mut result = BenchmarkResult {
             identity: benchmark.identity().identity(),
             name: benchmark.name.clone(),
-            loops: self.timing.first().map_or(0, |(_, record)| record.loops),
+            loops: self
+                .timing
+                .first()
+                .map_or(0, |(_, record)| record.loops * record.inner_loops),
             measurements: Vec::new(),
             unavailable: Vec::new(),
         };

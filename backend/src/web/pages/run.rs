@@ -10,6 +10,7 @@ use super::widgets::strip;
 use super::{PageError, Shell, render};
 use crate::context::Context;
 use crate::db::runs::{self, RunDetail, RunMeasurement, RunUnavailable};
+use crate::db::warmup::{self, RunWarmup};
 use crate::web::error::Error;
 use crate::web::format;
 
@@ -31,6 +32,7 @@ struct Page {
 struct Benchmark {
     name: String,
     wall: Option<Wall>,
+    warmup: Option<Warmup>,
     others: Vec<(String, String)>,
 }
 
@@ -45,11 +47,21 @@ struct Wall {
     samples: Vec<(i16, Vec<(String, bool)>)>,
 }
 
+/// What the processes of a benchmark do before and in their steady state.
+struct Warmup {
+    /// Names the badge's colour.
+    class: String,
+    words: &'static str,
+    /// Each process in words.
+    processes: String,
+}
+
 pub(super) async fn run(context: Data<Context>, id: Path<i64>) -> Result<HttpResponse, PageError> {
     let run = runs::find(&context.pool, *id).await?;
     let run = run.ok_or_else(|| Error::NotFound(format!("There is no run {id}.")))?;
     let measurements = runs::list_measurements(&context.pool, *id).await?;
     let unavailable = runs::list_unavailable(&context.pool, *id).await?;
+    let warmups = warmup::list(&context.pool, *id).await?;
     let whole: Vec<RunUnavailable> = unavailable
         .iter()
         .filter(|one| one.metric.is_none())
@@ -64,7 +76,7 @@ pub(super) async fn run(context: Data<Context>, id: Path<i64>) -> Result<HttpRes
         environment: environment_facts(&run),
         benchmarks: measurements
             .chunk_by(|a, b| a.benchmark == b.benchmark)
-            .map(benchmark)
+            .map(|measurements| benchmark(measurements, &warmups))
             .collect(),
         missing_metrics: missing_metrics(&unavailable),
         unavailable: whole,
@@ -90,7 +102,7 @@ fn missing_metrics(unavailable: &[RunUnavailable]) -> Vec<(String, String, usize
     rows
 }
 
-fn benchmark(measurements: &[RunMeasurement]) -> Benchmark {
+fn benchmark(measurements: &[RunMeasurement], warmups: &[RunWarmup]) -> Benchmark {
     let name = measurements
         .first()
         .map(|one| one.benchmark.clone())
@@ -110,7 +122,41 @@ fn benchmark(measurements: &[RunMeasurement]) -> Benchmark {
             .iter()
             .find(|one| one.metric == "wall_time")
             .map(wall),
+        warmup: warmups
+            .iter()
+            .find(|one| one.benchmark == name)
+            .map(describe_warmup),
         name,
+    }
+}
+
+fn describe_warmup(found: &RunWarmup) -> Warmup {
+    let each = found.process_class.iter().zip(&found.steady_from);
+    let processes = each.enumerate().map(|(process, (class, from))| match from {
+        Some(0) => format!("process {process}: steady from the first iteration"),
+        Some(from) => format!(
+            "process {process}: {}, steady after {from} iterations",
+            class_words(class)
+        ),
+        None => format!("process {process}: {}", class_words(class)),
+    });
+    Warmup {
+        words: class_words(&found.class),
+        processes: processes.collect::<Vec<_>>().join("; "),
+        class: found.class.clone(),
+    }
+}
+
+/// A class of warm-up behaviour in words.
+fn class_words(class: &str) -> &'static str {
+    match class {
+        "flat" => "flat",
+        "warmup" => "warms up",
+        "slowdown" => "slows down",
+        "no_steady_state" => "no steady state",
+        "good_inconsistent" => "some flat, some warm up",
+        "bad_inconsistent" => "inconsistent",
+        _ => "unknown",
     }
 }
 

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use crate::context::Context;
 use crate::db::runs::{self, RunDetail, RunMeasurement, RunUnavailable};
+use crate::db::warmup::{self, RunWarmup};
 use crate::web::error::Error;
 
 /// A run with everything that was measured, and what could not be.
@@ -15,6 +16,7 @@ pub(super) struct RunAnswer {
     run: RunDetail,
     measurements: Vec<RunMeasurement>,
     unavailable: Vec<RunUnavailable>,
+    warmup: Vec<RunWarmup>,
 }
 
 async fn find(context: &Context, id: i64) -> Result<RunDetail, Error> {
@@ -30,6 +32,7 @@ pub(super) async fn run(context: Data<Context>, id: Path<i64>) -> Result<Json<Ru
         run: find(&context, *id).await?,
         measurements: runs::list_measurements(&context.pool, *id).await?,
         unavailable: runs::list_unavailable(&context.pool, *id).await?,
+        warmup: warmup::list(&context.pool, *id).await?,
     }))
 }
 
