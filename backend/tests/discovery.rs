@@ -232,7 +232,12 @@ async fn a_request_finds_its_commit_and_queues_repeats_of_open_work(pool: PgPool
         requester: "test",
         benchmarks: &["nbody".to_owned()],
     };
-    let jobs = queries::insert_requests(&pool, &request, 3).await.unwrap();
+    let jobs = {
+        let repeats = queries::Repeats { runs: 3, builds: 0 };
+        queries::insert_requests(&pool, &request, repeats)
+            .await
+            .unwrap()
+    };
     assert_eq!(jobs.len(), 3);
     let first: i64 =
         sqlx::query_scalar("SELECT id FROM job WHERE state = 'queued' ORDER BY priority DESC, id")
@@ -240,6 +245,16 @@ async fn a_request_finds_its_commit_and_queues_repeats_of_open_work(pool: PgPool
             .await
             .unwrap();
     assert_eq!(first, jobs[0], "what a person waits for goes first");
+
+    let repeats = queries::Repeats { runs: 2, builds: 3 };
+    queries::insert_requests(&pool, &request, repeats)
+        .await
+        .unwrap();
+    let builds: Vec<i32> = sqlx::query_scalar("SELECT build_repeat FROM job ORDER BY id")
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+    assert_eq!(builds, [0, 0, 0, 0, 1, 1, 2, 2, 3, 3]);
 }
 
 #[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
@@ -277,4 +292,44 @@ async fn the_release_to_compare_with_is_the_newest_of_the_branchs_line(pool: PgP
     // A preview counts only while its line has no final release; what is at the head is not before it.
     let wanted = [0, 1, 2, 3, 3, 3, 3].map(|position| Some(rows.commits[position]));
     assert_eq!(releases, wanted);
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn a_repeated_build_is_made_anew_and_its_runs_belong_to_it(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    let rows = support::worker::insert_rows(&pool, 1).await;
+    support::worker::measure(&pool, &app, &rows, &[0.1]).await;
+    let request = queries::Request {
+        runtime_id: rows.runtime_id,
+        commit_id: rows.commits[0],
+        class: "local",
+        requester: "test",
+        benchmarks: &[],
+    };
+    let repeats = queries::Repeats { runs: 2, builds: 1 };
+    queries::insert_requests(&pool, &request, repeats)
+        .await
+        .unwrap();
+    let worker = support::worker::TestWorker::register(&app, "secret").await;
+    for (bytes, known) in [(&b"other"[..], false), (b"other", true)] {
+        let job = worker.claim().await.unwrap();
+        assert_eq!(
+            (job.build_repeat, job.artefact.is_some()),
+            (1, known),
+            "the first build is not taken for its repeat"
+        );
+        let artefact = match &job.artefact {
+            Some(known) => known.sha256.clone(),
+            None => worker.build(&job, bytes).await,
+        };
+        let report = worker.report(&job, &artefact, 0.1);
+        assert_eq!(worker.upload(job.job_id, &report).await.0, 200);
+    }
+    let repeats: Vec<i32> = sqlx::query_scalar(
+        "SELECT repeat FROM run JOIN build ON build.id = build_id ORDER BY run.id",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    assert_eq!(repeats, [0, 1, 1]);
 }

@@ -58,9 +58,17 @@ pub struct JobAssignment {
     /// Limits the suite to these benchmarks; empty means all.
     #[serde(default)]
     pub benchmarks: Vec<String>,
+    /// Which repeat of the build is wanted; any but 0 is built without the compiler cache, whose answers would make all
+    /// repeats one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub build_repeat: u32,
     /// Overrides the suite's number of processes per benchmark; absent means the suite's own.
     #[serde(default)]
     pub processes: Option<u32>,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// A commit and where to get it.

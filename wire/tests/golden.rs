@@ -124,6 +124,7 @@ fn claim() {
         }),
         suite: ("portable".into(), 1),
         benchmarks: vec![],
+        build_repeat: 0,
         processes: None,
     };
     check("claim_response", &ClaimResponse { job: Some(job) });

@@ -203,6 +203,13 @@ async def timed(read, loops, func, args):
 """
 
 
+def _coroutine():
+    """``timed`` of the text above. A function of its own: Jython allows no exec beside variables of an outer one."""
+    names = {}
+    exec(_ASYNC, names)
+    return names["timed"]
+
+
 # -- The interface of suites -------------------------------------------------------------------------------
 
 class Runner(object):
@@ -278,14 +285,13 @@ class Runner(object):
         if kwargs:
             raise TypeError("unexpected arguments: %s" % ", ".join(sorted(kwargs)))
         import asyncio
-        defined = {}
-        exec(_ASYNC, defined)
+        coroutine = _coroutine()
 
         def timed(loops):
             loop = (factory or asyncio.new_event_loop)()
             asyncio.set_event_loop(loop)
             try:
-                return loop.run_until_complete(defined["timed"](perf_counter, loops, func, args))
+                return loop.run_until_complete(coroutine(perf_counter, loops, func, args))
             finally:
                 asyncio.set_event_loop(None)
                 loop.close()

@@ -13,9 +13,12 @@ pub(super) struct RequestArguments {
     runtime: String,
     /// A tag, or at least seven digits of a commit's hash.
     commit: String,
-    /// How many runs; all use the same build.
+    /// How many runs of each build.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=1000))]
     times: i32,
+    /// Build the commit so many times anew, without the compiler cache, to see how far builds differ; 0: use its one build.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i32).range(0..=100))]
+    builds: i32,
     /// Only this benchmark; may be given several times.
     #[arg(long = "benchmark")]
     benchmarks: Vec<String>,
@@ -69,7 +72,11 @@ pub(super) async fn run(config: &Config, arguments: RequestArguments) -> anyhow:
         requester: "the operator",
         benchmarks: &arguments.benchmarks,
     };
-    for job in enqueue::insert_requests(&database.pool, &request, arguments.times).await? {
+    let repeats = enqueue::Repeats {
+        runs: arguments.times,
+        builds: arguments.builds,
+    };
+    for job in enqueue::insert_requests(&database.pool, &request, repeats).await? {
         println!(
             "{}/jobs/{job}: {} at {hash}",
             config.public_url(),

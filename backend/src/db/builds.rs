@@ -30,23 +30,26 @@ pub async fn find_artefact(db: impl PgExecutor<'_>, sha256: &str) -> sqlx::Resul
         .await
 }
 
-/// The good build of a commit by a recipe with a toolchain.
+/// The good build of a commit by a recipe with a toolchain; `repeat` 0 is the one that everything uses.
 pub async fn find_artefact_of(
     db: impl PgExecutor<'_>,
     runtime_id: i64,
     commit_id: i64,
     recipe_sha256: &str,
     toolchain: &str,
+    repeat: i32,
 ) -> sqlx::Result<Option<ArtefactReference>> {
     let row: Option<(String, i64, i64)> = sqlx::query_as(
         "SELECT artefact.sha256, artefact.bytes, build.id FROM build
          JOIN artefact ON artefact.sha256 = build.artefact_sha256
-         WHERE runtime_id = $1 AND commit_id = $2 AND recipe_sha256 = $3 AND toolchain = $4",
+         WHERE runtime_id = $1 AND commit_id = $2 AND recipe_sha256 = $3 AND toolchain = $4
+           AND repeat = $5",
     )
     .bind(runtime_id)
     .bind(commit_id)
     .bind(recipe_sha256)
     .bind(toolchain)
+    .bind(repeat)
     .fetch_optional(db)
     .await?;
     Ok(row.map(|(sha256, bytes, build_id)| ArtefactReference {
@@ -68,9 +71,10 @@ pub async fn insert(
 ) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO build (runtime_id, commit_id, recipe_sha256, toolchain, job_id, host_id, artefact_sha256,
-                            installed_bytes, step_seconds, ccache_hits, ccache_misses, version, failure, log_tail)
-         SELECT $1, $2, runtime.recipe_sha256, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13
-         FROM runtime WHERE runtime.id = $1
+                            installed_bytes, step_seconds, ccache_hits, ccache_misses, version, failure, log_tail,
+                            repeat)
+         SELECT $1, $2, runtime.recipe_sha256, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, job.build_repeat
+         FROM runtime, job WHERE runtime.id = $1 AND job.id = $4
            AND ($12::text IS NULL OR NOT EXISTS (SELECT 1 FROM build WHERE job_id = $4 AND failure = $12))
          ON CONFLICT DO NOTHING",
     )
@@ -92,20 +96,23 @@ pub async fn insert(
     .map(drop)
 }
 
-/// The build that an artefact of this runtime and commit came from.
+/// The build that an artefact of this runtime and commit came from, as far as builds are told apart: two that gave the
+/// same bytes are the same, but for the repeat that the job asked for.
 pub async fn find_by_artefact(
     db: impl PgExecutor<'_>,
     runtime_id: i64,
     commit_id: i64,
     artefact_sha256: &str,
+    job_id: i64,
 ) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar(
         "SELECT id FROM build WHERE runtime_id = $1 AND commit_id = $2 AND artefact_sha256 = $3
-         ORDER BY id DESC LIMIT 1",
+         ORDER BY repeat = (SELECT build_repeat FROM job WHERE job.id = $4) DESC, id DESC LIMIT 1",
     )
     .bind(runtime_id)
     .bind(commit_id)
     .bind(artefact_sha256)
+    .bind(job_id)
     .fetch_optional(db)
     .await
 }

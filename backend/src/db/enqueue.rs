@@ -106,16 +106,18 @@ pub async fn insert_job(
     Ok(done.rows_affected() > 0)
 }
 
-/// Queues `times` measurements that somebody asked for, also when the same work is queued or done: repeats of one
-/// build show how far its numbers spread. Returns the jobs' numbers.
+/// Queues measurements that somebody asked for, also when the same work is queued or done: repeats of one build show how
+/// far its numbers spread, repeats of the build itself how far builds do. Returns the jobs' numbers.
 pub async fn insert_requests(
     db: impl PgExecutor<'_>,
     request: &Request<'_>,
-    times: i32,
+    repeats: Repeats,
 ) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar(
-        "INSERT INTO job (kind, runtime_id, commit_id, host_class, priority, reason, requester, benchmarks)
-         SELECT 'measure', $1, $2, $3, $4, $5, $6, $7 FROM generate_series(1, $8) RETURNING id",
+        "INSERT INTO job (kind, runtime_id, commit_id, host_class, priority, reason, requester, benchmarks,
+                          build_repeat)
+         SELECT 'measure', $1, $2, $3, $4, $5, $6, $7, build
+         FROM generate_series(least($9, 1), $9) build, generate_series(1, $8) ORDER BY build RETURNING id",
     )
     .bind(request.runtime_id)
     .bind(request.commit_id)
@@ -124,9 +126,19 @@ pub async fn insert_requests(
     .bind(Reason::Requested.as_str())
     .bind(request.requester)
     .bind(request.benchmarks)
-    .bind(times)
+    .bind(repeats.runs)
+    .bind(repeats.builds)
     .fetch_all(db)
     .await
+}
+
+/// How often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repeats {
+    /// Runs of each build.
+    pub runs: i32,
+    /// Repeats of the build; 0: the build that everything uses.
+    pub builds: i32,
 }
 
 /// A measurement that somebody asks for.

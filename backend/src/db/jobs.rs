@@ -49,6 +49,8 @@ pub struct ClaimedJob {
     pub suite_version: i32,
     /// Limits the suite; empty means all.
     pub benchmarks: Vec<String>,
+    /// Which repeat of the build is wanted.
+    pub build_repeat: i32,
 }
 
 fn lease_interval() -> PgInterval {
@@ -121,7 +123,7 @@ async fn get_claimed(db: &mut PgConnection, job_id: i64) -> sqlx::Result<Claimed
                 commit.id AS commit_id, runtime.recipe, repository.name AS repository, repository.url,
                 repository.exclude, commit.hash, commit.committed_at, runtime.suite_name,
                 (SELECT max(version) FROM suite WHERE suite.name = runtime.suite_name) AS suite_version,
-                job.benchmarks
+                job.benchmarks, job.build_repeat
          FROM job JOIN runtime ON runtime.id = job.runtime_id
          JOIN commit ON commit.id = job.commit_id
          JOIN repository ON repository.id = commit.repository_id

@@ -43,6 +43,8 @@ pub struct RunDetail {
     pub finished_at: DateTime<Utc>,
     /// The build's recipe.
     pub recipe: Value,
+    /// Which repeat of the build it is.
+    pub build_repeat: i32,
     /// The build's toolchain.
     pub toolchain: String,
     /// Seconds of the build's steps.
@@ -65,7 +67,7 @@ pub async fn find(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Option<RunDe
         "SELECT run.id, run.job_id, runtime.name AS runtime, commit.hash, commit.subject, suite.name AS suite,
             suite.version AS suite_version, host.name AS host, environment.fingerprint, environment.facts,
             run.host_notes, harness_sha256, interpreter, raw_artefact, started_at, finished_at, runtime.recipe,
-            build.toolchain, build.step_seconds, build.ccache_hits, build.ccache_misses, build.installed_bytes,
+            build.repeat AS build_repeat, build.toolchain, build.step_seconds, build.ccache_hits, build.ccache_misses, build.installed_bytes,
             artefact.bytes AS artefact_bytes, artefact.sha256 AS artefact_sha256
          FROM run JOIN runtime ON runtime.id = run.runtime_id JOIN commit ON commit.id = run.commit_id
          JOIN suite ON suite.id = run.suite_id JOIN host ON host.id = run.host_id

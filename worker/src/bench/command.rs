@@ -53,7 +53,7 @@ pub fn spec(
         },
         loops: benchmark
             .loops
-            .get(&bench.job.recipe.family)
+            .get(plan.loops_of.as_ref().unwrap_or(&bench.job.recipe.family))
             .copied()
             .unwrap_or(1),
         warmups: plan.warmups,
@@ -84,7 +84,8 @@ pub fn spec(
         ),
         // Compiled files are made when the prefix is unpacked, never by a benchmark.
         ("PYTHONDONTWRITEBYTECODE".to_owned(), "1".into()),
-        ("PYTHONPATH".to_owned(), path),
+        ("PYTHONPATH".to_owned(), path.clone()),
+        ("JYTHONPATH".to_owned(), path),
         ("SPEEDWELL_HARNESS".to_owned(), settings.into()),
     ]);
     for (name, value) in &bench.variables {

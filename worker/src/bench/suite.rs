@@ -36,7 +36,7 @@ pub struct Definition {
 }
 
 /// Processes and iterations.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// Timing processes per benchmark.
@@ -50,6 +50,8 @@ pub struct Plan {
     pub values: u32,
     /// Measured iterations of the counters' process; 0: no such process.
     pub counter_values: u32,
+    /// The family whose loop counts are used; absent: the plan's own.
+    pub loops_of: Option<String>,
 }
 
 /// A package of the lock.
@@ -157,7 +159,8 @@ impl Definition {
                     .all(|part| matches!(part, Component::Normal(_)));
                 ensure!(plain, "{origin}: {name}: {path:?} is no relative path");
             }
-            for family in definition.plan.keys() {
+            for (family, plan) in &definition.plan {
+                let family = plan.loops_of.as_ref().unwrap_or(family);
                 let loops = benchmark.loops.get(family).copied().unwrap_or(0);
                 ensure!(loops > 0, "{origin}: {name}: loops: {family} is missing");
             }
@@ -317,7 +320,7 @@ impl Suite {
 
     /// The plan for a runtime family.
     pub fn plan(&self, family: &str) -> Result<Plan, Failure> {
-        self.definition.plan.get(family).copied().ok_or_else(|| {
+        self.definition.plan.get(family).cloned().ok_or_else(|| {
             Failure::permanent(format!(
                 "suite {} has no plan for runtimes of family {family:?}",
                 self.definition.name
@@ -386,22 +389,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_portable_suite_is_sound_and_our_own_scripts_are_the_locked_ones() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("suites/portable");
-        let text = fs::read_to_string(folder.join("suite.toml")).unwrap();
-        let definition = Definition::parse(&text, "suite.toml").unwrap();
-        assert!(definition.benchmarks.len() >= 30);
-        for benchmark in definition
-            .benchmarks
-            .iter()
-            .filter(|benchmark| benchmark.source == "own")
-        {
-            let found = hash_file(&folder.join("own").join(&benchmark.script)).unwrap();
-            assert_eq!(
-                found, benchmark.sha256,
-                "{}: raise the suite's version with its hash",
-                benchmark.name
-            );
+    fn the_suites_are_sound_and_our_own_scripts_are_the_locked_ones() {
+        for name in ["portable", "modern"] {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("suites")
+                .join(name);
+            let text = fs::read_to_string(folder.join("suite.toml")).unwrap();
+            let definition = Definition::parse(&text, "suite.toml").unwrap();
+            assert_eq!(definition.name, name);
+            assert!(definition.benchmarks.len() >= 30);
+            let own = definition
+                .benchmarks
+                .iter()
+                .filter(|benchmark| benchmark.source == "own");
+            for benchmark in own {
+                let found = hash_file(&folder.join("own").join(&benchmark.script)).unwrap();
+                assert_eq!(
+                    found, benchmark.sha256,
+                    "{}: raise the suite's version with its hash",
+                    benchmark.name
+                );
+            }
         }
     }
 

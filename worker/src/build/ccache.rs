@@ -11,7 +11,7 @@ use super::Workshop;
 /// the same file of another commit hits.
 pub fn variables(workshop: &Workshop<'_>, statistics: &Path) -> BTreeMap<String, OsString> {
     let job = workshop.source.parent().unwrap_or(workshop.source);
-    BTreeMap::from([
+    let mut variables = BTreeMap::from([
         ("CC".to_owned(), "ccache gcc".into()),
         ("CXX".to_owned(), "ccache g++".into()),
         (
@@ -26,7 +26,11 @@ pub fn variables(workshop: &Workshop<'_>, statistics: &Path) -> BTreeMap<String,
         ("CCACHE_NOHASHDIR".to_owned(), "1".into()),
         ("CCACHE_SLOPPINESS".to_owned(), "time_macros".into()),
         ("CCACHE_STATSLOG".to_owned(), statistics.into()),
-    ])
+    ]);
+    if !workshop.use_cache {
+        variables.insert("CCACHE_DISABLE".to_owned(), "1".into());
+    }
+    variables
 }
 
 /// ccache's statistics log has a line `direct_cache_hit`, `preprocessed_cache_hit` or `cache_miss` for each call.

@@ -34,6 +34,8 @@ pub struct Workshop<'a> {
     pub build: &'a Path,
     /// Committer's time.
     pub committed_at: i64,
+    /// Whether the compiler cache may answer.
+    pub use_cache: bool,
     /// Asks the build to stop.
     pub stop: &'a Stop,
     /// Where output goes.

@@ -194,6 +194,7 @@ fn try_build(
             source: &source,
             build: &workplace,
             committed_at: job.source.committed_at,
+            use_cache: job.build_repeat == 0,
             stop,
             log,
         },

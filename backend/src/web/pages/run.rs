@@ -245,6 +245,10 @@ fn describe_recipe(stored: &Value) -> String {
 fn build_facts(run: &RunDetail) -> Vec<(String, String)> {
     let mut rows = vec![("interpreter".to_owned(), run.interpreter.clone())];
     rows.push(("recipe".to_owned(), describe_recipe(&run.recipe)));
+    if run.build_repeat > 0 {
+        let words = format!("{}, without the compiler cache", run.build_repeat);
+        rows.push(("repeat of the build".to_owned(), words));
+    }
     let steps = run
         .step_seconds
         .as_object()

@@ -101,6 +101,7 @@ async fn assignment(
         job.commit_id,
         &recipe.sha256,
         toolchain,
+        job.build_repeat,
     )
     .await?;
     Ok(JobAssignment {
@@ -127,6 +128,7 @@ async fn assignment(
             u32::try_from(job.suite_version).unwrap_or(1),
         ),
         benchmarks: job.benchmarks,
+        build_repeat: u32::try_from(job.build_repeat).unwrap_or(0),
         processes: None,
     })
 }

@@ -176,6 +176,7 @@ pub(super) async fn run(
         job.runtime_id,
         job.commit_id,
         &report.artefact_sha256,
+        *job_id,
     )
     .await?
     .ok_or_else(|| {
