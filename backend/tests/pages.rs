@@ -245,3 +245,55 @@ async fn the_api_is_described_and_health_is_honest(pool: PgPool) {
     assert_eq!(app.get("/health").await.0, 200);
     assert_eq!(app.get("/metrics").await.0, 200);
 }
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn benchmarks_of_one_name_are_told_apart_by_their_version(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    let rows = insert_rows(&pool, 1).await;
+    measure(&pool, &app, &rows, &[0.25]).await;
+    // Another suite has another script of the same name, which another runtime ran: half as long.
+    for statement in [
+        "INSERT INTO suite (name, version, sha256) VALUES ('modern', 1, 's')",
+        "INSERT INTO benchmark (name, description, script_sha256, inputs_sha256, arguments, identity)
+         VALUES ('nbody', 'Another', 'x', 'y', '{}', repeat('f', 64))",
+        "INSERT INTO suite_benchmark SELECT suite.id, benchmark.id, 0 FROM suite, benchmark
+         WHERE suite.name = 'modern' AND benchmark.identity = repeat('f', 64)",
+        "INSERT INTO runtime (name, language, branch_id, recipe, recipe_sha256, suite_name)
+         SELECT 'cpython-modern', language, branch_id, recipe, recipe_sha256, 'modern' FROM runtime",
+        "INSERT INTO series (runtime_id, benchmark_id, metric, counter_source, host_id)
+         SELECT runtime.id, benchmark.id, 'wall_time', 'software', host.id FROM runtime, benchmark, host
+         WHERE runtime.name = 'cpython-modern' AND benchmark.identity = repeat('f', 64)",
+        "INSERT INTO measurement (measured_at, series_id, run_id, commit_id, environment_id, position, sample_count, median,
+            mean, mad, min, max, interval_low, interval_high, sample_values, sample_process, sample_warmup)
+         SELECT now(), series.id, run.id, run.commit_id, run.environment_id, 0, 1, 0.125, 0.125, 0, 0.125, 0.125, 0.125,
+            0.125, '{0.125}', '{0}', '{f}' FROM run, series JOIN runtime ON runtime.id = series.runtime_id
+         WHERE runtime.name = 'cpython-modern'",
+    ] {
+        sqlx::query(statement).execute(&pool).await.unwrap();
+    }
+    let old = "/benchmarks/nbody?runtime=cpython-main";
+    let new = "/benchmarks/nbody?runtime=cpython-modern";
+    for (path, seconds, other) in [
+        (old, "250", "125"),
+        (new, "125", "250"),
+        ("/benchmarks/nbody", "125", "250"),
+        (
+            "/benchmarks/nbody?version=ffffffffffff&runtime=cpython-main",
+            "125",
+            "250",
+        ),
+    ] {
+        let (status, page) = app.get(path).await;
+        assert_eq!(status, 200, "{path}");
+        let shows = |value: &str| {
+            page.contains(&format!("{value}\u{a0}ms"))
+                || page.contains(&format!("{value}.0\u{a0}ms"))
+        };
+        assert!(shows(seconds) && !shows(other), "{path}: {page}");
+        assert!(page.contains("2 versions of this benchmark"), "{path}");
+        assert!(
+            page.contains("modern 1") && page.contains("portable 1"),
+            "{path}"
+        );
+    }
+}

@@ -16,6 +16,8 @@ pub struct SeriesName {
     pub benchmark: String,
     /// The benchmark's identity: name, script, inputs and arguments.
     pub identity: String,
+    /// The suites that hold it, as `name version`.
+    pub suites: String,
     /// The metric.
     pub metric: String,
     /// Where its values come from.
@@ -31,7 +33,10 @@ macro_rules! select_series {
     ($rest:literal) => {
         concat!(
             "SELECT series.id, runtime.name AS runtime, benchmark.name AS benchmark, benchmark.identity, metric,
-                counter_source, host.name AS host, detector
+                counter_source, host.name AS host, detector,
+                (SELECT coalesce(string_agg(suite.name || ' ' || suite.version, ', ' ORDER BY suite.id), '')
+                 FROM suite_benchmark JOIN suite ON suite.id = suite_id
+                 WHERE suite_benchmark.benchmark_id = benchmark.id) AS suites
              FROM series JOIN benchmark ON benchmark.id = benchmark_id JOIN runtime ON runtime.id = runtime_id
              JOIN host ON host.id = host_id ",
             $rest

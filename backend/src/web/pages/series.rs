@@ -1,6 +1,6 @@
 //! The series page: one benchmark and metric of one or more runtimes over commits.
 
-use std::collections::BTreeSet;
+mod selection;
 
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Query};
@@ -15,8 +15,7 @@ use crate::db::series::{self, BenchmarkName, SeriesName, SeriesPoint};
 use crate::web::error::Error;
 use crate::web::format;
 
-/// Lines that one chart can hold and still be read.
-const MOST_LINES: usize = 6;
+use selection::{Choices, Selection, choose};
 
 #[derive(Template)]
 #[template(path = "benchmarks.html")]
@@ -34,41 +33,6 @@ pub(super) async fn benchmarks(context: Data<Context>) -> Result<HttpResponse, P
     })
 }
 
-/// What the page is asked for. Names that are not there fall back to what is; numbers must be numbers.
-#[derive(Debug, Default)]
-struct Selection {
-    runtimes: BTreeSet<String>,
-    host: String,
-    metric: String,
-    last: Option<i64>,
-    before: Option<i32>,
-}
-
-impl Selection {
-    /// From the query's pairs: `runtime` is there once for each checked box.
-    fn parse(pairs: Vec<(String, String)>) -> Result<Self, Error> {
-        let mut selection = Self::default();
-        for (name, value) in pairs {
-            match name.as_str() {
-                "runtime" => selection.runtimes.extend([value]),
-                "host" => selection.host = value,
-                "metric" => selection.metric = value,
-                "last" => selection.last = Some(number(&name, &value)?),
-                "before" => selection.before = Some(number(&name, &value)?),
-                _ => {}
-            }
-        }
-        Ok(selection)
-    }
-}
-
-fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, Error> {
-    value.parse().ok().ok_or_else(|| Error::BadRequest {
-        field: name.to_owned(),
-        message: format!("{name}: {value:?} is no number"),
-    })
-}
-
 #[derive(Template)]
 #[template(path = "series.html")]
 struct Page {
@@ -81,14 +45,6 @@ struct Page {
     legend: Vec<Legend>,
     rows: Vec<Row>,
     older: Option<String>,
-    versions: usize,
-}
-
-struct Choices {
-    runtimes: Vec<(String, bool)>,
-    hosts: Vec<(String, bool)>,
-    metrics: Vec<(String, String, bool)>,
-    last: i64,
 }
 
 struct Legend {
@@ -115,22 +71,13 @@ pub(super) async fn series(
 ) -> Result<HttpResponse, PageError> {
     let selection = Selection::parse(pairs)?;
     let all = series::list_of_benchmark(&context.pool, &benchmark).await?;
-    let Some(newest) = all.first() else {
+    if all.is_empty() {
         return Err(Error::NotFound(format!(
             "Nothing was measured for a benchmark {benchmark:?} yet."
         ))
         .into());
-    };
-    let versions = all
-        .iter()
-        .map(|one| &one.identity)
-        .collect::<BTreeSet<_>>()
-        .len();
-    let current: Vec<&SeriesName> = all
-        .iter()
-        .filter(|one| one.identity == newest.identity)
-        .collect();
-    let (chosen, choices) = choose(&current, &selection);
+    }
+    let (chosen, choices) = choose(&all, &selection);
     let last = choices.last;
     let keys: Vec<i64> = chosen.iter().map(|one| one.id).collect();
     let points = series::list_points(&context.pool, &keys, selection.before, last).await?;
@@ -161,68 +108,8 @@ pub(super) async fn series(
             .map(|position| older_link(&benchmark, &chosen, &metric, last, position)),
         choices,
         benchmark: benchmark.into_inner(),
-        versions,
     };
     render(&page)
-}
-
-fn choose<'a>(current: &[&'a SeriesName], selection: &Selection) -> (Vec<&'a SeriesName>, Choices) {
-    let hosts: BTreeSet<&str> = current.iter().map(|one| one.host.as_str()).collect();
-    let host = hosts
-        .get(selection.host.as_str())
-        .or_else(|| hosts.first())
-        .copied()
-        .unwrap_or_default();
-    let present: BTreeSet<&str> = current.iter().map(|one| one.metric.as_str()).collect();
-    let metric = present
-        .get(selection.metric.as_str())
-        .copied()
-        .unwrap_or("wall_time");
-    let mut runtimes: Vec<&str> = Vec::new();
-    for one in current {
-        if !runtimes.contains(&one.runtime.as_str()) {
-            runtimes.push(&one.runtime);
-        }
-    }
-    let known = runtimes
-        .iter()
-        .any(|name| selection.runtimes.contains(*name));
-    let is_on = |name: &str| {
-        if known {
-            selection.runtimes.contains(name)
-        } else {
-            runtimes.first() == Some(&name)
-        }
-    };
-    let chosen = current
-        .iter()
-        .filter(|one| one.host == host && one.metric == metric && is_on(&one.runtime))
-        .take(MOST_LINES)
-        .copied()
-        .collect();
-    let choices = Choices {
-        runtimes: runtimes
-            .iter()
-            .map(|name| ((*name).to_owned(), is_on(name)))
-            .collect(),
-        hosts: hosts
-            .iter()
-            .map(|name| ((*name).to_owned(), *name == host))
-            .collect(),
-        metrics: Metric::ALL
-            .iter()
-            .filter(|one| present.contains(one.as_str()))
-            .map(|one| {
-                (
-                    one.as_str().to_owned(),
-                    one.label().to_owned(),
-                    one.as_str() == metric,
-                )
-            })
-            .collect(),
-        last: selection.last.unwrap_or(100).clamp(10, 1000),
-    };
-    (chosen, choices)
 }
 
 fn older_link(
@@ -232,14 +119,14 @@ fn older_link(
     last: i64,
     before: i32,
 ) -> String {
-    let (runtime, host) = chosen
-        .first()
-        .map_or(("", ""), |one| (one.runtime.as_str(), one.host.as_str()));
+    let first = chosen.first();
+    let text = |get: fn(&SeriesName) -> &str| format::encode(first.map_or("", |one| get(one)));
     format!(
-        "/benchmarks/{}?runtime={}&host={}&metric={metric}&last={last}&before={before}",
+        "/benchmarks/{}?version={}&runtime={}&host={}&metric={metric}&last={last}&before={before}",
         format::encode(benchmark),
-        format::encode(runtime),
-        format::encode(host)
+        selection::version_of(&text(|one| &one.identity)),
+        text(|one| &one.runtime),
+        text(|one| &one.host)
     )
 }
 
