@@ -22,7 +22,9 @@ pub use job::{
     JobAssignment, JobFailure, JobKind, Phase, Release, SourceReference,
 };
 pub use metric::{CounterSource, Direction, Metric, Unit};
-pub use recipe::{BuildRecipe, ConfigureProfile, Method, PinnedPackage, Registry, Translation};
+pub use recipe::{
+    BuildRecipe, ConfigureProfile, Method, PinnedPackage, Registry, Translation, python_probe,
+};
 pub use report::{
     BenchmarkResult, BuildReport, MeasurementReport, RunReceipt, RunReport, Sample, Unavailable,
     UnavailableKind,

@@ -44,18 +44,30 @@ pub enum Method {
     Prebuilt {
         /// Its absolute path.
         command: String,
-        /// What it must say of itself: a part of the first line of `--version`.
+        /// What it must say of itself: a part of the last line that it prints when it is called with `probe`.
         version: String,
+        /// Arguments that make it say its version.
+        #[serde(default = "python_probe")]
+        probe: Vec<String>,
     },
     /// Packages of public registries, unpacked into a folder of their own.
     Package {
         /// The interpreter's path within that folder.
         program: String,
-        /// What it must say of itself: a part of the first line of `--version`.
+        /// What it must say of itself: a part of the last line that it prints when it is called with `probe`.
         version: String,
+        /// Arguments that make it say its version.
+        #[serde(default = "python_probe")]
+        probe: Vec<String>,
         /// Everything that is unpacked, in order.
         packages: Vec<PinnedPackage>,
     },
+}
+
+/// Makes any Python say its version.
+pub fn python_probe() -> Vec<String> {
+    let script = "import sys; print(sys.version.replace('\\n', ' '))";
+    vec!["-c".to_owned(), script.to_owned()]
 }
 
 impl Method {
@@ -66,6 +78,14 @@ impl Method {
             Self::Pypy { .. } => "pypy",
             Self::Prebuilt { .. } => "prebuilt",
             Self::Package { .. } => "package",
+        }
+    }
+
+    /// Arguments that make the interpreter say its version.
+    pub fn probe(&self) -> Vec<String> {
+        match self {
+            Self::Cpython { .. } | Self::Pypy { .. } => python_probe(),
+            Self::Prebuilt { probe, .. } | Self::Package { probe, .. } => probe.clone(),
         }
     }
 

@@ -246,12 +246,14 @@ fn recipes() {
     let installed = Method::Prebuilt {
         command: "/usr/bin/pypy3".into(),
         version: "7.3.11".into(),
+        probe: python_probe(),
     };
     check("recipe_prebuilt", &recipe(installed, "pypy"));
     let packages = [Registry::Debian("bullseye".into()), Registry::Pypi];
     let unpacked = Method::Package {
         program: "usr/bin/pypy".into(),
         version: "7.3.3".into(),
+        probe: vec!["--version".into()],
         packages: packages
             .into_iter()
             .map(|registry| PinnedPackage {

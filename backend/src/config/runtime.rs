@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 use serde::Deserialize;
-use speedwell_wire::{BuildRecipe, ConfigureProfile, Method, PinnedPackage, Translation};
+use speedwell_wire::{
+    BuildRecipe, ConfigureProfile, Method, PinnedPackage, Translation, python_probe,
+};
 
 use super::{Problem, check_name};
 use crate::domain::language::Language;
@@ -19,7 +21,7 @@ pub const PROGRAMS: &str = "programs";
 pub struct RuntimeConfig {
     /// The runtime's name (`cpython-main`).
     pub name: String,
-    /// `python2` or `python3`.
+    /// `python2`, `python3`, `javascript` or `php`.
     pub language: Language,
     /// How it is made: `cpython`, `pypy`, `prebuilt` or `package`.
     #[serde(default = "default_recipe")]
@@ -44,7 +46,9 @@ pub struct RuntimeConfig {
     pub packages: Option<Vec<PinnedPackage>>,
     /// What the interpreter must say of itself (a part of `sys.version`); for `prebuilt` and `package`.
     pub version: Option<String>,
-    /// Which of the suite's plans and loop counts it gets, `cpython` or `pypy`; default: the recipe's own.
+    /// Arguments that make it say so, for what is no Python; for `prebuilt` and `package`.
+    pub probe: Option<Vec<String>>,
+    /// Which of the suite's plans and loop counts it gets (`cpython`, `pypy`, `jit` …); default: the recipe's own.
     pub family: Option<String>,
     /// Environment of the build and of the benchmarks; `{prefix}` stands for the folder of the unpacked interpreter.
     #[serde(default)]
@@ -114,7 +118,7 @@ impl RuntimeConfig {
         if method.needs_source() {
             self.validate_place(repositories)?;
         } else if self.family.is_none() {
-            let message = "needs family = \"cpython\" or \"pypy\"";
+            let message = "needs family: the name of a plan of its suite, like \"cpython\"";
             return Err(Problem::new("runtime.recipe", &self.recipe, message));
         }
         if self.host_classes.is_empty() {
@@ -150,9 +154,9 @@ impl RuntimeConfig {
         Ok(())
     }
 
-    /// The recipe's method, when every key that it needs is there and none that belongs to another.
-    fn method(&self) -> Result<Method, Problem> {
-        let keys: [(&'static str, bool, &[&str]); 10] = [
+    /// Refuses keys that belong to another recipe.
+    fn refuse_foreign_keys(&self) -> Result<(), Problem> {
+        let keys: [(&'static str, bool, &[&str]); 11] = [
             (
                 "runtime.repository",
                 self.repository.is_some(),
@@ -175,6 +179,11 @@ impl RuntimeConfig {
                 self.version.is_some(),
                 &["prebuilt", "package"],
             ),
+            (
+                "runtime.probe",
+                self.probe.is_some(),
+                &["prebuilt", "package"],
+            ),
         ];
         for (key, given, recipes) in keys {
             if given && !recipes.contains(&self.recipe.as_str()) {
@@ -186,6 +195,13 @@ impl RuntimeConfig {
                 return Err(Problem::new(key, "", message));
             }
         }
+        Ok(())
+    }
+
+    /// The recipe's method, when every key that it needs is there and none that belongs to another.
+    fn method(&self) -> Result<Method, Problem> {
+        self.refuse_foreign_keys()?;
+        let probe = || self.probe.clone().unwrap_or_else(python_probe);
         let need = |key: &'static str, value: &Option<String>| {
             value
                 .clone()
@@ -211,11 +227,16 @@ impl RuntimeConfig {
                     return Err(Problem::new("runtime.command", &command, message));
                 }
                 let version = need("version", &self.version)?;
-                Ok(Method::Prebuilt { command, version })
+                Ok(Method::Prebuilt {
+                    command,
+                    version,
+                    probe: probe(),
+                })
             }
             "package" => Ok(Method::Package {
                 program: self.inner_path(need("program", &self.program)?)?,
                 version: need("version", &self.version)?,
+                probe: probe(),
                 packages: self.pinned_packages()?,
             }),
             other => {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Python 2 or Python 3.
+/// Python 2, Python 3, or another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Language {
@@ -10,6 +10,10 @@ pub enum Language {
     Python2,
     /// Python 3.
     Python3,
+    /// JavaScript.
+    Javascript,
+    /// PHP.
+    Php,
 }
 
 impl Language {
@@ -18,6 +22,8 @@ impl Language {
         match self {
             Self::Python2 => "python2",
             Self::Python3 => "python3",
+            Self::Javascript => "javascript",
+            Self::Php => "php",
         }
     }
 }

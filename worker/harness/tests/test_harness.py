@@ -15,17 +15,17 @@ import unittest
 HARNESS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-def run(script, mode="timing", loops=2, warmups=1, values=3, answer=True, select=None):
+def run(script, mode="timing", loops=2, warmups=1, values=3, answer=True, select=None, interpreter=sys.executable):
     """Runs a script as the worker does; returns its status, its events and its output."""
     folder = tempfile.mkdtemp()
-    path = os.path.join(folder, "bench.py")
+    path = os.path.join(folder, "bench")
     with open(path, "w") as file:
-        file.write("import pyperf, time\n" + script)
+        file.write("import pyperf, time\n" + script if interpreter == sys.executable else script)
     events_reader, events_writer = os.pipe()
     control_reader, control_writer = os.pipe()
     settings = {"protocol": 1, "events_fd": 13, "control_fd": 14, "mode": mode, "loops": loops, "warmups": warmups,
                 "warmup_seconds": 0.0, "values": values, "max_seconds": 30.0, "select": select}
-    environment = dict(os.environ, PYTHONPATH=HARNESS, PYTHONDONTWRITEBYTECODE="1",
+    environment = dict(os.environ, PYTHONPATH=HARNESS, PYTHONDONTWRITEBYTECODE="1", SPEEDWELL_LIBRARY=HARNESS,
                        SPEEDWELL_HARNESS=json.dumps(settings))
 
     def place_descriptors():
@@ -35,7 +35,7 @@ def run(script, mode="timing", loops=2, warmups=1, values=3, answer=True, select
         for descriptor in (events_reader, events_writer, control_reader, control_writer):
             os.close(descriptor)
 
-    process = subprocess.Popen([sys.executable, path], env=environment, preexec_fn=place_descriptors, close_fds=False,
+    process = subprocess.Popen([interpreter, path], env=environment, preexec_fn=place_descriptors, close_fds=False,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     os.close(events_writer)
     os.close(control_reader)
@@ -142,6 +142,60 @@ assert count[0] == 2 * 4, count
         self.assertEqual(status, 0, output)
         metadata = [event for event in events if event["event"] == "benchmark"][0]["metadata"]
         self.assertEqual(len(metadata["note"]), 500)
+
+
+JAVASCRIPT = """
+const { bench, check } = require(process.env.SPEEDWELL_LIBRARY + "/speedwell.js");
+bench("s\u00fcm", (loops) => {
+  for (let loop = 0; loop < loops; loop += 1) check([1, 2, 3].reduce((a, b) => a + b), EXPECTED);
+});
+"""
+PHP = """<?php
+require getenv("SPEEDWELL_LIBRARY") . "/speedwell.php";
+Speedwell\\bench("s\u00fcm", function (int $loops): void {
+    for ($loop = 0; $loop < $loops; $loop++) {
+        Speedwell\\check(array_sum([1, 2, 3]), EXPECTED);
+    }
+});
+"""
+
+
+def installed(name):
+    """The path of a program that is here, or ``None``."""
+    for folder in os.environ.get("PATH", "").split(os.pathsep):
+        if os.access(os.path.join(folder, name), os.X_OK):
+            return os.path.join(folder, name)
+    return None
+
+
+@unittest.skipIf(sys.version_info < (3,), "once is enough: these say nothing of the Python that runs them")
+class OtherLanguagesTest(unittest.TestCase):
+    """The same protocol from the harnesses beside pyperf.py."""
+
+    def check_protocol(self, interpreter, script):
+        status, events, output = run(script.replace("EXPECTED", "6"), interpreter=interpreter)
+        self.assertEqual(status, 0, output)
+        self.assertEqual([event["event"] for event in events],
+                         ["start", "benchmark", "value", "value", "value", "value", "end"])
+        self.assertEqual([event["warmup"] for event in events[2:6]], [True, False, False, False])
+        self.assertEqual(events[1]["name"], u"s\u00fcm")
+        self.assertTrue(all(event["seconds"] > 0 and event["loops"] == 2 for event in events[2:6]))
+        status, events, output = run(script.replace("EXPECTED", "6"), mode="counters", values=1, interpreter=interpreter)
+        self.assertEqual([event["event"] for event in events],
+                         ["start", "benchmark", "enable", "disable", "value", "enable", "disable", "value", "end"], output)
+        status, events, output = run(script.replace("EXPECTED", "7"), interpreter=interpreter)
+        self.assertNotEqual(status, 0, "a wrong result is no measurement")
+        self.assertNotIn("end", [event["event"] for event in events])
+        status, events, output = run(script.replace("EXPECTED", "6"), answer=False, interpreter=interpreter)
+        self.assertEqual(status, 75, output)
+
+    @unittest.skipUnless(installed("node"), "no node on this machine")
+    def test_javascript(self):
+        self.check_protocol(installed("node"), JAVASCRIPT)
+
+    @unittest.skipUnless(installed("php"), "no php on this machine")
+    def test_php(self):
+        self.check_protocol(installed("php"), PHP)
 
 
 if __name__ == "__main__":

@@ -86,6 +86,10 @@ pub fn spec(
         ("PYTHONDONTWRITEBYTECODE".to_owned(), "1".into()),
         ("PYTHONPATH".to_owned(), path.clone()),
         ("JYTHONPATH".to_owned(), path),
+        (
+            "SPEEDWELL_LIBRARY".to_owned(),
+            bench.harness.folder.clone().into(),
+        ),
         ("SPEEDWELL_HARNESS".to_owned(), settings.into()),
     ]);
     for (name, value) in &bench.variables {

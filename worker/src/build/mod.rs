@@ -94,11 +94,14 @@ pub fn recipe(method: &Method) -> Box<dyn Recipe + '_> {
             translation: *translation,
             options,
         }),
-        Method::Prebuilt { command, version } => Box::new(prebuilt::Prebuilt { command, version }),
+        Method::Prebuilt {
+            command, version, ..
+        } => Box::new(prebuilt::Prebuilt { command, version }),
         Method::Package {
             program,
             version,
             packages,
+            ..
         } => Box::new(package::Package {
             program,
             version,

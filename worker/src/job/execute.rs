@@ -1,6 +1,7 @@
 //! The steps of a job: source, artefact or build, prefix, suite.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -262,12 +263,12 @@ fn version_of(
     folder: &Path,
     stop: &Stop,
 ) -> Result<String, Failure> {
-    let python = build::recipe(&job.recipe.method).program(prefix)?;
-    let script = "import sys; print(sys.version.replace('\\n', ' '))";
+    let mut command = vec![build::recipe(&job.recipe.method).program(prefix)?.into()];
+    command.extend(job.recipe.method.probe().into_iter().map(OsString::from));
     let mut environment = build::variables(&job.recipe, prefix);
     environment.insert("PATH".to_owned(), "/usr/bin:/bin".into());
     let spec = process::Spec {
-        command: vec![python.into(), "-c".into(), script.into()],
+        command,
         environment,
         folder: folder.to_owned(),
         timeout: Duration::from_secs(60),
