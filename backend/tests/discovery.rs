@@ -7,8 +7,10 @@ mod support;
 use std::path::Path;
 use std::process::Command;
 
-use speedwell_backend::db::enqueue as queries;
 use speedwell_backend::db::repositories::{self, RuntimeSettings};
+use speedwell_backend::db::{commits, enqueue as queries};
+use speedwell_backend::domain::commit::CommitFacts;
+use speedwell_backend::domain::plan::Reason;
 use speedwell_backend::scheduler::{discover, enqueue, paths};
 use sqlx::PgPool;
 use support::{CONFIG, TestApp};
@@ -332,4 +334,65 @@ async fn a_repeated_build_is_made_anew_and_its_runs_belong_to_it(pool: PgPool) {
     .await
     .unwrap();
     assert_eq!(repeats, [0, 1, 1]);
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn a_new_version_of_a_program_is_a_point_and_the_older_ones_job_is_given_up(pool: PgPool) {
+    let repository = repositories::upsert(&pool, "programs", "", None, &[])
+        .await
+        .unwrap();
+    let mut connection = pool.acquire().await.unwrap();
+    let mut hashes = Vec::new();
+    for version in ["7.3.11", "7.3.12", "7.3.12"] {
+        let text = CONFIG.to_owned()
+            + &format!(
+                "[[runtime]]\nname = \"pypy3\"\nlanguage = \"python3\"\nrecipe = \"prebuilt\"\n\
+                 command = \"/usr/bin/pypy3\"\nversion = \"{version}\"\nfamily = \"pypy\"\n"
+            );
+        let config = speedwell_backend::config::Config::parse(&text, "test.toml").unwrap();
+        let recipe = config.runtimes[2].build_recipe().unwrap();
+        let settings = RuntimeSettings {
+            name: "pypy3",
+            language: "python3",
+            branch: "pypy3",
+            recipe: &recipe,
+            suite: "portable",
+            ordinal: 0,
+        };
+        let runtime = repositories::upsert_runtime(&mut connection, repository, &settings)
+            .await
+            .unwrap();
+        let facts = CommitFacts {
+            hash: recipe.sha256.clone(),
+            parents: Vec::new(),
+            author_name: String::new(),
+            author_email: String::new(),
+            authored_at: chrono::Utc::now(),
+            committed_at: chrono::Utc::now(),
+            subject: version.to_owned(),
+        };
+        commits::append_program(&mut connection, runtime, &facts)
+            .await
+            .unwrap();
+        let found = queries::list_candidates(&mut *connection, runtime, "local", None)
+            .await
+            .unwrap();
+        let newest = found.last().unwrap();
+        queries::insert_job(
+            &mut *connection,
+            runtime,
+            newest.commit_id,
+            "local",
+            Reason::Newest,
+        )
+        .await
+        .unwrap();
+        hashes.push(found.len());
+    }
+    assert_eq!(hashes, [1, 2, 2], "the same version twice is one point");
+    let states: Vec<String> = sqlx::query_scalar("SELECT state FROM job ORDER BY id")
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+    assert_eq!(states, ["cancelled", "queued"]);
 }

@@ -175,7 +175,8 @@ pub async fn append(
     .map(drop)
 }
 
-/// Appends the version of a program that nobody builds to its runtime's branch, unless it is there.
+/// Appends the version of a program that nobody builds to its runtime's branch, unless it is there, and gives up what waits
+/// for other versions.
 pub async fn append_program(
     db: &mut PgConnection,
     runtime_id: i64,
@@ -191,6 +192,16 @@ pub async fn append_program(
     .bind(runtime_id)
     .bind(&version.hash)
     .fetch_one(&mut *db)
+    .await?;
+    // What waits for another version can no longer be done: the recipe of that version is gone from the configuration.
+    sqlx::query(
+        "UPDATE job SET state = 'cancelled', finished_at = now(), failure_kind = 'cancelled',
+                failure_message = 'the configuration names another version of this program'
+         FROM commit WHERE commit.id = commit_id AND runtime_id = $1 AND state = 'queued' AND hash <> $2",
+    )
+    .bind(runtime_id)
+    .bind(&version.hash)
+    .execute(&mut *db)
     .await?;
     if known {
         return Ok(());

@@ -93,7 +93,7 @@ fn host(context: &Context, row: HostRow, now: DateTime<Utc>) -> Host {
         .unwrap_or("not registered yet");
     let cores = fact("cores")
         .and_then(Value::as_i64)
-        .map(|cores| format!(", {cores} processors"))
+        .map(|cores| format!(", {cores} processor{}", if cores == 1 { "" } else { "s" }))
         .unwrap_or_default();
     Host {
         stale: age.is_none_or(|age| age > limit),
