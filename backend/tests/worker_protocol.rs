@@ -54,7 +54,7 @@ async fn only_a_known_token_and_protocol_get_in(pool: PgPool) {
     let versioned = app
         .client
         .post(&url)
-        .header(PROTOCOL_HEADER, "1")
+        .header(PROTOCOL_HEADER, PROTOCOL_VERSION.to_string())
         .json(&body);
     assert_eq!(
         versioned
@@ -472,7 +472,7 @@ async fn artefacts_are_checked_and_found_by_the_next_claim(pool: PgPool) {
         .client
         .get(format!("{}{}", app.address, paths::artefact(&sha256)))
         .bearer_auth("secret")
-        .header(PROTOCOL_HEADER, "1")
+        .header(PROTOCOL_HEADER, PROTOCOL_VERSION.to_string())
         .send()
         .await
         .unwrap();

@@ -219,6 +219,14 @@ pub async fn append_program(
     append(db, repository_id, branch_id, next, hashes).await
 }
 
+/// Tells the planner how large the tables of commits are.
+pub async fn analyze(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
+    sqlx::query("ANALYZE commit, branch_commit, tag")
+        .execute(db)
+        .await
+        .map(drop)
+}
+
 /// Makes the tags exactly these.
 pub async fn replace_tags(
     db: &mut PgConnection,

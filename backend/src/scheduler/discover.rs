@@ -132,6 +132,10 @@ async fn update(
     }
     commits::append(&mut transaction, repository.id, branch.id, first, &fresh).await?;
     transaction.commit().await?;
+    if fresh.len() >= BATCH {
+        // Until autovacuum comes by, the planner would take the tables for small: seconds instead of milliseconds.
+        commits::analyze(&context.pool).await?;
+    }
     note.push_str(&format!(" in {:.1} s", begun.elapsed().as_secs_f64()));
     Ok(Some(note))
 }
