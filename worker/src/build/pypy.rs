@@ -47,7 +47,7 @@ impl Recipe for Pypy<'_> {
             "translate",
             &workshop.source.join("pypy/goal"),
             command,
-            &mut |line| phases.hear(line),
+            &mut |line| phases.hear(line.unwrap_or_default()),
         )?;
         let mut step_seconds = std::mem::take(&mut phases.seconds);
 
@@ -182,7 +182,7 @@ impl Phases {
         }
     }
 
-    /// Takes a line in. Returns the build's percentage and the phase.
+    /// Takes a line in; nothing when the translator was quiet. Returns the build's percentage and the phase.
     fn hear(&mut self, line: &str) -> (f32, String) {
         if let Some((name, seconds)) = read_timing(line) {
             self.seconds.insert(format!("translate/{name}"), seconds);

@@ -59,19 +59,20 @@ impl<'a> Steps<'a> {
         progress: Progress,
     ) -> Result<(), Failure> {
         let mut lines = 0;
-        self.watch(name, folder, command, &mut |_| {
-            lines += 1;
+        self.watch(name, folder, command, &mut |line| {
+            lines += usize::from(line.is_some());
             (progress.at(lines), format!("{lines} lines"))
         })
     }
 
-    /// Runs one step; `standing` sees each line and says how far the build is, in percent and words.
+    /// Runs one step; `standing` sees each line, or `None` after some quiet seconds, and says how far the build is, in
+    /// percent and words.
     pub fn watch(
         &mut self,
         name: &str,
         folder: &Path,
         command: Vec<OsString>,
-        standing: &mut dyn FnMut(&str) -> (f32, String),
+        standing: &mut dyn FnMut(Option<&str>) -> (f32, String),
     ) -> Result<(), Failure> {
         let begun = Instant::now();
         let spec = Spec {
@@ -84,16 +85,18 @@ impl<'a> Steps<'a> {
         log.line(&format!("── {name}"));
         let mut tail = Tail::new(TAIL_LINES);
         let mut first_error = None;
-        let end = process::run(
+        let end = process::run_watched(
             self.workshop.sandbox,
             &spec,
             self.workshop.stop,
             &mut |line| {
-                tail.push(line);
-                if first_error.is_none() && is_error(line) {
-                    first_error = Some(line.chars().take(300).collect::<String>());
+                if let Some(line) = line {
+                    tail.push(line);
+                    if first_error.is_none() && is_error(line) {
+                        first_error = Some(line.chars().take(300).collect::<String>());
+                    }
+                    log.line(line);
                 }
-                log.line(line);
                 let (percent, words) = standing(line);
                 log.progress(percent, &format!("{name}: {words}"));
             },

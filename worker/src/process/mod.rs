@@ -96,12 +96,29 @@ impl End {
     }
 }
 
+/// How often a program that prints nothing is told of.
+const QUIET: Duration = Duration::from_secs(10);
+
 /// Runs a program to its end; each line of its output (both streams) goes to `on_line`, made printable.
 pub fn run(
     sandbox: &Sandbox,
     spec: &Spec,
     stop: &Stop,
     on_line: &mut dyn FnMut(&str),
+) -> io::Result<End> {
+    run_watched(sandbox, spec, stop, &mut |line| {
+        if let Some(line) = line {
+            on_line(line);
+        }
+    })
+}
+
+/// As [`run`]; `on_output` also hears, with `None`, every ten seconds in which the program printed nothing.
+pub fn run_watched(
+    sandbox: &Sandbox,
+    spec: &Spec,
+    stop: &Stop,
+    on_output: &mut dyn FnMut(Option<&str>),
 ) -> io::Result<End> {
     let (reader, writer) = io::pipe()?;
     let mut command = prepare(sandbox, spec);
@@ -115,14 +132,22 @@ pub fn run(
     // Ends with the pipe, or when the receiver is gone.
     let pump = std::thread::spawn(move || each_line(reader, |line| sender.send(line).is_ok()));
     let begun = Instant::now();
+    let mut heard = begun;
     let end = loop {
         match lines.recv_timeout(Duration::from_millis(50)) {
-            Ok(line) => on_line(&line),
+            Ok(line) => {
+                on_output(Some(&line));
+                heard = Instant::now();
+            }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                 if let Some(status) = child.0.try_wait()? {
                     break End::Exited(status);
                 }
             }
+        }
+        if heard.elapsed() > QUIET {
+            on_output(None);
+            heard = Instant::now();
         }
         if stop.is_requested() {
             break End::Stopped;
@@ -134,7 +159,7 @@ pub fn run(
     child.kill();
     // What was printed before the end is read; a process that escaped with the pipe cannot hold us up.
     while let Ok(line) = lines.recv_timeout(Duration::from_millis(200)) {
-        on_line(&line);
+        on_output(Some(&line));
     }
     drop(lines);
     if pump.is_finished() && pump.join().is_err() {
