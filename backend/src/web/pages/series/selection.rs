@@ -81,6 +81,8 @@ fn versions(all: &[SeriesName], selection: &Selection) -> Vec<(String, String, b
 pub(super) struct Choices {
     /// Version, the suites that hold it, whether it is shown.
     pub(super) versions: Vec<(String, String, bool)>,
+    /// Chosen runtimes that are not drawn: not measured on this host, or beyond the lines that fit.
+    pub(super) absent: Vec<String>,
     pub(super) runtimes: Vec<(String, bool)>,
     pub(super) hosts: Vec<(String, bool)>,
     pub(super) metrics: Vec<(String, String, bool)>,
@@ -100,9 +102,19 @@ pub(super) fn choose<'a>(
     };
     let current: Vec<&SeriesName> = all.iter().filter(shown).collect();
     let hosts: BTreeSet<&str> = current.iter().map(|one| one.host.as_str()).collect();
+    // Unless one is asked for: the host that measured most of what is asked for; the first of several.
+    let wanted_on = |host: &str| {
+        let wanted = current
+            .iter()
+            .filter(|one| one.host == host && selection.runtimes.contains(&one.runtime));
+        wanted
+            .map(|one| &one.runtime)
+            .collect::<BTreeSet<_>>()
+            .len()
+    };
     let host = hosts
         .get(selection.host.as_str())
-        .or_else(|| hosts.first())
+        .or_else(|| hosts.iter().rev().max_by_key(|host| wanted_on(host)))
         .copied()
         .unwrap_or_default();
     let present: BTreeSet<&str> = current.iter().map(|one| one.metric.as_str()).collect();
@@ -126,7 +138,7 @@ pub(super) fn choose<'a>(
             runtimes.first() == Some(&name)
         }
     };
-    let chosen = current
+    let chosen: Vec<&SeriesName> = current
         .iter()
         .filter(|one| one.host == host && one.metric == metric && is_on(&one.runtime))
         .take(MOST_LINES)
@@ -134,6 +146,11 @@ pub(super) fn choose<'a>(
         .collect();
     let choices = Choices {
         versions,
+        absent: runtimes
+            .iter()
+            .filter(|name| is_on(name) && !chosen.iter().any(|one| one.runtime == **name))
+            .map(|name| (*name).to_owned())
+            .collect(),
         runtimes: runtimes
             .iter()
             .map(|name| ((*name).to_owned(), is_on(name)))
@@ -156,4 +173,54 @@ pub(super) fn choose<'a>(
         last: selection.last.unwrap_or(100).clamp(10, 1000),
     };
     (chosen, choices)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series(runtime: &str, host: &str) -> SeriesName {
+        SeriesName {
+            id: 1,
+            runtime: runtime.to_owned(),
+            benchmark: "nbody".to_owned(),
+            identity: "a".repeat(64),
+            suites: "portable 1".to_owned(),
+            metric: "wall_time".to_owned(),
+            counter_source: "software".to_owned(),
+            host: host.to_owned(),
+            detector: None,
+        }
+    }
+
+    #[test]
+    fn the_host_with_most_of_what_is_asked_for_is_shown_and_the_rest_is_named() {
+        let all = [
+            series("pypy", "a"),
+            series("pypy", "b"),
+            series("cpython", "b"),
+        ];
+        let ask = |query: &[(&str, &str)]| {
+            let pairs = query
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            let selection = Selection::parse(pairs.collect()).unwrap();
+            let (chosen, choices) = choose(&all, &selection);
+            let hosts: BTreeSet<String> = chosen.iter().map(|one| one.host.clone()).collect();
+            assert!(hosts.len() <= 1, "values of two hosts on one chart");
+            (
+                hosts.into_iter().next().unwrap_or_default(),
+                chosen.len(),
+                choices.absent,
+            )
+        };
+        let both = [("runtime", "pypy"), ("runtime", "cpython")];
+        assert_eq!(ask(&both), ("b".to_owned(), 2, vec![]));
+        assert_eq!(ask(&both[..1]), ("a".to_owned(), 1, vec![]));
+        assert_eq!(
+            ask(&[both[0], both[1], ("host", "a")]),
+            ("a".to_owned(), 1, vec!["cpython".to_owned()])
+        );
+        assert_eq!(ask(&[]).1, 1, "nothing asked for: the first runtime");
+    }
 }
