@@ -2,10 +2,22 @@
 
 mod commands;
 
+use std::process::ExitCode;
+
 use clap::Parser as _;
 
-fn main() -> anyhow::Result<()> {
-    let arguments = commands::Arguments::parse();
+fn main() -> ExitCode {
+    match run(commands::Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Printed here and not by the runtime, which would add a backtrace where the operator's shell asks for those.
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: commands::Arguments) -> anyhow::Result<()> {
     commands::start_logging(&arguments)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
