@@ -195,6 +195,11 @@ impl Running {
         let (events_reader, events_writer) = io::pipe()?;
         let (control_reader, control) = io::pipe()?;
         let (output_reader, output_writer) = io::pipe()?;
+        if let Some((user, group)) = sandbox.identity {
+            // A runtime without descriptors of its own (Jython) opens them by path, which only their owner may.
+            std::os::unix::fs::fchown(&events_writer, Some(user), Some(group))?;
+            std::os::unix::fs::fchown(&control_reader, Some(user), Some(group))?;
+        }
         let mut command = process::prepare(sandbox, spec);
         command
             .stdin(Stdio::null())

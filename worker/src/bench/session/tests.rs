@@ -137,3 +137,23 @@ fn a_crash_and_a_missing_module_are_told_apart() {
     assert!(reason.contains("no_such_module"), "{reason}");
     assert_eq!(lost("pass\n", MINUTE).0, UnavailableKind::Invalid);
 }
+
+#[test]
+fn a_boxed_program_may_open_its_pipes_by_path() {
+    let root = nix::unistd::Uid::effective().is_root();
+    let sandbox = Sandbox {
+        identity: root.then_some((65534, 65534)),
+        ..Sandbox::trusted()
+    };
+    let script = ": > /proc/self/fd/3 && : < /proc/self/fd/4 && echo opened; exit 3";
+    let spec = Spec {
+        command: ["sh", "-c", script].map(Into::into).into(),
+        environment: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".into())]),
+        folder: "/".into(),
+        timeout: MINUTE,
+    };
+    match run(&sandbox, &spec, Mode::Timing, &Stop::default()).unwrap() {
+        Outcome::Lost(_, reason) => assert!(reason.contains("opened"), "{reason}"),
+        Outcome::Measured(record) => panic!("measured {record:?}"),
+    }
+}
