@@ -67,7 +67,11 @@ fn ranges(chart: &Chart) -> ((f64, f64), (f64, f64)) {
             y = (y.0.min(end), y.1.max(end));
         }
     }
-    (widen(x, 0.03), widen(y, 0.15))
+    let lowest = y.0;
+    let (low, high) = widen(y, 0.15);
+    // No air below zero where nothing is: it would show times that cannot be.
+    let low = if lowest >= 0.0 { low.max(0.0) } else { low };
+    (widen(x, 0.03), (low, high))
 }
 
 fn widen((low, high): (f64, f64), share: f64) -> (f64, f64) {
@@ -275,4 +279,43 @@ fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chart::Line;
+
+    fn y_range(values: &[f64]) -> (f64, f64) {
+        let points = values.iter().map(|value| Point {
+            value: *value,
+            low: *value,
+            high: *value,
+            ..Point::default()
+        });
+        let chart = Chart {
+            label: String::new(),
+            width: 600,
+            height: 200,
+            lines: vec![Line {
+                colour: 0,
+                stretches: vec![points.collect()],
+                connected: true,
+            }],
+            ticks: Vec::new(),
+            format: |value| value.to_string(),
+            spark: false,
+        };
+        ranges(&chart).1
+    }
+
+    #[test]
+    fn the_axis_has_air_but_not_below_zero() {
+        let (low, high) = y_range(&[10.0, 11.0]);
+        assert!(low > 9.5 && low < 10.0 && high > 11.0, "{low} {high}");
+        assert_eq!(y_range(&[0.01, 0.25]).0, 0.0);
+        assert_eq!(y_range(&[0.0, 0.0]), (0.0, 0.5));
+        assert!(y_range(&[-1.0, 1.0]).0 < -1.0);
+        assert_eq!(y_range(&[f64::NAN]), (0.0, 1.0));
+    }
 }
