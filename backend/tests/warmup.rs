@@ -21,6 +21,20 @@ fn process(number: u32, slow: usize) -> impl Iterator<Item = Sample> {
     })
 }
 
+/// Uploads a run in which one benchmark has these iterations, of four loops each.
+async fn upload(pool: &PgPool, app: &TestApp, samples: Vec<Sample>) {
+    let rows = insert_rows(pool, 1).await;
+    insert_job(pool, &rows, 0, 1).await;
+    let worker = TestWorker::register(app, "secret").await;
+    let job = worker.claim().await.unwrap();
+    let artefact = worker.build(&job, b"build").await;
+    let mut report = worker.report(&job, &artefact, 0.1);
+    report.benchmarks[0].loops = 4;
+    report.benchmarks[0].measurements[0].samples = samples;
+    let (status, answer) = worker.upload(job.job_id, &report).await;
+    assert_eq!(status, 200, "{answer}");
+}
+
 async fn derived(pool: &PgPool) -> Vec<(String, String, Vec<f64>)> {
     sqlx::query_as(
         "SELECT benchmark.name, metric, sample_values FROM measurement JOIN series ON series.id = series_id
@@ -35,16 +49,7 @@ async fn derived(pool: &PgPool) -> Vec<(String, String, Vec<f64>)> {
 #[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
 async fn iterations_become_classes_and_times_once(pool: PgPool) {
     let app = TestApp::start(&pool).await;
-    let rows = insert_rows(&pool, 1).await;
-    insert_job(&pool, &rows, 0, 1).await;
-    let worker = TestWorker::register(&app, "secret").await;
-    let job = worker.claim().await.unwrap();
-    let artefact = worker.build(&job, b"build").await;
-    let mut report = worker.report(&job, &artefact, 0.1);
-    report.benchmarks[0].loops = 4;
-    report.benchmarks[0].measurements[0].samples = process(0, 10).chain(process(1, 20)).collect();
-    let (status, answer) = worker.upload(job.job_id, &report).await;
-    assert_eq!(status, 200, "{answer}");
+    upload(&pool, &app, process(0, 10).chain(process(1, 20)).collect()).await;
 
     assert!(warmup::tick(&app.context).await.unwrap().is_some());
     assert!(
@@ -87,14 +92,7 @@ async fn iterations_become_classes_and_times_once(pool: PgPool) {
 #[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
 async fn without_a_steady_state_there_are_no_times(pool: PgPool) {
     let app = TestApp::start(&pool).await;
-    let rows = insert_rows(&pool, 1).await;
-    insert_job(&pool, &rows, 0, 1).await;
-    let worker = TestWorker::register(&app, "secret").await;
-    let job = worker.claim().await.unwrap();
-    let artefact = worker.build(&job, b"build").await;
-    let mut report = worker.report(&job, &artefact, 0.1);
-    report.benchmarks[0].measurements[0].samples = process(0, 55).chain(process(1, 0)).collect();
-    assert_eq!(worker.upload(job.job_id, &report).await.0, 200);
+    upload(&pool, &app, process(0, 55).chain(process(1, 0)).collect()).await;
     warmup::tick(&app.context).await.unwrap();
     assert!(derived(&pool).await.is_empty());
     let page = app.get("/runs/1").await.1;

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::suite::Package;
+use crate::process::Stop;
 use crate::registry::{self, pypi};
 
 /// The folder that a package's scripts are named from.
@@ -21,6 +22,8 @@ pub fn ensure(package: &Package, suite: &Path) -> anyhow::Result<()> {
     if target.exists() {
         return Ok(());
     }
+    // Before the worker's first job: nothing asks it to stop yet.
+    let stop = Stop::default();
     let downloads = suite.join("downloads");
     fs::create_dir_all(&downloads)?;
     let file = downloads.join(&package.file);
@@ -36,6 +39,7 @@ pub fn ensure(package: &Package, suite: &Path) -> anyhow::Result<()> {
             &package.sha256,
             form,
             &downloads,
+            &stop,
         )?;
     }
     registry::verify(&file, &package.sha256)?;
@@ -46,7 +50,7 @@ pub fn ensure(package: &Package, suite: &Path) -> anyhow::Result<()> {
         fs::remove_dir_all(&temporary)?;
     }
     fs::create_dir_all(&temporary)?;
-    registry::unpack(&file, &temporary)?;
+    registry::unpack(&file, &temporary, &stop)?;
     fs::rename(&temporary, &target)?;
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use speedwell_wire::{BuildRecipe, PinnedPackage};
 
 use super::{Built, Recipe, Workshop};
-use crate::job::{Context as _, Failure, make_folder};
+use crate::job::{Failure, make_folder};
 use crate::registry;
 
 /// The recipe, with the options of one runtime.
@@ -34,10 +34,12 @@ impl Recipe for Package<'_> {
             let percent = index as f32 * 100.0 / self.packages.len() as f32;
             workshop.log.progress(percent, &words);
             let begun = Instant::now();
-            let file = registry::fetch(package, &downloads).transient(&words)?;
+            let file = registry::fetch(package, &downloads, workshop.stop)
+                .map_err(|error| failure(workshop, &words, &error))?;
             *step_seconds.entry("fetch".to_owned()).or_default() += begun.elapsed().as_secs_f64();
             let begun = Instant::now();
-            registry::unpack(&file, &prefix).transient(&words)?;
+            registry::unpack(&file, &prefix, workshop.stop)
+                .map_err(|error| failure(workshop, &words, &error))?;
             *step_seconds.entry("unpack".to_owned()).or_default() += begun.elapsed().as_secs_f64();
             workshop.log.line(&format!("{words} unpacked"));
         }
@@ -55,5 +57,14 @@ impl Recipe for Package<'_> {
 
     fn version(&self) -> Option<&str> {
         Some(self.version)
+    }
+}
+
+/// A registry that is away may come back; a client that was stopped is no fault of its own.
+fn failure(workshop: &Workshop<'_>, words: &str, error: &anyhow::Error) -> Failure {
+    if workshop.stop.is_requested() {
+        Failure::stopped()
+    } else {
+        Failure::transient(format!("{words}: {error:#}"))
     }
 }

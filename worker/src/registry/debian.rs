@@ -7,6 +7,7 @@ use anyhow::{Context as _, ensure};
 use speedwell_wire::PinnedPackage;
 
 use super::run;
+use crate::process::Stop;
 
 /// Debian's keys.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -18,20 +19,21 @@ pub fn download(
     suite: &str,
     downloads: &Path,
     folder: &Path,
+    stop: &Stop,
 ) -> anyhow::Result<()> {
     ensure!(
         !suite.is_empty() && suite.bytes().all(|byte| byte.is_ascii_lowercase()),
         "{suite:?} is no suite of Debian"
     );
-    let apt = Apt::prepare(suite, downloads)?;
+    let apt = Apt::prepare(suite, downloads, stop)?;
     let wanted = format!("{}={}", package.name, package.version);
     if apt.is_new {
-        apt.run(&["update"], folder)?;
-        return apt.run(&["download", &wanted], folder);
+        apt.run(&["update"], folder, stop)?;
+        return apt.run(&["download", &wanted], folder, stop);
     }
-    apt.run(&["download", &wanted], folder).or_else(|_| {
-        apt.run(&["update"], folder)?;
-        apt.run(&["download", &wanted], folder)
+    apt.run(&["download", &wanted], folder, stop).or_else(|_| {
+        apt.run(&["update"], folder, stop)?;
+        apt.run(&["download", &wanted], folder, stop)
     })
 }
 
@@ -42,12 +44,12 @@ struct Apt {
 }
 
 impl Apt {
-    fn prepare(suite: &str, downloads: &Path) -> anyhow::Result<Self> {
+    fn prepare(suite: &str, downloads: &Path, stop: &Stop) -> anyhow::Result<Self> {
         let home: PathBuf = std::path::absolute(downloads)?.join(format!("apt-{suite}"));
         for folder in ["lists/partial", "cache/archives/partial", "parts"] {
             fs::create_dir_all(home.join(folder))?;
         }
-        let mirrors = mirrors(&home)?;
+        let mirrors = mirrors(&home, stop)?;
         let source =
             |uri: &str, suite: &str| format!("deb [signed-by={KEYRING}] {uri} {suite} main\n");
         let sources = mirrors
@@ -79,20 +81,20 @@ impl Apt {
         Ok(Self { options, is_new })
     }
 
-    fn run(&self, arguments: &[&str], folder: &Path) -> anyhow::Result<()> {
+    fn run(&self, arguments: &[&str], folder: &Path, stop: &Stop) -> anyhow::Result<()> {
         let mut command = vec!["apt-get", "--quiet=2"];
         for option in &self.options {
             command.extend(["-o", option]);
         }
         command.extend(arguments);
-        run(&command, folder)
+        run(&command, folder, stop)
             .map(drop)
             .context("cannot fetch from Debian's archive (it is needed once)")
     }
 }
 
 /// The addresses of the host's own sources for Debian, and whether each is the security archive.
-fn mirrors(folder: &Path) -> anyhow::Result<Vec<(String, bool)>> {
+fn mirrors(folder: &Path, stop: &Stop) -> anyhow::Result<Vec<(String, bool)>> {
     let text = run(
         &[
             "apt-get",
@@ -102,6 +104,7 @@ fn mirrors(folder: &Path) -> anyhow::Result<Vec<(String, bool)>> {
             "Created-By: Packages",
         ],
         folder,
+        stop,
     )?;
     let mut found: Vec<(String, bool)> = Vec::new();
     for line in text.lines() {

@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The file of a package in the folder of downloads, fetched if it is not there. A crash leaves a folder `*.part`, which
 /// the next try removes.
-pub fn fetch(package: &PinnedPackage, downloads: &Path) -> anyhow::Result<PathBuf> {
+pub fn fetch(package: &PinnedPackage, downloads: &Path, stop: &Stop) -> anyhow::Result<PathBuf> {
     check(package)?;
     let folder = downloads.join(format!("{}-{}", package.name, &package.sha256[..16]));
     if let Some(file) = only_file(&folder) {
@@ -32,7 +32,7 @@ pub fn fetch(package: &PinnedPackage, downloads: &Path) -> anyhow::Result<PathBu
     }
     fs::create_dir_all(&temporary)?;
     match &package.registry {
-        Registry::Debian(suite) => debian::download(package, suite, downloads, &temporary)?,
+        Registry::Debian(suite) => debian::download(package, suite, downloads, &temporary, stop)?,
         Registry::Pypi => {
             pypi::download(
                 &package.name,
@@ -40,6 +40,7 @@ pub fn fetch(package: &PinnedPackage, downloads: &Path) -> anyhow::Result<PathBu
                 &package.sha256,
                 pypi::Form::Wheel,
                 &temporary,
+                stop,
             )?;
         }
     }
@@ -65,7 +66,7 @@ pub fn verify(file: &Path, sha256: &str) -> anyhow::Result<()> {
 }
 
 /// Unpacks a wheel, a tar archive or a Debian package into a folder, by its name.
-pub fn unpack(file: &Path, target: &Path) -> anyhow::Result<()> {
+pub fn unpack(file: &Path, target: &Path, stop: &Stop) -> anyhow::Result<()> {
     let (from, to) = (file.to_string_lossy(), target.to_string_lossy());
     let command: Vec<&str> = if from.ends_with(".whl") {
         vec!["python3", "-m", "zipfile", "-e", &from, &to]
@@ -83,7 +84,7 @@ pub fn unpack(file: &Path, target: &Path) -> anyhow::Result<()> {
             &to,
         ]
     };
-    run(&command, target).with_context(|| format!("cannot unpack {}", file.display()))?;
+    run(&command, target, stop).with_context(|| format!("cannot unpack {}", file.display()))?;
     Ok(())
 }
 
@@ -114,8 +115,8 @@ fn only_file(folder: &Path) -> Option<PathBuf> {
 }
 
 /// Runs a registry's client and returns its output.
-fn run(command: &[&str], folder: &Path) -> anyhow::Result<String> {
-    let (end, text) = process::output(command, folder, TIMEOUT, &Stop::default())?;
+fn run(command: &[&str], folder: &Path, stop: &Stop) -> anyhow::Result<String> {
+    let (end, text) = process::output(command, folder, TIMEOUT, stop)?;
     if !end.success() {
         let last: Vec<&str> = text.lines().rev().take(5).collect();
         bail!(
@@ -150,12 +151,24 @@ mod tests {
         fs::create_dir(&there).unwrap();
         fs::write(there.join("hello.whl"), "hello").unwrap();
         assert_eq!(
-            fetch(&known, folder.path()).unwrap(),
+            fetch(&known, folder.path(), &Stop::default()).unwrap(),
             there.join("hello.whl")
         );
         fs::write(there.join("hello.whl"), "other").unwrap();
-        let error = fetch(&known, folder.path()).unwrap_err().to_string();
+        let error = fetch(&known, folder.path(), &Stop::default())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("refused"), "{error}");
+    }
+
+    #[test]
+    fn a_stopped_job_does_not_wait_for_a_registry() {
+        let folder = tempfile::tempdir().unwrap();
+        let stop = Stop::default();
+        stop.request();
+        let begun = std::time::Instant::now();
+        assert!(fetch(&package("six", "a".repeat(64)), folder.path(), &stop).is_err());
+        assert!(begun.elapsed() < Duration::from_secs(5));
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
+use crate::process::Stop;
+
 /// Which of a version's files is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -21,6 +23,7 @@ pub fn download(
     sha256: &str,
     form: Form,
     folder: &Path,
+    stop: &Stop,
 ) -> anyhow::Result<()> {
     let lock = folder.join(format!("{name}.lock"));
     fs::write(&lock, format!("{name}=={version} --hash=sha256:{sha256}\n"))?;
@@ -44,7 +47,9 @@ pub fn download(
         "--dest",
         &to,
     ];
-    super::run(&command, folder).map(drop).with_context(|| {
-        format!("cannot fetch {name} {version} from the package index (it is needed once)")
-    })
+    super::run(&command, folder, stop)
+        .map(drop)
+        .with_context(|| {
+            format!("cannot fetch {name} {version} from the package index (it is needed once)")
+        })
 }

@@ -89,6 +89,28 @@ pub(super) struct Choices {
     pub(super) last: i64,
 }
 
+/// The host that is asked for; else the one that measured most of what is asked for, the first of several.
+fn choose_host<'a>(
+    current: &[&'a SeriesName],
+    hosts: &BTreeSet<&'a str>,
+    selection: &Selection,
+) -> &'a str {
+    let wanted_on = |host: &str| {
+        let wanted = current
+            .iter()
+            .filter(|one| one.host == host && selection.runtimes.contains(&one.runtime));
+        wanted
+            .map(|one| &one.runtime)
+            .collect::<BTreeSet<_>>()
+            .len()
+    };
+    hosts
+        .get(selection.host.as_str())
+        .or_else(|| hosts.iter().rev().max_by_key(|host| wanted_on(host)))
+        .copied()
+        .unwrap_or_default()
+}
+
 /// The series to draw, of one version of the benchmark: values of different versions are never compared.
 pub(super) fn choose<'a>(
     all: &'a [SeriesName],
@@ -102,21 +124,7 @@ pub(super) fn choose<'a>(
     };
     let current: Vec<&SeriesName> = all.iter().filter(shown).collect();
     let hosts: BTreeSet<&str> = current.iter().map(|one| one.host.as_str()).collect();
-    // Unless one is asked for: the host that measured most of what is asked for; the first of several.
-    let wanted_on = |host: &str| {
-        let wanted = current
-            .iter()
-            .filter(|one| one.host == host && selection.runtimes.contains(&one.runtime));
-        wanted
-            .map(|one| &one.runtime)
-            .collect::<BTreeSet<_>>()
-            .len()
-    };
-    let host = hosts
-        .get(selection.host.as_str())
-        .or_else(|| hosts.iter().rev().max_by_key(|host| wanted_on(host)))
-        .copied()
-        .unwrap_or_default();
+    let host = choose_host(&current, &hosts, selection);
     let present: BTreeSet<&str> = current.iter().map(|one| one.metric.as_str()).collect();
     let metric = present
         .get(selection.metric.as_str())
