@@ -46,6 +46,17 @@ fn refusal(status: StatusCode, message: String) -> Option<Refusal> {
     }
 }
 
+/// A client with a time limit for a whole request, unless the request sets its own.
+pub fn http_client(timeout: Duration) -> anyhow::Result<Client> {
+    // Refused when the process has a provider already: it is the same one.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let client = Client::builder()
+        .connect_timeout(Duration::from_secs(10))
+        .timeout(timeout)
+        .build()?;
+    Ok(client)
+}
+
 /// The backend, as one host sees it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Backend {
@@ -59,11 +70,7 @@ impl Backend {
     pub fn new(address: &str, token_file: &Path) -> anyhow::Result<Self> {
         let token = std::fs::read_to_string(token_file)
             .with_context(|| format!("token_file: cannot read {}", token_file.display()))?;
-        // Refused when the process has a provider already: it is the same one.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let client = Client::builder()
-            .connect_timeout(Duration::from_secs(10))
-            .build()?;
+        let client = http_client(LONG)?;
         Ok(Self {
             client,
             address: address.trim_end_matches('/').to_owned(),

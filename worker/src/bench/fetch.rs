@@ -28,19 +28,7 @@ pub fn ensure(package: &Package, suite: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(&downloads)?;
     let file = downloads.join(&package.file);
     if !file.exists() {
-        let form = if package.file.ends_with(".whl") {
-            pypi::Form::Wheel
-        } else {
-            pypi::Form::Source
-        };
-        pypi::download(
-            &package.name,
-            &package.version,
-            &package.sha256,
-            form,
-            &downloads,
-            &stop,
-        )?;
+        pypi::download(&package.name, &package.sha256, &downloads, &stop)?;
     }
     registry::verify(&file, &package.sha256)?;
     let temporary = suite

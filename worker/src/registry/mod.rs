@@ -34,14 +34,7 @@ pub fn fetch(package: &PinnedPackage, downloads: &Path, stop: &Stop) -> anyhow::
     match &package.registry {
         Registry::Debian(suite) => debian::download(package, suite, downloads, &temporary, stop)?,
         Registry::Pypi => {
-            pypi::download(
-                &package.name,
-                &package.version,
-                &package.sha256,
-                pypi::Form::Wheel,
-                &temporary,
-                stop,
-            )?;
+            pypi::download(&package.name, &package.sha256, &temporary, stop)?;
         }
     }
     let file = only_file(&temporary)
