@@ -26,8 +26,8 @@ pub use recipe::{
     BuildRecipe, ConfigureProfile, Method, PinnedPackage, Registry, Translation, python_probe,
 };
 pub use report::{
-    BenchmarkResult, BuildReport, MeasurementReport, RunReceipt, RunReport, Sample, Unavailable,
-    UnavailableKind,
+    BenchmarkResult, BuildReport, LatencyHistogram, MeasurementReport, RunReceipt, RunReport,
+    Sample, Unavailable, UnavailableKind,
 };
 pub use suite::{BenchmarkIdentity, SuiteManifest};
 

@@ -27,13 +27,16 @@ pub enum Unit {
     Bytes,
     /// A dimensionless ratio.
     Ratio,
+    /// Events per second.
+    PerSecond,
 }
 
 /// Declares the enum, its text form and its properties from one table.
 macro_rules! metrics {
     ($($(#[$doc:meta])* $variant:ident = $text:literal, $label:literal, $unit:ident, $direction:ident;)*) => {
         /// A metric of the glossary. Values are per iteration of the benchmark's own loop,
-        /// except [`Metric::MaxRss`] and [`Metric::WarmupTime`], which are per process.
+        /// except [`Metric::MaxRss`] and [`Metric::WarmupTime`], which are per process. A server workload's counters are per
+        /// request, and its peak memory is the sum over the servers under test.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum Metric { $($(#[$doc])* #[serde(rename = $text)] $variant,)* }
 
@@ -90,6 +93,16 @@ metrics! {
     ContextSwitches = "context_switches", "Context switches", Count, LowerIsBetter;
     /// Largest resident set of the benchmark's process (of its children where those are the benchmark).
     MaxRss = "max_rss", "Peak memory", Bytes, LowerIsBetter;
+    /// Answers per second of a server workload's phase, one value per repetition.
+    RequestsPerSecond = "requests_per_second", "Requests per second", PerSecond, HigherIsBetter;
+    /// Median time from a request's arrival to the end of its answer, one value per repetition.
+    LatencyP50 = "latency_p50", "Response time, median", Seconds, LowerIsBetter;
+    /// The 95th percentile of the response time.
+    LatencyP95 = "latency_p95", "Response time, 95 %", Seconds, LowerIsBetter;
+    /// The 99th percentile of the response time.
+    LatencyP99 = "latency_p99", "Response time, 99 %", Seconds, LowerIsBetter;
+    /// Processor time of all servers under test per request, user and kernel.
+    CpuPerRequest = "cpu_per_request", "Processor time per request", Seconds, LowerIsBetter;
 }
 
 impl Metric {

@@ -78,6 +78,19 @@ pub struct BenchmarkResult {
     pub measurements: Vec<MeasurementReport>,
     /// What could not be measured, and why: single metrics, or everything.
     pub unavailable: Vec<Unavailable>,
+    /// Response times of a server workload, whole: one histogram per repetition.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub latencies: Vec<LatencyHistogram>,
+}
+
+/// All response times of one repetition of one phase.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatencyHistogram {
+    /// Index of the repetition, from 0.
+    #[serde(rename = "p")]
+    pub process: u32,
+    /// Microseconds as an HDR histogram (V2 with DEFLATE, see hdrhistogram.org), in Base64.
+    pub hdr: String,
 }
 
 /// One metric of one benchmark of one run.

@@ -217,10 +217,18 @@ fn reports() {
                 reason: "the kernel offers no hardware counters here (perf_event_open: ENOENT)"
                     .into(),
             }],
+            latencies: Vec::new(),
         }],
         pyperf: serde_json::json!({"version": "1.0", "benchmarks": []}),
     };
     check("run_report", &run);
+    check(
+        "latency_histogram",
+        &LatencyHistogram {
+            process: 2,
+            hdr: "HISTFAAAABR42pNpmSzMwMDAAcQAAAbuALY=".into(),
+        },
+    );
     check(
         "run_receipt",
         &RunReceipt {

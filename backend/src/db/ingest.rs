@@ -8,6 +8,7 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
+use crate::domain::latency;
 use crate::domain::run_report::NewMeasurement;
 
 /// The keys that a run refers to, looked up by the caller.
@@ -242,4 +243,40 @@ pub async fn ensure_partitions(db: &mut PgConnection) -> sqlx::Result<()> {
         .execute(db)
         .await
         .map(drop)
+}
+
+/// Inserts the histograms of a run; they have been read once before.
+pub async fn insert_latencies(
+    db: &mut PgConnection,
+    run_id: i64,
+    report: &RunReport,
+    benchmarks: &[i64],
+) -> sqlx::Result<()> {
+    let all = report.benchmarks.iter().zip(benchmarks);
+    let rows: Vec<(i64, i32, Vec<u8>)> = all
+        .flat_map(|(benchmark, id)| {
+            let latencies = benchmark.latencies.iter();
+            latencies.filter_map(|one| {
+                let process = i32::try_from(one.process).ok()?;
+                Some((*id, process, latency::check(&one.hdr).ok()?))
+            })
+        })
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<i64> = rows.iter().map(|row| row.0).collect();
+    let processes: Vec<i32> = rows.iter().map(|row| row.1).collect();
+    let histograms: Vec<Vec<u8>> = rows.into_iter().map(|row| row.2).collect();
+    sqlx::query(
+        "INSERT INTO latency_histogram (run_id, benchmark_id, process, hdr)
+         SELECT $1, * FROM unnest($2::bigint[], $3::integer[], $4::bytea[])",
+    )
+    .bind(run_id)
+    .bind(ids)
+    .bind(processes)
+    .bind(histograms)
+    .execute(db)
+    .await
+    .map(drop)
 }

@@ -155,3 +155,17 @@ pub async fn list_unavailable(
     .fetch_all(db)
     .await
 }
+
+/// The histograms of a run: benchmark and encoded histogram, by benchmark and repetition.
+pub async fn list_latencies(
+    db: impl PgExecutor<'_>,
+    run_id: i64,
+) -> sqlx::Result<Vec<(String, Vec<u8>)>> {
+    sqlx::query_as(
+        "SELECT benchmark.name, hdr FROM latency_histogram JOIN benchmark ON benchmark.id = benchmark_id
+         WHERE run_id = $1 ORDER BY benchmark.name, process",
+    )
+    .bind(run_id)
+    .fetch_all(db)
+    .await
+}

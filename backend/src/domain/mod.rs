@@ -4,6 +4,7 @@ pub mod commit;
 pub mod compare;
 pub mod job;
 pub mod language;
+pub mod latency;
 pub mod plan;
 pub mod policy;
 pub mod run_report;

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use speedwell_wire::{CounterSource, Metric, RunReport, Sample};
+use speedwell_wire::{CounterSource, LatencyHistogram, Metric, RunReport, Sample};
 
+use super::latency;
 use super::summary::Summary;
 
 /// More benchmarks than any suite has.
@@ -103,6 +104,7 @@ pub fn validate(report: &RunReport, now: DateTime<Utc>) -> Result<Vec<NewMeasure
                 20_000,
             )?;
         }
+        check_latencies(&field, &benchmark.latencies)?;
         let mut kinds = HashSet::new();
         for (number, measurement) in benchmark.measurements.iter().enumerate() {
             let field = format!("{field}.measurements[{number}]");
@@ -128,6 +130,23 @@ pub fn validate(report: &RunReport, now: DateTime<Utc>) -> Result<Vec<NewMeasure
         }
     }
     Ok(measurements)
+}
+
+fn check_latencies(field: &str, latencies: &[LatencyHistogram]) -> Result<(), Invalid> {
+    let mut seen = HashSet::new();
+    for (number, one) in latencies.iter().enumerate() {
+        let field = format!("{field}.latencies[{number}]");
+        if one.process > MAX_PROCESS || !seen.insert(one.process) {
+            let message = format!(
+                "repetition {} is there twice, or beyond {MAX_PROCESS}",
+                one.process
+            );
+            return Err(Invalid::new(format!("{field}.p"), message));
+        }
+        latency::check(&one.hdr)
+            .map_err(|message| Invalid::new(format!("{field}.hdr"), message))?;
+    }
+    Ok(())
 }
 
 fn summarise(field: &str, metric: Metric, samples: &[Sample]) -> Result<Summary, Invalid> {
@@ -257,6 +276,16 @@ mod tests {
                 .starts_with("finished_at: is before")
         );
         assert!(complaint("/interpreter", json!("a\u{0}b")).contains("NUL"));
+        let mut report = report_with("/interpreter", json!("3.10"));
+        report.benchmarks[0].latencies = vec![LatencyHistogram {
+            process: 0,
+            hdr: "AAAA".into(),
+        }];
+        let wrong = validate(&report, now()).unwrap_err().to_string();
+        assert!(
+            wrong.starts_with("benchmarks[0].latencies[0].hdr: is no HDR"),
+            "{wrong}"
+        );
         let nothing = json!([{"identity": "a", "name": "x", "loops": 1, "measurements": [], "unavailable": []}]);
         assert!(complaint("/benchmarks", nothing).contains("neither a measurement nor a reason"));
     }

@@ -54,7 +54,10 @@ fn scale_of(metric: Metric) -> Scale {
         | Metric::MaxRss => 0.01,
         // When a compiler kicks in varies by whole iterations.
         Metric::WarmupTime => 0.2,
+        Metric::RequestsPerSecond | Metric::CpuPerRequest | Metric::LatencyP50 => 0.03,
         Metric::BranchMisses | Metric::PageFaults | Metric::ContextSwitches => 0.05,
+        // A few of the slowest answers decide it.
+        Metric::LatencyP95 | Metric::LatencyP99 => 0.05,
     };
     Scale {
         floor,

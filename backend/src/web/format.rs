@@ -21,6 +21,7 @@ pub fn value(value: f64, unit: Unit) -> String {
         ),
         Unit::Count => scaled(value, &[(1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")]),
         Unit::Ratio => digits(value),
+        Unit::PerSecond => format!("{}\u{a0}/s", digits(value)),
     }
 }
 

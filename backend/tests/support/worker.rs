@@ -250,6 +250,7 @@ impl<'a> TestWorker<'a> {
                 kind: UnavailableKind::Unsupported,
                 reason: "no counters on this machine".into(),
             }],
+            latencies: Vec::new(),
         };
         let benchmarks = manifest().benchmarks;
         RunReport {

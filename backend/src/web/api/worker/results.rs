@@ -205,6 +205,7 @@ pub(super) async fn run(
     )
     .await?;
     ingest::insert_unavailable(&mut transaction, run_id, &report, &benchmarks).await?;
+    ingest::insert_latencies(&mut transaction, run_id, &report, &benchmarks).await?;
     finish_job(&mut transaction, *job_id, host.id, run_id).await?;
     transaction.commit().await?;
     tracing::info!(host = host.name, job = *job_id, run = run_id, "run stored");

@@ -1,0 +1,1 @@
+DROP TABLE latency_histogram;
