@@ -27,6 +27,8 @@ pub struct Config {
     pub user: String,
     /// Processors for the benchmarks, as `taskset -c` takes them (`3` or `2-3`); default: not pinned.
     pub cpus: Option<String>,
+    /// Processors for the load of server workloads; best others than `cpus`. Default: not pinned.
+    pub load_cpus: Option<String>,
     /// Parallel jobs of `make`; default: the number of processors.
     pub make_jobs: Option<usize>,
     /// A Python 2 that runs RPython's translations of PyPy, best a PyPy; default: `pypy` or `python2.7` on the path.
@@ -135,15 +137,13 @@ impl Config {
             line("backend"),
             config.backend
         );
-        if let Some(cpus) = &config.cpus {
-            let fits = !cpus.is_empty()
-                && cpus
-                    .bytes()
-                    .all(|byte| byte.is_ascii_digit() || matches!(byte, b',' | b'-'));
+        for (key, cpus) in [("cpus", &config.cpus), ("load_cpus", &config.load_cpus)] {
+            let digits = |byte: u8| byte.is_ascii_digit() || matches!(byte, b',' | b'-');
             ensure!(
-                fits,
-                "{origin}:{}: cpus: {cpus:?} is no list of processors such as \"1\" or \"2-3\"",
-                line("cpus")
+                cpus.as_ref()
+                    .is_none_or(|cpus| !cpus.is_empty() && cpus.bytes().all(digits)),
+                "{origin}:{}: {key}: {cpus:?} is no list of processors such as \"1\" or \"2-3\"",
+                line(key)
             );
         }
         ensure!(

@@ -26,3 +26,5 @@ pub mod registry;
 pub mod source;
 /// Finished results on disk until the backend has them.
 pub mod spool;
+/// Server workloads, and the driver that runs them in the box.
+pub mod workload;

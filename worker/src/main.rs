@@ -36,7 +36,7 @@ struct Arguments {
     command: Command,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum Command {
     /// Work until asked to end (SIGTERM or SIGINT); an unfinished job is handed back.
     Run,
@@ -44,6 +44,16 @@ enum Command {
     Check,
     /// Do one job if there is one, deliver it, and end.
     Once,
+    /// Run a server workload from within the box; started by the worker itself.
+    #[command(hide = true)]
+    Drive {
+        /// What to do, as JSON.
+        plan: PathBuf,
+        /// The descriptor that reports go to.
+        events: i32,
+        /// The descriptor that answers come from.
+        control: i32,
+    },
 }
 
 fn main() -> ExitCode {
@@ -61,6 +71,16 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
+    if let Command::Drive {
+        plan,
+        events,
+        control,
+    } = &arguments.command
+    {
+        // Before anything else is opened: the descriptors are the worker's pipes.
+        return speedwell_worker::workload::driver::drive(plan, *events, *control)
+            .map(|()| ExitCode::SUCCESS);
+    }
     let config = Config::read(&arguments.config)?;
     std::fs::create_dir_all(&config.data)
         .with_context(|| format!("data: cannot make the folder {}", config.data.display()))?;
@@ -69,6 +89,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Check => Ok(check(&config, &sandbox)),
         Command::Run => work(config, sandbox, false),
         Command::Once => work(config, sandbox, true),
+        Command::Drive { .. } => unreachable!("is done above"),
     }
 }
 

@@ -38,6 +38,11 @@ impl Collected {
             })
     }
 
+    /// Gives the benchmark up before it began.
+    pub fn lose(&mut self, kind: UnavailableKind, reason: String) {
+        self.lost = Some((kind, reason));
+    }
+
     /// Takes a process's outcome.
     pub fn add(&mut self, turn: &Turn, outcome: Outcome) {
         match (turn.mode, outcome) {
@@ -65,6 +70,7 @@ impl Collected {
                 .map_or(0, |(_, record)| record.loops * record.inner_loops),
             measurements: Vec::new(),
             unavailable: Vec::new(),
+            latencies: Vec::new(),
         };
         if let Some((kind, reason)) = self.lost {
             result.unavailable.push(Unavailable {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -40,6 +41,7 @@ pub fn spec(
     benchmark: &Benchmark,
     plan: &Plan,
     turn: &Turn,
+    environment: Option<&Path>,
 ) -> Result<Spec, Failure> {
     let home = bench.folder.join("home");
     make_folder(&home, bench.sandbox)?;
@@ -72,7 +74,11 @@ pub fn spec(
         path.push(":");
         path.push(library);
     }
-    let mut environment = BTreeMap::from([
+    if let Some(environment) = environment {
+        path.push(":");
+        path.push(environment);
+    }
+    let mut variables = BTreeMap::from([
         ("PATH".to_owned(), OsString::from("/usr/bin:/bin")),
         ("LANG".to_owned(), "C.UTF-8".into()),
         ("TZ".to_owned(), "UTC".into()),
@@ -93,7 +99,7 @@ pub fn spec(
         ("SPEEDWELL_HARNESS".to_owned(), settings.into()),
     ]);
     for (name, value) in &bench.variables {
-        environment
+        variables
             .entry(name.clone())
             .or_insert_with(|| value.clone());
     }
@@ -102,7 +108,7 @@ pub fn spec(
     command.extend(benchmark.arguments.iter().map(OsString::from));
     Ok(Spec {
         command,
-        environment,
+        environment: variables,
         folder: home,
         timeout: Duration::from_secs(bench.config.benchmark_timeout),
     })

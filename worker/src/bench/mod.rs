@@ -9,22 +9,27 @@ mod command;
 mod fetch;
 mod plan;
 mod pyperf_file;
+mod repetitions;
+mod requirements;
 mod session;
 mod suite;
+mod workload;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use chrono::Utc;
-use speedwell_wire::{JobAssignment, RunReport};
+use speedwell_wire::{JobAssignment, RunReport, UnavailableKind};
 
 use crate::config::Config;
 use crate::job::{Failure, JobLog};
 use crate::process::{Sandbox, Stop};
 
-use collect::Collected;
 use plan::{Mode, Turn};
+use repetitions::Collecting;
+use requirements::Place;
+use suite::Program;
 pub use suite::{Suite, Suites};
 
 /// One run of a suite.
@@ -66,48 +71,71 @@ impl Bench<'_> {
             .processes
             .or(self.config.suite_processes)
             .unwrap_or(plan.processes);
-        let benchmarks = self.suite.select(&self.job.benchmarks)?;
-        let turns = plan::turns(benchmarks.len(), processes, plan.counter_values > 0);
-        let mut collected: Vec<Collected> =
-            benchmarks.iter().map(|_| Collected::default()).collect();
+        let programs = self.suite.select(&self.job.benchmarks)?;
+        let environments = self.environments(&programs)?;
+        let turns = plan::turns(programs.len(), processes, plan.counter_values > 0);
+        let mut collected: Vec<Collecting> = programs.iter().map(Collecting::new).collect();
+        for (one, environment) in collected.iter_mut().zip(&environments) {
+            if let Err(reason) = environment {
+                one.lose(UnavailableKind::NotApplicable, reason);
+            }
+        }
         let notes = host_notes();
         let started_at = Utc::now();
         for (number, turn) in turns.iter().enumerate() {
-            let benchmark = benchmarks[turn.benchmark];
-            if collected[turn.benchmark].is_lost() {
+            let program = &programs[turn.benchmark];
+            let one = &mut collected[turn.benchmark];
+            let Ok(environment) = &environments[turn.benchmark] else {
+                continue;
+            };
+            if one.is_lost() {
                 continue;
             }
             let percent = number as f32 * 100.0 / turns.len() as f32;
-            self.log.progress(
-                percent,
-                &format!("{}, {}", benchmark.name, turn.describe(processes)),
-            );
-            let spec = command::spec(self, benchmark, &plan, turn)?;
-            let outcome = session::run(&self.sandbox_for(turn), &spec, turn.mode, self.stop)?;
-            self.log.line(&format!(
-                "{}, {}: {}",
-                benchmark.name,
-                turn.describe(processes),
-                outcome.describe()
-            ));
-            collected[turn.benchmark].add(turn, outcome);
+            let words = format!("{}, {}", program.name(), turn.describe(processes));
+            self.log.progress(percent, &words);
+            let outcome = match (program, one) {
+                (Program::Script(benchmark), Collecting::Script(one)) => {
+                    let spec = command::spec(self, benchmark, &plan, turn, environment.as_deref())?;
+                    let outcome =
+                        session::run(&self.sandbox_for(turn), &spec, turn.mode, self.stop)?;
+                    let said = outcome.describe();
+                    one.add(turn, outcome);
+                    said
+                }
+                (Program::Workload(installed, phases), Collecting::Workload(one)) => {
+                    let outcome = workload::run(
+                        self,
+                        installed,
+                        phases,
+                        &plan,
+                        turn,
+                        environment.as_deref(),
+                    )?;
+                    one.add(turn, outcome)
+                }
+                // Each program is collected by its own kind.
+                (Program::Script(_), Collecting::Workload(_))
+                | (Program::Workload(..), Collecting::Script(_)) => continue,
+            };
+            self.log.line(&format!("{words}: {outcome}"));
         }
         let finished_at = Utc::now();
-        if collected.iter().all(Collected::is_lost) {
-            let words = collected.first().map(Collected::why).unwrap_or_default();
+        if collected.iter().all(Collecting::is_lost) {
+            let words = collected.first().map(Collecting::why).unwrap_or_default();
             return Err(Failure::permanent(format!(
                 "no benchmark of the suite could be measured; the first: {words}"
             )));
         }
-        let interpreter = collected
-            .iter()
-            .find_map(|one| one.interpreter.clone())
-            .unwrap_or_default();
-        let pyperf = pyperf_file::write(&benchmarks, &collected, &interpreter);
-        let results = benchmarks
+        let interpreter = match collected.iter().find_map(Collecting::interpreter) {
+            Some(interpreter) => interpreter,
+            None => self.ask_interpreter()?,
+        };
+        let pyperf = pyperf_file::write(&programs, &collected, &interpreter);
+        let results = programs
             .iter()
             .zip(collected)
-            .map(|(benchmark, one)| one.into_result(benchmark));
+            .flat_map(|(program, one)| one.into_results(program));
         Ok(RunReport {
             upload_id: uuid::Uuid::new_v4(),
             lease_id: self.job.lease_id,
@@ -121,6 +149,46 @@ impl Bench<'_> {
             host_notes: notes,
             benchmarks: results.collect(),
             pyperf,
+        })
+    }
+
+    /// The environment of each program: its folder, none that it needs, or why it cannot be had.
+    fn environments(
+        &self,
+        programs: &[Program<'_>],
+    ) -> Result<Vec<Result<Option<PathBuf>, String>>, Failure> {
+        let place = self.place();
+        let of = |program: &Program<'_>| {
+            let Some(lock) = program.requires().and_then(|name| self.suite.locked(name)) else {
+                return Ok(Ok(None));
+            };
+            self.log
+                .progress(0.0, &format!("requirements of {}", program.name()));
+            Ok(lock.environment(&place)?.map(Some))
+        };
+        programs.iter().map(of).collect()
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place {
+            environments: self.config.data.join("environments"),
+            artefact_sha256: &self.artefact_sha256,
+            python: &self.python,
+            variables: &self.variables,
+            folder: self.folder,
+            sandbox: self.sandbox,
+            log: self.log,
+            stop: self.stop,
+        }
+    }
+
+    /// What the interpreter says of itself, where no harness told it.
+    fn ask_interpreter(&self) -> Result<String, Failure> {
+        let probe = self.job.recipe.method.probe();
+        let words: Vec<&str> = probe.iter().map(String::as_str).collect();
+        let answer = self.place().python(&words, self.folder, self.folder)?;
+        answer.map_err(|reason| {
+            Failure::permanent(format!("the interpreter does not start: {reason}"))
         })
     }
 

@@ -5,15 +5,20 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::collect::Collected;
+use super::repetitions::Collecting;
 use super::session::Record;
-use super::suite::Benchmark;
+use super::suite::Program;
 
 /// The file's content. Benchmarks without a timing process are left out: pyperf knows no missing value.
-pub fn write(benchmarks: &[&Benchmark], collected: &[Collected], interpreter: &str) -> Json {
-    let rows: Vec<Json> = benchmarks
+pub fn write(programs: &[Program<'_>], collected: &[Collecting], interpreter: &str) -> Json {
+    let rows: Vec<Json> = programs
         .iter()
         .zip(collected)
+        .filter_map(|(program, one)| match (program, one) {
+            (Program::Script(benchmark), Collecting::Script(one)) => Some((benchmark, one)),
+            // A workload has no times of iterations; its histograms are kept with the run.
+            _ => None,
+        })
         .filter(|(_, one)| !one.is_lost() && !one.timing.is_empty())
         .map(|(benchmark, one)| {
             let runs: Vec<Json> = one.timing.iter().map(|(_, record)| run(record)).collect();

@@ -9,7 +9,7 @@ mod listener;
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -112,47 +112,78 @@ impl Outcome {
     }
 }
 
-/// Runs one process to its end. An error is the host's trouble or a request to stop.
+/// What a process is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply {
+    /// It does not wait.
+    None,
+    /// Go on.
+    Ok,
+    /// The same once more.
+    Again,
+}
+
+/// Makes sense of what a process says.
+pub trait Hear {
+    /// Takes one line; the error says why it is no acceptable one.
+    fn hear(&mut self, line: &str, child: &Child) -> Result<Reply, String>;
+}
+
+/// Runs one process of a script to its end. An error is the host's trouble or a request to stop.
 pub fn run(sandbox: &Sandbox, spec: &Spec, mode: Mode, stop: &Stop) -> Result<Outcome, Failure> {
-    let started_at = Utc::now();
+    let begun = Instant::now();
+    let mut listener = Listener::new(mode, sandbox.namespaces, Utc::now());
+    let heard = hear_out(sandbox, spec, &mut listener, stop)?;
+    listener.record.duration = begun.elapsed().as_secs_f64();
+    match heard {
+        Err((kind, reason)) => Ok(Outcome::Lost(kind, reason)),
+        Ok(_) if listener.ended => match listener.complete() {
+            Ok(record) => Ok(Outcome::Measured(Box::new(record))),
+            Err(reason) => Ok(Outcome::Lost(UnavailableKind::Invalid, reason)),
+        },
+        Ok(tail) => Ok(Outcome::Lost(
+            UnavailableKind::Invalid,
+            with_words("it ended without measuring anything", &tail),
+        )),
+    }
+}
+
+/// Runs a process until it has said everything and ended well: then its last words; else why not.
+pub fn hear_out(
+    sandbox: &Sandbox,
+    spec: &Spec,
+    listener: &mut dyn Hear,
+    stop: &Stop,
+) -> Result<Result<String, (UnavailableKind, String)>, Failure> {
     let begun = Instant::now();
     let mut running =
         Running::start(sandbox, spec).transient("cannot start the benchmark's process")?;
-    let mut listener = Listener::new(mode, sandbox.namespaces, started_at);
-    let verdict = running.listen(&mut listener, spec.timeout, stop);
+    let verdict = running.listen(listener, spec.timeout, stop);
     let end = running.finish(
         matches!(verdict, Verdict::Ended),
         spec.timeout.saturating_sub(begun.elapsed()),
         stop,
     );
-    listener.record.duration = begun.elapsed().as_secs_f64();
+    let tail = running.tail();
     match (verdict, end) {
         (Verdict::Stopped, _) | (Verdict::Ended, End::Stopped) => Err(Failure::stopped()),
-        (Verdict::TimedOut, _) | (Verdict::Ended, End::TimedOut) => Ok(Outcome::Lost(
+        (Verdict::TimedOut, _) | (Verdict::Ended, End::TimedOut) => Ok(Err((
             UnavailableKind::TimedOut,
             with_words(
                 &format!("no end in {} s; it was killed", spec.timeout.as_secs()),
-                &running.tail(),
+                &tail,
             ),
-        )),
-        (Verdict::Invalid(reason), _) => Ok(Outcome::Lost(
-            UnavailableKind::Invalid,
-            with_words(&reason, &running.tail()),
-        )),
-        (Verdict::Ended, end) if !end.success() => Ok(lost_by(end, &running.tail())),
-        (Verdict::Ended, _) if listener.ended => match listener.complete() {
-            Ok(record) => Ok(Outcome::Measured(Box::new(record))),
-            Err(reason) => Ok(Outcome::Lost(UnavailableKind::Invalid, reason)),
-        },
-        (Verdict::Ended, _) => Ok(Outcome::Lost(
-            UnavailableKind::Invalid,
-            with_words("it ended without measuring anything", &running.tail()),
-        )),
+        ))),
+        (Verdict::Invalid(reason), _) => {
+            Ok(Err((UnavailableKind::Invalid, with_words(&reason, &tail))))
+        }
+        (Verdict::Ended, end) if !end.success() => Ok(Err(lost_by(end, &tail))),
+        (Verdict::Ended, _) => Ok(Ok(tail)),
     }
 }
 
 /// A process that ended badly: a missing module means that the runtime cannot run the benchmark.
-fn lost_by(end: End, tail: &str) -> Outcome {
+fn lost_by(end: End, tail: &str) -> (UnavailableKind, String) {
     let missing = tail.lines().last().is_some_and(|line| {
         line.starts_with("ImportError") || line.starts_with("ModuleNotFoundError")
     });
@@ -161,7 +192,7 @@ fn lost_by(end: End, tail: &str) -> Outcome {
     } else {
         UnavailableKind::Crashed
     };
-    Outcome::Lost(kind, with_words(&end.describe(), tail))
+    (kind, with_words(&end.describe(), tail))
 }
 
 fn with_words(reason: &str, tail: &str) -> String {
@@ -240,7 +271,7 @@ impl Running {
         })
     }
 
-    fn listen(&mut self, listener: &mut Listener, timeout: Duration, stop: &Stop) -> Verdict {
+    fn listen(&mut self, listener: &mut dyn Hear, timeout: Duration, stop: &Stop) -> Verdict {
         let begun = Instant::now();
         let mut count = 0;
         loop {
@@ -260,9 +291,10 @@ impl Running {
                 return Verdict::Invalid(format!("it sent more than {MOST_EVENTS} events"));
             }
             match listener.hear(&line, &self.child.0) {
-                Ok(false) => {}
+                Ok(Reply::None) => {}
                 // A process that is gone meanwhile shows by the end of its events.
-                Ok(true) => drop(self.control.write_all(b"ok\n")),
+                Ok(Reply::Ok) => drop(self.control.write_all(b"ok\n")),
+                Ok(Reply::Again) => drop(self.control.write_all(b"again\n")),
                 Err(reason) => return Verdict::Invalid(reason),
             }
         }

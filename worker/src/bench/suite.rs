@@ -14,8 +14,11 @@ use sha2::{Digest, Sha256};
 use speedwell_wire::{BenchmarkIdentity, SuiteManifest};
 
 use super::fetch;
+use super::requirements::{Locked, Requirements};
 use crate::build::artefact::hash_file;
 use crate::job::{Context as _, Failure};
+use crate::registry;
+use crate::workload::Workload;
 
 /// The definition of a suite.
 #[derive(Debug, Clone, Deserialize)]
@@ -30,9 +33,30 @@ pub struct Definition {
     /// The lock: packages with hashes.
     #[serde(default, rename = "package")]
     pub packages: Vec<Package>,
+    /// Locks of what benchmarks import beyond the standard library.
+    #[serde(default)]
+    pub requirements: Vec<Requirements>,
     /// The benchmarks, in the order they run.
-    #[serde(rename = "benchmark")]
+    #[serde(default, rename = "benchmark")]
     pub benchmarks: Vec<Benchmark>,
+    /// Server workloads; each of their phases is a benchmark too.
+    #[serde(default, rename = "workload")]
+    pub workloads: Vec<WorkloadFile>,
+}
+
+/// A workload as the suite names it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkloadFile {
+    /// The workload's definition, in the suite's own folder.
+    pub file: String,
+    /// Lower-case hex SHA-256 of the definition.
+    pub sha256: String,
+    /// Name of the requirements that its services import.
+    pub requires: Option<String>,
+    /// Files that it uses besides, in the suite's own folder, with their SHA-256.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, String>,
 }
 
 /// Processes and iterations.
@@ -46,7 +70,11 @@ pub struct Plan {
     /// Warm-ups go on for at least this many seconds.
     #[serde(default)]
     pub warmup_seconds: f64,
-    /// Measured iterations of each process.
+    /// A workload's warm-up ends after this many seconds, also when it is not flat.
+    #[serde(default)]
+    pub warmup_limit_seconds: f64,
+    /// Measured iterations of each process; nothing to a workload, whose phases say how long they are.
+    #[serde(default)]
     pub values: u32,
     /// Measured iterations of the counters' process; 0: no such process.
     pub counter_values: u32,
@@ -98,6 +126,11 @@ pub struct Benchmark {
     pub inputs: BTreeMap<String, String>,
     /// Loops per value by runtime family: fixed, and kept for the life of this version.
     pub loops: BTreeMap<String, u64>,
+    /// Name of the requirements that it imports.
+    pub requires: Option<String>,
+    /// Hash of their lock: what is imported is part of what is measured.
+    #[serde(skip)]
+    lock_sha256: Option<String>,
 }
 
 impl Benchmark {
@@ -108,6 +141,9 @@ impl Benchmark {
             inputs.update(path.as_bytes());
             inputs.update([0]);
             inputs.update(sha256.as_bytes());
+        }
+        if let Some(lock) = &self.lock_sha256 {
+            inputs.update(lock.as_bytes());
         }
         BenchmarkIdentity {
             name: self.name.clone(),
@@ -122,15 +158,18 @@ impl Benchmark {
 impl Definition {
     /// Parses and validates; `origin` names the file in errors.
     pub fn parse(text: &str, origin: &str) -> anyhow::Result<Self> {
-        let definition: Self =
+        let mut definition: Self =
             toml::from_str(text).map_err(|error| anyhow::anyhow!("{origin}: {error}"))?;
+        definition
+            .resolve_requirements()
+            .map_err(|error| anyhow::anyhow!("{origin}: {error}"))?;
         ensure!(
             safe(&definition.name),
             "{origin}: name: use letters, digits, '-' and '_'"
         );
         ensure!(
-            !definition.benchmarks.is_empty(),
-            "{origin}: benchmark: a suite needs at least one"
+            !definition.benchmarks.is_empty() || !definition.workloads.is_empty(),
+            "{origin}: benchmark: a suite needs at least one, or a workload"
         );
         let mut names = std::collections::BTreeSet::new();
         for benchmark in &definition.benchmarks {
@@ -154,10 +193,10 @@ impl Definition {
                 benchmark.source
             );
             for path in benchmark.inputs.keys().chain([&benchmark.script]) {
-                let plain = Path::new(path)
-                    .components()
-                    .all(|part| matches!(part, Component::Normal(_)));
-                ensure!(plain, "{origin}: {name}: {path:?} is no relative path");
+                ensure!(
+                    plain(path),
+                    "{origin}: {name}: {path:?} is no relative path"
+                );
             }
             for (family, plan) in &definition.plan {
                 let family = plan.loops_of.as_ref().unwrap_or(family);
@@ -165,8 +204,55 @@ impl Definition {
                 ensure!(loops > 0, "{origin}: {name}: loops: {family} is missing");
             }
         }
+        for path in definition.own_files().map(|(path, _)| path) {
+            ensure!(plain(path), "{origin}: {path:?} is no relative path");
+        }
         Ok(definition)
     }
+
+    /// Gives each benchmark the hash of what it requires.
+    fn resolve_requirements(&mut self) -> anyhow::Result<()> {
+        let lock = |name: &Option<String>, place: &str| -> anyhow::Result<Option<String>> {
+            let Some(name) = name else { return Ok(None) };
+            let found = self.requirements.iter().find(|one| &one.name == name);
+            let found = found.with_context(|| {
+                format!("{place}: requires: no [[requirements]] is named {name:?}")
+            })?;
+            Ok(Some(
+                found.files().iter().map(|(_, sha256)| *sha256).collect(),
+            ))
+        };
+        for workload in &self.workloads {
+            lock(&workload.requires, &workload.file)?;
+        }
+        let locks: Vec<Option<String>> = self
+            .benchmarks
+            .iter()
+            .map(|benchmark| lock(&benchmark.requires, &benchmark.name))
+            .collect::<Result<_, _>>()?;
+        for (benchmark, lock) in self.benchmarks.iter_mut().zip(locks) {
+            benchmark.lock_sha256 = lock;
+        }
+        Ok(())
+    }
+
+    /// Files of the suite's own folder that workloads and locks are made of, with their hashes.
+    fn own_files(&self) -> impl Iterator<Item = (&str, &str)> {
+        let workloads = self.workloads.iter().flat_map(|workload| {
+            let inputs = workload
+                .inputs
+                .iter()
+                .map(|(path, sha256)| (path.as_str(), sha256.as_str()));
+            inputs.chain([(workload.file.as_str(), workload.sha256.as_str())])
+        });
+        workloads.chain(self.requirements.iter().flat_map(Requirements::files))
+    }
+}
+
+fn plain(path: &str) -> bool {
+    let path = Path::new(path);
+    path.components()
+        .all(|part| matches!(part, Component::Normal(_)))
 }
 
 fn safe(name: &str) -> bool {
@@ -204,11 +290,13 @@ impl Suites {
                 .with_context(|| format!("harness: cannot read {}", module.display()))?;
             hash.update(format!("{name} {found}\n"));
         }
+        hash.update(crate::workload::driver::VERSION);
         let sha256 = hex::encode(hash.finalize());
         let folder = data.join("harness").join(&sha256[..16]);
         for name in MODULES {
             copy_file(&harness.join(name), &folder.join(name))?;
         }
+        install_driver(&folder.join("driver"))?;
         let mut all = Vec::new();
         let mut folders: Vec<PathBuf> = fs::read_dir(suites)
             .with_context(|| format!("suites: cannot read {}", suites.display()))?
@@ -253,8 +341,49 @@ impl Suites {
 pub struct Suite {
     /// Its definition.
     pub definition: Definition,
+    /// Its workloads.
+    pub workloads: Vec<Installed>,
+    locked: Vec<Locked>,
     sha256: String,
     folder: PathBuf,
+}
+
+/// A workload on this host.
+#[derive(Debug)]
+pub struct Installed {
+    /// Its definition.
+    pub workload: Workload,
+    /// Name of its requirements.
+    pub requires: Option<String>,
+    /// What makes each phase the same benchmark, in the order of the phases.
+    pub identities: Vec<BenchmarkIdentity>,
+}
+
+/// What one process of a run does.
+#[derive(Debug, Clone)]
+pub enum Program<'a> {
+    /// A script: one benchmark.
+    Script(&'a Benchmark),
+    /// A workload: some of its phases, by index.
+    Workload(&'a Installed, Vec<usize>),
+}
+
+impl Program<'_> {
+    /// The name for logs.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Script(benchmark) => &benchmark.name,
+            Self::Workload(installed, _) => &installed.workload.name,
+        }
+    }
+
+    /// Name of the requirements.
+    pub fn requires(&self) -> Option<&str> {
+        match self {
+            Self::Script(benchmark) => benchmark.requires.as_deref(),
+            Self::Workload(installed, _) => installed.requires.as_deref(),
+        }
+    }
 }
 
 impl Suite {
@@ -264,7 +393,25 @@ impl Suite {
             fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let definition = Definition::parse(&text, &path.display().to_string())?;
         let folder = data.join(format!("{}-{}", definition.name, definition.version));
+        let own = source.join("own");
+        for (name, sha256) in definition.own_files() {
+            registry::verify(&own.join(name), sha256)
+                .with_context(|| path.display().to_string())?;
+            copy_file(&own.join(name), &folder.join("own").join(name))?;
+        }
+        let workloads = definition
+            .workloads
+            .iter()
+            .map(|file| Installed::read(file, &own, &definition))
+            .collect::<anyhow::Result<_>>()?;
+        let locked = definition
+            .requirements
+            .iter()
+            .map(|lock| lock.install(&own, &folder))
+            .collect::<anyhow::Result<_>>()?;
         let suite = Self {
+            workloads,
+            locked,
             sha256: hex::encode(Sha256::digest(text.as_bytes())),
             definition,
             folder,
@@ -302,12 +449,20 @@ impl Suite {
                 .benchmarks
                 .iter()
                 .map(Benchmark::identity)
+                .chain(
+                    self.workloads
+                        .iter()
+                        .flat_map(|one| one.identities.iter().cloned()),
+                )
                 .collect(),
         }
     }
 
     /// Refuses to go on with a file whose hash is not the locked one.
     pub fn verify(&self) -> Result<(), Failure> {
+        for (name, sha256) in self.definition.own_files() {
+            registry::verify(&self.folder.join("own").join(name), sha256).transient("the suite")?;
+        }
         for benchmark in &self.definition.benchmarks {
             let script = [(&benchmark.script, &benchmark.sha256)];
             for (name, sha256) in script.into_iter().chain(&benchmark.inputs) {
@@ -339,21 +494,43 @@ impl Suite {
     }
 
     /// The benchmarks by name; all of them when no name is given.
-    pub fn select(&self, names: &[String]) -> Result<Vec<&Benchmark>, Failure> {
-        let all = &self.definition.benchmarks;
+    pub fn select(&self, names: &[String]) -> Result<Vec<Program<'_>>, Failure> {
+        let wanted = |name: &String| names.is_empty() || names.contains(name);
+        let scripts = self
+            .definition
+            .benchmarks
+            .iter()
+            .filter(|one| wanted(&one.name))
+            .map(Program::Script);
+        let workloads = self.workloads.iter().filter_map(|installed| {
+            let phases = installed.workload.phases.iter().enumerate();
+            let chosen: Vec<usize> = phases
+                .filter(|(_, phase)| wanted(&phase.name))
+                .map(|(index, _)| index)
+                .collect();
+            (!chosen.is_empty()).then_some(Program::Workload(installed, chosen))
+        });
+        let identities = self.manifest().benchmarks;
         if let Some(unknown) = names
             .iter()
-            .find(|name| !all.iter().any(|benchmark| &benchmark.name == *name))
+            .find(|name| !identities.iter().any(|known| &known.name == *name))
         {
             return Err(Failure::permanent(format!(
                 "suite {} has no benchmark {unknown:?}",
                 self.definition.name
             )));
         }
-        Ok(all
-            .iter()
-            .filter(|benchmark| names.is_empty() || names.contains(&benchmark.name))
-            .collect())
+        Ok(scripts.chain(workloads).collect())
+    }
+
+    /// A lock by its name.
+    pub fn locked(&self, name: &str) -> Option<&Locked> {
+        self.locked.iter().find(|lock| lock.name == name)
+    }
+
+    /// The folder with the suite's own files.
+    pub fn own(&self) -> PathBuf {
+        self.folder.join("own")
     }
 
     /// The folder that a benchmark's files are named from.
@@ -379,6 +556,47 @@ impl Suite {
         libraries
             .map(|package| fetch::unpacked(package, &self.folder))
             .collect()
+    }
+}
+
+/// Puts this very program where the benchmark user can run it: it is the driver of workloads.
+fn install_driver(to: &Path) -> anyhow::Result<()> {
+    // By the kernel's own link: the file itself may have been replaced by a newer one meanwhile.
+    let temporary = to.with_extension("part");
+    fs::copy("/proc/self/exe", &temporary).context("cannot copy the driver of workloads")?;
+    // A driver of an earlier start may still be running: it keeps its own file.
+    fs::rename(&temporary, to)?;
+    Ok(())
+}
+
+impl Installed {
+    fn read(file: &WorkloadFile, own: &Path, definition: &Definition) -> anyhow::Result<Self> {
+        let text = fs::read_to_string(own.join(&file.file))?;
+        let workload = Workload::parse(&text, &file.file)?;
+        let mut inputs = Sha256::new();
+        for (path, sha256) in &file.inputs {
+            inputs.update(format!("{path}\0{sha256}"));
+        }
+        let lock = definition
+            .requirements
+            .iter()
+            .find(|lock| Some(&lock.name) == file.requires.as_ref());
+        for (_, sha256) in lock.into_iter().flat_map(Requirements::files) {
+            inputs.update(sha256);
+        }
+        let inputs = hex::encode(inputs.finalize());
+        let identities = workload.phases.iter().map(|phase| BenchmarkIdentity {
+            name: phase.name.clone(),
+            description: phase.description.clone(),
+            script_sha256: file.sha256.clone(),
+            inputs_sha256: inputs.clone(),
+            arguments: Vec::new(),
+        });
+        Ok(Self {
+            identities: identities.collect(),
+            requires: file.requires.clone(),
+            workload,
+        })
     }
 }
 

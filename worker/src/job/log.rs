@@ -83,6 +83,12 @@ impl JobLog {
         });
     }
 
+    /// Says what the job is doing, without being any further.
+    pub fn note(&self, message: &str) {
+        self.standing
+            .send_modify(|standing| message.clone_into(&mut standing.message));
+    }
+
     /// Follows the standing.
     pub fn standing(&self) -> watch::Receiver<Standing> {
         self.standing.subscribe()

@@ -6,6 +6,7 @@
 
 pub mod sandbox;
 mod text;
+pub mod tree;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -205,6 +206,19 @@ pub fn prepare(sandbox: &Sandbox, spec: &Spec) -> Command {
         .envs(&spec.environment)
         .current_dir(&spec.folder)
         .process_group(0);
+    command
+}
+
+/// A command for a program that a process in the box starts: pinned, and with nothing else around it.
+pub fn pinned(words: &[String], cpus: Option<&str>) -> tokio::process::Command {
+    let prefix = cpus.map(|cpus| ["taskset", "-c", cpus]);
+    let mut line = prefix
+        .iter()
+        .flatten()
+        .copied()
+        .chain(words.iter().map(String::as_str));
+    let mut command = tokio::process::Command::new(line.next().unwrap_or_default());
+    command.args(line);
     command
 }
 

@@ -48,6 +48,22 @@ pub struct Limits {
     pub memory_mib: u64,
     /// Processes of the user.
     pub processes: u64,
+    /// Open files.
+    pub descriptors: u64,
+}
+
+/// As many open files as Swift's own manager asks for: a garbage-collected runtime closes a server's connections late.
+const DESCRIPTORS: u64 = 32_768;
+
+/// The limit of open files that the box can give: the worker's own hard limit, raised where it may be.
+fn descriptors() -> u64 {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 4096));
+    if hard >= DESCRIPTORS || setrlimit(Resource::RLIMIT_NOFILE, soft, DESCRIPTORS).is_ok() {
+        DESCRIPTORS
+    } else {
+        hard
+    }
 }
 
 impl Sandbox {
@@ -82,6 +98,7 @@ impl Sandbox {
             limits: Some(Limits {
                 memory_mib: config.memory_mib,
                 processes: config.processes,
+                descriptors: descriptors(),
             }),
             cpus: None,
             fixed_layout: false,
@@ -146,12 +163,13 @@ impl Sandbox {
         if let Some(limits) = &self.limits {
             let memory = format!("--as={}", limits.memory_mib << 20);
             let processes = format!("--nproc={}", limits.processes);
+            let descriptors = format!("--nofile={}", limits.descriptors);
             add(&[
                 "prlimit",
                 &memory,
                 &processes,
                 "--core=0",
-                "--nofile=4096",
+                &descriptors,
                 "--fsize=8589934592",
                 "--",
             ]);
@@ -183,6 +201,7 @@ mod tests {
             limits: Some(Limits {
                 memory_mib: 1,
                 processes: 9,
+                descriptors: 32,
             }),
             cpus: Some("1".to_owned()),
             fixed_layout: true,
@@ -193,7 +212,7 @@ mod tests {
             words.join(" "),
             "setpriv --pdeathsig KILL -- unshare --net --ipc --pid --fork --kill-child=KILL -- \
              /bin/sh -c ip link set dev lo up && exec \"$@\" loopback setpriv --reuid=998 --regid=997 --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs \
-             --pdeathsig KILL -- prlimit --as=1048576 --nproc=9 --core=0 --nofile=4096 --fsize=8589934592 -- \
+             --pdeathsig KILL -- prlimit --as=1048576 --nproc=9 --core=0 --nofile=32 --fsize=8589934592 -- \
              taskset -c 1 setarch -R /bin/sh -c \"$@\"; exit $? init python -c a; b"
         );
         assert_eq!(

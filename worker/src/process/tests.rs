@@ -22,6 +22,7 @@ fn boxed() -> Sandbox {
         limits: Some(Limits {
             memory_mib: 512,
             processes: 4096,
+            descriptors: 1024,
         }),
         ..Sandbox::default()
     }

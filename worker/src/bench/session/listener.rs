@@ -9,8 +9,9 @@ use serde::Deserialize;
 use speedwell_wire::{Metric, Unavailable, UnavailableKind};
 
 use super::super::plan::Mode;
-use super::{Count, Record, Value};
+use super::{Count, Hear, Record, Reply, Value};
 use crate::counters::{CounterSet, Reading};
+use crate::process::tree;
 
 /// What the harness says. Unknown fields are ignored, unknown events refused.
 #[derive(Debug, Deserialize)]
@@ -47,6 +48,13 @@ enum Event {
 struct Python {
     implementation: String,
     build: String,
+}
+
+impl Hear for Listener {
+    fn hear(&mut self, line: &str, child: &Child) -> Result<Reply, String> {
+        let waits = self.take(line, child)?;
+        Ok(if waits { Reply::Ok } else { Reply::None })
+    }
 }
 
 /// Turns events into a record.
@@ -91,8 +99,7 @@ impl Listener {
         }
     }
 
-    /// Takes one line; true when the process waits for an answer.
-    pub(super) fn hear(&mut self, line: &str, child: &Child) -> Result<bool, String> {
+    fn take(&mut self, line: &str, child: &Child) -> Result<bool, String> {
         let event: Event = serde_json::from_str(line).map_err(|error| {
             let start: String = line.chars().take(200).collect();
             format!("it sent what is no event ({error}): {start:?}")
@@ -147,7 +154,8 @@ impl Listener {
                 children_max_rss_bytes,
             } => {
                 self.ended = true;
-                self.record.max_rss = children_max_rss_bytes.or_else(|| peak_memory(self.pid));
+                self.record.max_rss =
+                    children_max_rss_bytes.or_else(|| tree::peak_memory(self.pid));
                 Ok(true)
             }
             Event::Error { message } => Err(message),
@@ -265,15 +273,4 @@ fn only_child(pid: u32) -> Result<u32, String> {
         .next()
         .and_then(|word| word.parse().ok())
         .ok_or_else(|| format!("{path} names no process"))
-}
-
-/// `VmHWM`: the largest resident set so far, in bytes.
-fn peak_memory(pid: u32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim()
-        .strip_suffix(" kB")?
-        .parse::<u64>()
-        .ok()
-        .map(|kib| kib * 1024)
 }
