@@ -47,7 +47,9 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
         ("/benchmarks/nbody".to_owned(), 2),
         ("/runtimes/cpython-main".to_owned(), 1),
         (format!("/commits/{hash}"), 3),
-        ("/runs/1".to_owned(), 4),
+        ("/suites".to_owned(), 1),
+        ("/suites/portable".to_owned(), 2),
+        ("/runs/1".to_owned(), 5),
         ("/queue".to_owned(), 4),
         ("/jobs/1".to_owned(), 5),
     ];

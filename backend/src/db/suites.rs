@@ -1,5 +1,6 @@
 //! Suites and benchmarks. A suite is immutable: a second definition under the same name and version is refused.
 
+use chrono::{DateTime, Utc};
 use speedwell_wire::SuiteManifest;
 use sqlx::{PgConnection, PgExecutor};
 
@@ -85,6 +86,124 @@ pub async fn list_benchmarks(
          JOIN benchmark ON benchmark.id = benchmark_id WHERE suite_id = $1",
     )
     .bind(suite_id)
+    .fetch_all(db)
+    .await
+}
+
+/// A suite by its name.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub struct SuiteName {
+    /// Its name.
+    pub name: String,
+    /// Its newest version.
+    pub version: i32,
+    /// Benchmarks of that version.
+    pub benchmarks: i64,
+    /// Runtimes that run it.
+    pub runtimes: i64,
+}
+
+/// Every suite.
+pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<SuiteName>> {
+    sqlx::query_as(
+        "SELECT DISTINCT ON (name) name, version,
+            (SELECT count(*) FROM suite_benchmark WHERE suite_id = suite.id) AS benchmarks,
+            (SELECT count(*) FROM runtime WHERE suite_name = suite.name AND enabled) AS runtimes
+         FROM suite ORDER BY name, version DESC",
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// One benchmark of one version of a suite.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub struct SuiteBenchmark {
+    /// The suite's version.
+    pub version: i32,
+    /// Hash of the suite's definition.
+    pub suite_sha256: String,
+    /// When a worker first announced it.
+    pub created_at: DateTime<Utc>,
+    /// The benchmark.
+    pub name: String,
+    /// In a sentence.
+    pub description: String,
+    /// What makes it the same benchmark.
+    pub identity: String,
+    /// Hash of its script, or of its workload's definition.
+    pub script_sha256: String,
+}
+
+/// The benchmarks of every version of a suite, the newest version first.
+pub async fn list_versions(
+    db: impl PgExecutor<'_>,
+    name: &str,
+) -> sqlx::Result<Vec<SuiteBenchmark>> {
+    sqlx::query_as(
+        "SELECT suite.version, suite.sha256 AS suite_sha256, suite.created_at, benchmark.name, benchmark.description,
+                benchmark.identity, benchmark.script_sha256
+         FROM suite JOIN suite_benchmark ON suite_id = suite.id JOIN benchmark ON benchmark.id = benchmark_id
+         WHERE suite.name = $1 ORDER BY suite.version DESC, ordinal",
+    )
+    .bind(name)
+    .fetch_all(db)
+    .await
+}
+
+/// A benchmark's metric in the newest run of a suite's newest version on one runtime and host.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub struct SuiteResult {
+    /// The runtime.
+    pub runtime: String,
+    /// The host.
+    pub host: String,
+    /// The run.
+    pub run_id: i64,
+    /// The benchmark.
+    pub benchmark: String,
+    /// The metric; absent: the whole benchmark is unavailable.
+    pub metric: Option<String>,
+    /// Median, and its 95 % interval; absent when it is unavailable.
+    pub median: Option<f64>,
+    /// Lower end.
+    pub low: Option<f64>,
+    /// Upper end.
+    pub high: Option<f64>,
+    /// Why it is unavailable.
+    pub reason: Option<String>,
+}
+
+/// The newest results of a suite's newest version by runtime, on the host that ran it last: values of some metrics, and
+/// benchmarks that are unavailable.
+pub async fn list_results(
+    db: impl PgExecutor<'_>,
+    name: &str,
+    metrics: &[&str],
+) -> sqlx::Result<Vec<SuiteResult>> {
+    sqlx::query_as(
+        "WITH of_suite AS (
+            SELECT run.id, run.runtime_id, run.host_id FROM run
+            WHERE suite_id = (SELECT id FROM suite WHERE name = $1 ORDER BY version DESC LIMIT 1)),
+         newest AS (
+            SELECT DISTINCT ON (runtime_id) id, runtime_id, host_id FROM of_suite
+            WHERE host_id = (SELECT host_id FROM of_suite ORDER BY id DESC LIMIT 1)
+            ORDER BY runtime_id, id DESC),
+         cells AS (
+            SELECT measurement.run_id, series.benchmark_id, metric, median, interval_low AS low, interval_high AS high,
+                   NULL::text AS reason
+            FROM newest JOIN measurement ON measurement.run_id = newest.id JOIN series ON series.id = series_id
+            WHERE metric = ANY($2)
+            UNION ALL
+            SELECT unavailable.run_id, benchmark_id, NULL, NULL, NULL, NULL, reason
+            FROM newest JOIN unavailable ON unavailable.run_id = newest.id WHERE metric IS NULL)
+         SELECT runtime.name AS runtime, host.name AS host, newest.id AS run_id, benchmark.name AS benchmark, metric, median,
+                low, high, reason
+         FROM cells JOIN newest ON newest.id = cells.run_id JOIN runtime ON runtime.id = newest.runtime_id
+         JOIN host ON host.id = newest.host_id JOIN benchmark ON benchmark.id = cells.benchmark_id
+         ORDER BY runtime.ordinal, runtime.name, benchmark.name, metric",
+    )
+    .bind(name)
+    .bind(metrics)
     .fetch_all(db)
     .await
 }

@@ -9,6 +9,7 @@ mod queue;
 mod run;
 mod runtime;
 mod series;
+mod suite;
 mod widgets;
 
 use actix_web::HttpResponse;
@@ -61,6 +62,8 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/runtimes/{name}", get().to(runtime::runtime))
         .route("/benchmarks", get().to(series::benchmarks))
         .route("/benchmarks/{name}", get().to(series::series))
+        .route("/suites", get().to(suite::suites))
+        .route("/suites/{name}", get().to(suite::suite))
         .route("/commits/{hash}", get().to(commit::commit))
         .route("/runs/{id}", get().to(run::run))
         .route("/api", get().to(api::api))

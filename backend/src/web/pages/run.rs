@@ -4,13 +4,14 @@ use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
 use askama::Template;
 use serde_json::Value;
-use speedwell_wire::{BuildRecipe, Unit};
+use speedwell_wire::{BuildRecipe, Metric, Unit};
 
 use super::widgets::strip;
 use super::{PageError, Shell, render};
 use crate::context::Context;
 use crate::db::runs::{self, RunDetail, RunMeasurement, RunUnavailable};
 use crate::db::warmup::{self, RunWarmup};
+use crate::domain::latency;
 use crate::web::error::Error;
 use crate::web::format;
 
@@ -27,16 +28,28 @@ struct Page {
     benchmarks: Vec<Benchmark>,
     unavailable: Vec<RunUnavailable>,
     missing_metrics: Vec<(String, String, usize)>,
+    latencies: Vec<ResponseTimes>,
+}
+
+/// Response times of one benchmark over all repetitions.
+struct ResponseTimes {
+    benchmark: String,
+    answers: u64,
+    /// At 50, 75, 90, 95, 99, 99.9 and 100 %.
+    values: Vec<String>,
 }
 
 struct Benchmark {
     name: String,
-    wall: Option<Wall>,
+    main: Option<Main>,
     warmup: Option<Warmup>,
     others: Vec<(String, String)>,
 }
 
-struct Wall {
+/// The metric that a benchmark is there for.
+struct Main {
+    label: String,
+
     median: String,
     interval: String,
     mean: String,
@@ -62,6 +75,7 @@ pub(super) async fn run(context: Data<Context>, id: Path<i64>) -> Result<HttpRes
     let measurements = runs::list_measurements(&context.pool, *id).await?;
     let unavailable = runs::list_unavailable(&context.pool, *id).await?;
     let warmups = warmup::list(&context.pool, *id).await?;
+    let latencies = runs::list_latencies(&context.pool, *id).await?;
     let whole: Vec<RunUnavailable> = unavailable
         .iter()
         .filter(|one| one.metric.is_none())
@@ -78,11 +92,31 @@ pub(super) async fn run(context: Data<Context>, id: Path<i64>) -> Result<HttpRes
             .chunk_by(|a, b| a.benchmark == b.benchmark)
             .map(|measurements| benchmark(measurements, &warmups))
             .collect(),
+        latencies: latencies
+            .chunk_by(|a, b| a.0 == b.0)
+            .filter_map(response_times)
+            .collect(),
         missing_metrics: missing_metrics(&unavailable),
         unavailable: whole,
         run,
     };
     render(&page)
+}
+
+fn response_times(of_benchmark: &[(String, Vec<u8>)]) -> Option<ResponseTimes> {
+    let histograms: Vec<&[u8]> = of_benchmark
+        .iter()
+        .map(|(_, bytes)| bytes.as_slice())
+        .collect();
+    let (answers, curve) = latency::curve(&histograms)?;
+    Some(ResponseTimes {
+        benchmark: of_benchmark[0].0.clone(),
+        answers,
+        values: curve
+            .into_iter()
+            .map(|seconds| format::value(seconds, Unit::Seconds))
+            .collect(),
+    })
 }
 
 /// Metrics that single benchmarks lack, once per reason.
@@ -109,7 +143,7 @@ fn benchmark(measurements: &[RunMeasurement], warmups: &[RunWarmup]) -> Benchmar
         .unwrap_or_default();
     let others = measurements
         .iter()
-        .filter(|one| one.metric != "wall_time")
+        .filter(|one| !is_main(&one.metric))
         .map(|one| {
             (
                 format::metric_label(&one.metric),
@@ -118,10 +152,10 @@ fn benchmark(measurements: &[RunMeasurement], warmups: &[RunWarmup]) -> Benchmar
         });
     Benchmark {
         others: others.collect(),
-        wall: measurements
+        main: measurements
             .iter()
-            .find(|one| one.metric == "wall_time")
-            .map(wall),
+            .find(|one| is_main(&one.metric))
+            .map(main_metric),
         warmup: warmups
             .iter()
             .find(|one| one.benchmark == name)
@@ -160,8 +194,15 @@ fn class_words(class: &str) -> &'static str {
     }
 }
 
-fn wall(one: &RunMeasurement) -> Wall {
-    let text = |seconds: f64| format::value(seconds, Unit::Seconds);
+/// Wall time, or what a server workload is there for: answers per second.
+fn is_main(metric: &str) -> bool {
+    [Metric::WallTime, Metric::RequestsPerSecond]
+        .iter()
+        .any(|main| main.as_str() == metric)
+}
+
+fn main_metric(one: &RunMeasurement) -> Main {
+    let text = |value: f64| format::metric_value(value, &one.metric);
     let mut samples: Vec<(i16, Vec<(String, bool)>)> = Vec::new();
     for ((value, process), warmup) in one
         .sample_values
@@ -176,7 +217,8 @@ fn wall(one: &RunMeasurement) -> Wall {
             values.push((text(*value), *warmup));
         }
     }
-    Wall {
+    Main {
+        label: format::metric_label(&one.metric),
         median: text(one.median),
         interval: format!("{} – {}", text(one.interval_low), text(one.interval_high)),
         mean: text(one.mean),
