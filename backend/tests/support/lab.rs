@@ -122,6 +122,12 @@ impl Lab {
 
     /// Measures other runtimes, with the suites of this repository: one process for each benchmark.
     pub fn configure(&self, runtimes: &str) {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        self.configure_with(runtimes, &root.join("worker/suites"));
+    }
+
+    /// Measures other runtimes with other suites: one process for each benchmark.
+    pub fn configure_with(&self, runtimes: &str, suites: &Path) {
         let backend = format!(
             "data = \"backend\"\nlisten = \"127.0.0.1:{}\"\n{runtimes}",
             self.port
@@ -133,7 +139,7 @@ impl Lab {
              suites = \"{}\"\nsuite_processes = 1\n",
             self.port,
             root.join("worker/harness").display(),
-            root.join("worker/suites").display()
+            suites.display()
         );
         fs::write(self.path("worker.toml"), worker).unwrap();
     }
