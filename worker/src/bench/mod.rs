@@ -94,31 +94,8 @@ impl Bench<'_> {
             let percent = number as f32 * 100.0 / turns.len() as f32;
             let words = format!("{}, {}", program.name(), turn.describe(processes));
             self.log.progress(percent, &words);
-            let outcome = match (program, one) {
-                (Program::Script(benchmark), Collecting::Script(one)) => {
-                    let spec = command::spec(self, benchmark, &plan, turn, environment.as_deref())?;
-                    let outcome =
-                        session::run(&self.sandbox_for(turn), &spec, turn.mode, self.stop)?;
-                    let said = outcome.describe();
-                    one.add(turn, outcome);
-                    said
-                }
-                (Program::Workload(installed, phases), Collecting::Workload(one)) => {
-                    let outcome = workload::run(
-                        self,
-                        installed,
-                        phases,
-                        &plan,
-                        turn,
-                        environment.as_deref(),
-                    )?;
-                    one.add(turn, outcome)
-                }
-                // Each program is collected by its own kind.
-                (Program::Script(_), Collecting::Workload(_))
-                | (Program::Workload(..), Collecting::Script(_)) => continue,
-            };
-            self.log.line(&format!("{words}: {outcome}"));
+            let said = self.turn(program, one, &plan, turn, environment.as_deref())?;
+            self.log.line(&format!("{words}: {said}"));
         }
         let finished_at = Utc::now();
         if collected.iter().all(Collecting::is_lost) {
@@ -150,6 +127,34 @@ impl Bench<'_> {
             benchmarks: results.collect(),
             pyperf,
         })
+    }
+
+    /// Runs one process of a program; what came of it in a few words.
+    fn turn(
+        &self,
+        program: &Program<'_>,
+        one: &mut Collecting,
+        plan: &suite::Plan,
+        turn: &Turn,
+        environment: Option<&Path>,
+    ) -> Result<String, Failure> {
+        match (program, one) {
+            (Program::Script(benchmark), Collecting::Script(one)) => {
+                let spec = command::spec(self, benchmark, plan, turn, environment)?;
+                let outcome = session::run(&self.sandbox_for(turn), &spec, turn.mode, self.stop)?;
+                let said = outcome.describe();
+                one.add(turn, outcome);
+                Ok(said)
+            }
+            (Program::Workload(installed, phases), Collecting::Workload(one)) => {
+                let outcome = workload::run(self, installed, phases, plan, turn, environment)?;
+                Ok(one.add(turn, outcome))
+            }
+            (Program::Script(_), Collecting::Workload(_))
+            | (Program::Workload(..), Collecting::Script(_)) => Err(Failure::permanent(
+                "a program is collected as one of another kind",
+            )),
+        }
     }
 
     /// The environment of each program: its folder, none that it needs, or why it cannot be had.

@@ -25,7 +25,7 @@ pub fn download(name: &str, sha256: &str, folder: &Path, stop: &Stop) -> anyhow:
     // A thread of its own: the caller may be one of another runtime's.
     let outcome = std::thread::scope(|scope| scope.spawn(|| runtime.block_on(fetch)).join());
     outcome
-        .map_err(|_| anyhow::anyhow!("the download panicked"))?
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         .with_context(|| format!("cannot fetch {name} from the package index (it is needed once)"))
 }
 

@@ -28,11 +28,11 @@ impl Worker {
     /// Takes over the descriptors that the worker left open.
     fn open(events: i32, control: i32) -> anyhow::Result<Self> {
         let take = |fd: i32| -> anyhow::Result<File> {
-            // SAFETY: the worker opened both for this process (`bench::command`), and nothing else here uses them.
             #[expect(
                 unsafe_code,
                 reason = "an inherited descriptor has no safe constructor"
             )]
+            // SAFETY: the worker opened both for this process (`bench::command`), and nothing else here uses them.
             let fd = unsafe { OwnedFd::from_raw_fd(fd) };
             // Services must not hold them open.
             fcntl(&fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;

@@ -107,10 +107,9 @@ impl Running {
     pub async fn end(mut self) {
         if let Ok(pid) = i32::try_from(self.pid())
             && pid > 0
+            && let Err(error) = kill(Pid::from_raw(pid), Signal::SIGTERM)
         {
-            if let Err(error) = kill(Pid::from_raw(pid), Signal::SIGTERM) {
-                tracing::debug!("{}: {error}", self.name);
-            }
+            tracing::debug!("{}: {error}", self.name);
         }
         if tokio::time::timeout(Duration::from_secs(3), self.child.wait())
             .await
