@@ -162,6 +162,14 @@ async fn every_number_leads_to_its_source(pool: PgPool) {
     );
     let (status, page) = app.get("/runtimes/cpython-main?before=x").await;
     assert!(status == 400 && page.contains("<nav"), "{page}");
+    let (_, suites) = app.get("/suites").await;
+    assert!(suites.contains("/suites/portable"), "{suites}");
+    let (_, suite) = app.get("/suites/portable?baseline=cpython-2.7").await;
+    assert!(
+        suite.contains("Wall time") && suite.contains("/runs/") && suite.contains("Version 1"),
+        "{suite}"
+    );
+    assert_eq!(app.get("/suites/none").await.0, 404);
     let (_, run) = app.get("/runs/2").await;
     for words in [
         "Unavailable metrics",

@@ -169,6 +169,8 @@ pub struct SuiteResult {
     pub low: Option<f64>,
     /// Upper end.
     pub high: Option<f64>,
+    /// How many values the interval is from.
+    pub count: Option<i32>,
     /// Why it is unavailable.
     pub reason: Option<String>,
 }
@@ -190,14 +192,14 @@ pub async fn list_results(
             ORDER BY runtime_id, id DESC),
          cells AS (
             SELECT measurement.run_id, series.benchmark_id, metric, median, interval_low AS low, interval_high AS high,
-                   NULL::text AS reason
+                   sample_count AS count, NULL::text AS reason
             FROM newest JOIN measurement ON measurement.run_id = newest.id JOIN series ON series.id = series_id
             WHERE metric = ANY($2)
             UNION ALL
-            SELECT unavailable.run_id, benchmark_id, NULL, NULL, NULL, NULL, reason
+            SELECT unavailable.run_id, benchmark_id, NULL, NULL, NULL, NULL, NULL, reason
             FROM newest JOIN unavailable ON unavailable.run_id = newest.id WHERE metric IS NULL)
          SELECT runtime.name AS runtime, host.name AS host, newest.id AS run_id, benchmark.name AS benchmark, metric, median,
-                low, high, reason
+                low, high, count, reason
          FROM cells JOIN newest ON newest.id = cells.run_id JOIN runtime ON runtime.id = newest.runtime_id
          JOIN host ON host.id = newest.host_id JOIN benchmark ON benchmark.id = cells.benchmark_id
          ORDER BY runtime.ordinal, runtime.name, benchmark.name, metric",

@@ -22,8 +22,9 @@ use crate::job::{Context as _, Failure, JobLog, make_folder};
 use crate::process::{Spec, tree};
 use crate::workload::events::{self, Event, Window};
 
-/// Windows of the warm-up that are looked at for whether processor time per request is flat.
-const FLAT_WINDOWS: usize = 4;
+/// Windows of the warm-up that are looked at for whether processor time per request is flat. With four, a compiler that
+/// still gained 1 % with each window counted as warm.
+const FLAT_WINDOWS: usize = 8;
 /// They are flat when the earlier half's mean is at most this much above the later half's.
 const FLAT: f64 = 0.03;
 /// Beyond the warm-up, what a repetition may take besides its phases, in seconds.
@@ -534,15 +535,21 @@ mod tests {
 
     #[test]
     fn warm_is_when_the_cost_no_longer_falls() {
-        assert!(!is_flat(&[1.0, 1.0, 1.0]), "too few windows");
-        assert!(is_flat(&[9.0, 1.0, 1.0, 1.0, 1.0]));
-        assert!(!is_flat(&[1.3, 1.2, 1.1, 1.0]));
-        assert!(is_flat(&[1.02, 1.0, 1.01, 1.0]));
+        let falling = |share: f64| {
+            (0..8)
+                .map(|n| 1.0 - share * f64::from(n))
+                .collect::<Vec<f64>>()
+        };
+        assert!(!is_flat(&[1.0; 7]), "too few windows");
+        assert!(is_flat(&[[9.0].as_slice(), &[1.0; 8]].concat()));
+        assert!(!is_flat(&falling(0.05)));
+        assert!(!is_flat(&falling(0.01)), "slowly is not flat");
+        assert!(is_flat(&falling(0.001)));
         assert!(
-            is_flat(&[1.0, 1.0, 1.1, 1.2]),
+            is_flat(&falling(-0.05)),
             "a cost that grows will not be waited for"
         );
-        assert!(!is_flat(&[f64::NAN; 4]));
+        assert!(!is_flat(&[f64::NAN; 8]));
     }
 
     #[test]

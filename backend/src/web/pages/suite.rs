@@ -12,6 +12,9 @@ use crate::db::suites::{self, SuiteBenchmark, SuiteName, SuiteResult};
 use crate::web::error::Error;
 use crate::web::format;
 
+/// Fewer values have no interval that means anything.
+const FEWEST: i32 = 3;
+
 /// The metrics that runtimes are compared by, as far as a suite has them.
 const COMPARED: [Metric; 8] = [
     Metric::WallTime,
@@ -254,25 +257,33 @@ fn cell(
         );
     };
     let text = |value| format::value(value, metric.unit());
+    let known = |one: &SuiteResult| one.count.is_some_and(|count| count >= FEWEST);
+    let sure = known(found) && base.is_some_and(known);
     let base = base.and_then(|base| Some((base.median?, base.low?, base.high?)));
     let ratio = base
         .map(|(middle, _, _)| median / middle)
         .filter(|ratio| ratio.is_finite() && *ratio > 0.0);
-    let class = base.map_or("", |(_, base_low, base_high)| {
-        let (more, less) = (low > base_high, high < base_low);
-        match (metric.direction(), more, less) {
-            (_, false, false) => "",
-            (Direction::HigherIsBetter, true, _) | (Direction::LowerIsBetter, _, true) => {
-                "improved"
+    let class = base
+        .filter(|_| sure)
+        .map_or("", |(_, base_low, base_high)| {
+            let (more, less) = (low > base_high, high < base_low);
+            match (metric.direction(), more, less) {
+                (_, false, false) => "",
+                (Direction::HigherIsBetter, true, _) | (Direction::LowerIsBetter, _, true) => {
+                    "improved"
+                }
+                (Direction::HigherIsBetter, _, true) | (Direction::LowerIsBetter, true, _) => {
+                    "regressed"
+                }
             }
-            (Direction::HigherIsBetter, _, true) | (Direction::LowerIsBetter, true, _) => {
-                "regressed"
-            }
-        }
-    });
+        });
     let cell = Cell::Value {
         value: text(median),
-        interval: format!("{} – {}", text(low), text(high)),
+        interval: if known(found) {
+            format!("{} – {}", text(low), text(high))
+        } else {
+            "too few values for an interval".to_owned()
+        },
         ratio: ratio.map(|ratio| (format!("{ratio:.2}×"), class)),
     };
     (cell, ratio)
@@ -292,6 +303,7 @@ mod tests {
             median,
             low: median.map(|value| value - spread),
             high: median.map(|value| value + spread),
+            count: median.map(|_| 5),
             reason: median.is_none().then(|| "404".to_owned()),
         }
     }
@@ -322,6 +334,11 @@ mod tests {
             class(&result("b", Some(106.0), 5.0)),
             ("1.06×".to_owned(), "")
         );
+        let single = SuiteResult {
+            count: Some(1),
+            ..result("b", Some(200.0), 0.0)
+        };
+        assert_eq!(class(&single), ("2.00×".to_owned(), ""));
         assert_eq!(class(&result("b", None, 0.0)), ("none".to_owned(), ""));
         assert!(matches!(
             cell(Metric::WallTime, None, Some(&base)),
