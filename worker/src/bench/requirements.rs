@@ -115,7 +115,8 @@ const PIPS: [(&str, &str, &str); 2] = [
 ];
 
 impl Requirements {
-    /// Reads the lock from the suite's own folder and fetches what its house lacks.
+    /// Reads the lock from the suite's own folder. Nothing is fetched before a job needs it: an index that is away must not
+    /// keep a worker from everything else.
     pub fn install(&self, own: &Path, data: &Path) -> anyhow::Result<Locked> {
         let mut stages = Vec::new();
         let mut hash = Sha256::new();
@@ -128,34 +129,13 @@ impl Requirements {
             hash.update(sha256.as_bytes());
         }
         let sha256 = hex::encode(hash.finalize());
-        let locked = Locked {
+        Ok(Locked {
             name: self.name.clone(),
             house: data.join("house"),
             pips: data.join("pip"),
             stages,
             sha256,
-        };
-        fs::create_dir_all(&locked.house)?;
-        let stop = Stop::default();
-        for line in locked.stages.iter().flatten() {
-            for sha256 in &line.hashes {
-                if locked.find(sha256).is_none() {
-                    fetch_into(&line.name, sha256, &locked.house, &stop)?;
-                }
-            }
-        }
-        for (version, file, sha256) in PIPS {
-            let package = Package {
-                name: "pip".to_owned(),
-                version: version.to_owned(),
-                file: file.to_owned(),
-                sha256: sha256.to_owned(),
-                folder: String::new(),
-                library: false,
-            };
-            fetch::ensure(&package, &locked.pips.join(version))?;
-        }
-        Ok(locked)
+        })
     }
 
     /// The files of the lock with their hashes, in the order of installing.
@@ -187,6 +167,30 @@ impl Locked {
         files.next().map(|entry| entry.path())
     }
 
+    /// Fetches what the house lacks, and pip.
+    fn fetch(&self, stop: &Stop) -> anyhow::Result<()> {
+        fs::create_dir_all(&self.house)?;
+        for line in self.stages.iter().flatten() {
+            for sha256 in &line.hashes {
+                if self.find(sha256).is_none() {
+                    fetch_into(&line.name, sha256, &self.house, stop)?;
+                }
+            }
+        }
+        for (version, file, sha256) in PIPS {
+            let package = Package {
+                name: "pip".to_owned(),
+                version: version.to_owned(),
+                file: file.to_owned(),
+                sha256: sha256.to_owned(),
+                folder: String::new(),
+                library: false,
+            };
+            fetch::ensure(&package, &self.pips.join(version))?;
+        }
+        Ok(())
+    }
+
     /// The folder with everything installed for an interpreter, made if it is not there. A lock that cannot be installed
     /// is an error of the benchmarks that need it (`Ok(Err(reason))`), remembered for this interpreter.
     pub fn environment(&self, place: &Place<'_>) -> Result<Result<PathBuf, String>, Failure> {
@@ -205,6 +209,13 @@ impl Locked {
         place
             .log
             .line(&format!("install the requirements {:?}", self.name));
+        if let Err(error) = self.fetch(place.stop) {
+            return Err(if place.stop.is_requested() {
+                Failure::stopped()
+            } else {
+                Failure::transient(format!("the requirements {:?}: {error:#}", self.name))
+            });
+        }
         if folder.exists() {
             fs::remove_dir_all(&folder).transient("cannot remove an unfinished environment")?;
         }

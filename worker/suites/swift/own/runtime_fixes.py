@@ -29,11 +29,10 @@ def _fix_pypy():
         # Without being told it gives text too.
         from swift.common import db
 
-        plain = db.GreenDBConnection
+        connection = db.GreenDBConnection
 
-        class Connection(plain):
-            def __setattr__(self, name, value):
-                if (name, value) != ("text_factory", str):
-                    plain.__setattr__(self, name, value)
+        def set_attribute(self, name, value):
+            if (name, value) != ("text_factory", str):
+                super(connection, self).__setattr__(name, value)
 
-        db.GreenDBConnection = Connection
+        connection.__setattr__ = set_attribute

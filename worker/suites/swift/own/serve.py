@@ -10,4 +10,4 @@ runtime_fixes.apply(FOLDER)
 from swift.common.wsgi import run_wsgi  # noqa: E402  (after the fixes)
 
 if __name__ == "__main__":
-    sys.exit(run_wsgi(os.path.join(FOLDER, KIND + ".conf"), KIND + "-server", verbose=False))
+    sys.exit(run_wsgi(os.path.join(FOLDER, KIND + ".conf"), KIND + "-server", verbose=True))
