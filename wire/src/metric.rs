@@ -106,6 +106,9 @@ metrics! {
 }
 
 impl Metric {
+    /// What benchmarks are there for; each has one of them.
+    pub const MAIN: [Metric; 2] = [Self::WallTime, Self::RequestsPerSecond];
+
     /// Whether the backend derives it from another metric's samples; workers never send it.
     pub fn is_derived(self) -> bool {
         matches!(self, Self::SteadyTime | Self::WarmupTime)

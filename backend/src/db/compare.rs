@@ -209,7 +209,8 @@ pub async fn list_runtime_commits(
             SELECT count(*) FILTER (WHERE state = 'improved') AS improved,
                    count(*) FILTER (WHERE state = 'regressed') AS regressed
             FROM verdict JOIN series ON series.id = series_id
-            WHERE verdict.commit_id = commit.id AND series.runtime_id = runtime.id AND metric = 'wall_time'
+            WHERE verdict.commit_id = commit.id AND series.runtime_id = runtime.id
+                AND metric IN ('wall_time', 'requests_per_second')
          ) verdicts ON run.id IS NOT NULL
          WHERE runtime.name = $1 ORDER BY place.position DESC",
     )

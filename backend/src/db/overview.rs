@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use speedwell_wire::Metric;
 use sqlx::PgExecutor;
 use utoipa::ToSchema;
 
@@ -108,7 +109,9 @@ pub struct BenchmarkOverview {
     pub name: String,
     /// Its description.
     pub description: String,
-    /// Median, in seconds.
+    /// The metric that it is there for.
+    pub metric: String,
+    /// Median, in the metric's unit.
     pub median: f64,
     /// 95 % interval of it.
     pub low: f64,
@@ -128,7 +131,7 @@ pub struct BenchmarkOverview {
     pub history: Vec<f64>,
 }
 
-/// The wall times of each runtime's newest run, for all runtimes at once.
+/// The wall times (of a server workload: the throughputs) of each runtime's newest run, for all runtimes at once.
 pub async fn list_benchmarks(
     db: impl PgExecutor<'_>,
     runtimes: &[RuntimeOverview],
@@ -146,14 +149,14 @@ pub async fn list_benchmarks(
         })
         .collect();
     sqlx::query_as(
-        "SELECT series.runtime_id, benchmark.name, benchmark.description, newest.median, newest.interval_low AS low,
+        "SELECT series.runtime_id, benchmark.name, benchmark.description, metric, newest.median, newest.interval_low AS low,
             newest.interval_high AS high, reference.median AS reference_median,
             reference.interval_low AS reference_low, reference.interval_high AS reference_high,
             verdict.state, verdict.change, history.medians AS history
          FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::integer[])
               AS wanted (runtime_id, host_id, position, reference_position)
          JOIN series ON series.runtime_id = wanted.runtime_id AND series.host_id = wanted.host_id
-              AND metric = 'wall_time'
+              AND metric = ANY($6)
          JOIN benchmark ON benchmark.id = series.benchmark_id
          JOIN LATERAL (SELECT * FROM measurement WHERE series_id = series.id AND position = wanted.position
               ORDER BY id DESC LIMIT 1) newest ON true
@@ -170,6 +173,7 @@ pub async fn list_benchmarks(
     .bind(measured.iter().map(|one| one.2).collect::<Vec<_>>())
     .bind(measured.iter().map(|one| one.3).collect::<Vec<_>>())
     .bind(history)
+    .bind(Metric::MAIN.map(Metric::as_str).to_vec())
     .fetch_all(db)
     .await
 }

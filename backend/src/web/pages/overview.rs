@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::web::Data;
 use askama::Template;
 use chrono::Utc;
-use speedwell_wire::Unit;
+use speedwell_wire::Metric;
 
 use super::widgets::{Badge, spark, verdict_class, verdict_words};
 use super::{PageError, Shell, render};
@@ -114,14 +114,17 @@ fn mean(row: &RuntimeOverview, benchmarks: &[&BenchmarkOverview]) -> Option<Mean
                 low: one.reference_low?,
                 high: one.reference_high?,
             };
-            Some((
-                Estimate {
-                    median: one.median,
-                    low: one.low,
-                    high: one.high,
-                },
-                old,
-            ))
+            let new = Estimate {
+                median: one.median,
+                low: one.low,
+                high: one.high,
+            };
+            let more = one.metric == Metric::RequestsPerSecond.as_str();
+            Some(if more {
+                (per_request(&new), per_request(&old))
+            } else {
+                (new, old)
+            })
         })
         .collect();
     let ratio = geometric_mean(&pairs)?;
@@ -141,7 +144,7 @@ fn mean(row: &RuntimeOverview, benchmarks: &[&BenchmarkOverview]) -> Option<Mean
         format::percent(ratio.high - 1.0)
     );
     let words = format!(
-        "Geometric mean of the wall times of {} benchmarks; 95 % interval {interval}",
+        "Geometric mean of the times of {} benchmarks (of servers: per request); 95 % interval {interval}",
         ratio.count
     );
     let badge = Badge {
@@ -156,6 +159,15 @@ fn mean(row: &RuntimeOverview, benchmarks: &[&BenchmarkOverview]) -> Option<Mean
         against,
         hash,
     })
+}
+
+/// A throughput as the time of one request: less is better, as everywhere in the mean.
+fn per_request(rate: &Estimate) -> Estimate {
+    Estimate {
+        median: 1.0 / rate.median,
+        low: 1.0 / rate.high,
+        high: 1.0 / rate.low,
+    }
 }
 
 fn tile(row: &RuntimeOverview, one: &BenchmarkOverview) -> Tile {
@@ -177,7 +189,7 @@ fn tile(row: &RuntimeOverview, one: &BenchmarkOverview) -> Tile {
             format!("{}: the newest {} values", one.name, one.history.len()),
             &one.history,
         ),
-        value: format::value(one.median, Unit::Seconds),
+        value: format::metric_value(one.median, &one.metric),
         badge,
     }
 }

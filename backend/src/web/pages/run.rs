@@ -196,9 +196,7 @@ fn class_words(class: &str) -> &'static str {
 
 /// Wall time, or what a server workload is there for: answers per second.
 fn is_main(metric: &str) -> bool {
-    [Metric::WallTime, Metric::RequestsPerSecond]
-        .iter()
-        .any(|main| main.as_str() == metric)
+    Metric::MAIN.iter().any(|main| main.as_str() == metric)
 }
 
 fn main_metric(one: &RunMeasurement) -> Main {

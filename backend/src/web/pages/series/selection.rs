@@ -129,7 +129,11 @@ pub(super) fn choose<'a>(
     let metric = present
         .get(selection.metric.as_str())
         .copied()
-        .unwrap_or("wall_time");
+        .or_else(|| {
+            let main = Metric::MAIN.iter().map(|metric| metric.as_str());
+            main.filter_map(|name| present.get(name).copied()).next()
+        })
+        .unwrap_or(Metric::WallTime.as_str());
     let mut runtimes: Vec<&str> = Vec::new();
     for one in &current {
         if !runtimes.contains(&one.runtime.as_str()) {
