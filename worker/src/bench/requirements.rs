@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 use super::fetch;
 use super::suite::Package;
 use crate::build::artefact::hash_file;
+use crate::build::prefix::mark_and_drop_oldest;
 use crate::job::{Context as _, Failure, JobLog, give_tree, make_folder};
 use crate::process::{self, End, Sandbox, Spec, Stop, Tail};
 use crate::registry::{self, pypi};
@@ -201,6 +202,7 @@ impl Locked {
         let folder = place.environments.join(&key[..16]);
         let refused = folder.with_extension("refused");
         if folder.join(".ready").exists() {
+            self.keep(&folder, place)?;
             return Ok(Ok(folder));
         }
         if let Ok(reason) = fs::read_to_string(&refused) {
@@ -233,7 +235,13 @@ impl Locked {
         }
         fs::write(folder.join(".ready"), "").transient("cannot mark the environment")?;
         give_tree(&folder, place.sandbox.identity.map(|_| (0, 0)))?;
+        self.keep(&folder, place)?;
         Ok(Ok(folder))
+    }
+
+    fn keep(&self, folder: &Path, place: &Place<'_>) -> Result<(), Failure> {
+        mark_and_drop_oldest(&place.environments, place.kept, folder)
+            .transient("cannot remove old environments")
     }
 
     fn fill(
@@ -319,6 +327,8 @@ impl Locked {
 pub struct Place<'a> {
     /// Folder of all environments.
     pub environments: PathBuf,
+    /// How many of them stay.
+    pub kept: usize,
     /// Content hash of the interpreter.
     pub artefact_sha256: &'a str,
     /// The interpreter.

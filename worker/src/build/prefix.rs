@@ -51,11 +51,7 @@ impl Prefixes {
             }
             fs::write(&ready, "").transient("cannot mark the prefix")?;
         }
-        // The time of the mark tells which prefix was used last.
-        fs::File::open(&ready)
-            .and_then(|file| file.set_modified(std::time::SystemTime::now()))
-            .transient("cannot mark the prefix")?;
-        self.drop_old(&prefix)
+        mark_and_drop_oldest(&self.folder, self.kept, &prefix)
             .transient("cannot remove old prefixes")?;
         Ok(prefix)
     }
@@ -68,26 +64,31 @@ impl Prefixes {
     fn path(&self, sha256: &str) -> PathBuf {
         self.folder.join(sha256.get(..16).unwrap_or(sha256))
     }
+}
 
-    fn drop_old(&self, current: &Path) -> std::io::Result<()> {
-        let mut all: Vec<(std::time::SystemTime, PathBuf)> = fs::read_dir(&self.folder)?
-            .flatten()
-            .map(|entry| {
-                let used = entry
-                    .path()
-                    .join(".ready")
-                    .metadata()
-                    .and_then(|metadata| metadata.modified());
-                (used.unwrap_or(std::time::UNIX_EPOCH), entry.path())
-            })
-            .filter(|(_, path)| path != current)
-            .collect();
-        all.sort();
-        let surplus = (all.len() + 1).saturating_sub(self.kept);
-        all.iter()
-            .take(surplus)
-            .try_for_each(|(_, path)| fs::remove_dir_all(path))
-    }
+/// Marks one of a folder's folders as used now, and removes those that were used longest ago until `kept` are left. The
+/// time of the file `.ready` in each tells when that was.
+pub fn mark_and_drop_oldest(folder: &Path, kept: usize, current: &Path) -> std::io::Result<()> {
+    fs::File::open(current.join(".ready"))
+        .and_then(|file| file.set_modified(std::time::SystemTime::now()))?;
+    let mut all: Vec<(std::time::SystemTime, PathBuf)> = fs::read_dir(folder)?
+        .flatten()
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| {
+            let used = entry
+                .path()
+                .join(".ready")
+                .metadata()
+                .and_then(|metadata| metadata.modified());
+            (used.unwrap_or(std::time::UNIX_EPOCH), entry.path())
+        })
+        .filter(|(_, path)| path != current)
+        .collect();
+    all.sort();
+    let surplus = (all.len() + 1).saturating_sub(kept);
+    all.iter()
+        .take(surplus)
+        .try_for_each(|(_, path)| fs::remove_dir_all(path))
 }
 
 /// Byte-compiles the libraries as the benchmark user, then takes the files away from it.
@@ -164,4 +165,27 @@ fn libraries(prefix: &Path) -> Vec<PathBuf> {
         .collect();
     found.dedup();
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folders_used_longest_ago_go_first() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, seconds) in [("a", 30), ("b", 10), ("c", 20)] {
+            let path = folder.path().join(name);
+            fs::create_dir(&path).unwrap();
+            let file = fs::File::create(path.join(".ready")).unwrap();
+            let used = std::time::UNIX_EPOCH + Duration::from_secs(seconds);
+            file.set_modified(used).unwrap();
+        }
+        fs::write(folder.path().join("d.refused"), "why").unwrap();
+        mark_and_drop_oldest(folder.path(), 2, &folder.path().join("b")).unwrap();
+        let left: Vec<bool> = ["a", "b", "c", "d.refused"]
+            .map(|name| folder.path().join(name).exists())
+            .into();
+        assert_eq!(left, [true, true, false, true]);
+    }
 }
