@@ -193,20 +193,17 @@ impl Locked {
     }
 
     /// The folder with everything installed for an interpreter, made if it is not there. A lock that cannot be installed
-    /// is an error of the benchmarks that need it (`Ok(Err(reason))`), remembered for this interpreter.
+    /// is an error of the benchmarks that need it (`Ok(Err(reason))`), and tried again in the next run: a header may have been
+    /// missing.
     pub fn environment(&self, place: &Place<'_>) -> Result<Result<PathBuf, String>, Failure> {
         let key = hex::encode(Sha256::digest(format!(
             "1 {} {}",
             place.artefact_sha256, self.sha256
         )));
         let folder = place.environments.join(&key[..16]);
-        let refused = folder.with_extension("refused");
         if folder.join(".ready").exists() {
             self.keep(&folder, place)?;
             return Ok(Ok(folder));
-        }
-        if let Ok(reason) = fs::read_to_string(&refused) {
-            return Ok(Err(reason));
         }
         place
             .log
@@ -230,7 +227,6 @@ impl Locked {
         fs::remove_dir_all(&work).transient("cannot remove the folder of an installation")?;
         if let Err(reason) = outcome {
             fs::remove_dir_all(&folder).transient("cannot remove an unfinished environment")?;
-            fs::write(&refused, &reason).transient("cannot write")?;
             return Ok(Err(reason));
         }
         fs::write(folder.join(".ready"), "").transient("cannot mark the environment")?;
