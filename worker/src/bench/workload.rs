@@ -1,6 +1,8 @@
 //! One repetition of a workload: the driver in the box, listened to; the servers' processor time, memory and counters from
 //! outside; and when they are warm.
 
+mod window;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
@@ -8,9 +10,7 @@ use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use hdrhistogram::Histogram;
-use speedwell_wire::{CounterSource, Metric, Unavailable, UnavailableKind};
+use speedwell_wire::{Metric, UnavailableKind};
 
 use super::Bench;
 use super::command::{CONTROL_FD, EVENTS_FD};
@@ -22,6 +22,9 @@ use crate::job::{Context as _, Failure, JobLog, make_folder};
 use crate::process::{Spec, tree};
 use crate::workload::events::{self, Event, Window};
 
+pub use window::Measured;
+use window::{measure, processor_seconds};
+
 /// Windows of the warm-up that are looked at for whether processor time per request is flat. With four, a compiler that
 /// still gained 1 % with each window counted as warm.
 const FLAT_WINDOWS: usize = 8;
@@ -29,17 +32,6 @@ const FLAT_WINDOWS: usize = 8;
 const FLAT: f64 = 0.03;
 /// Beyond the warm-up, what a repetition may take besides its phases, in seconds.
 const SLACK: f64 = 600.0;
-
-/// What one window gave.
-#[derive(Debug, Clone)]
-pub struct Measured {
-    /// Metric, source and value.
-    pub values: Vec<(Metric, CounterSource, f64)>,
-    /// Counters that are not there.
-    pub unavailable: Vec<Unavailable>,
-    /// The histogram as the driver encoded it.
-    pub histogram: String,
-}
 
 /// What one repetition gave.
 #[derive(Debug, Clone, Default)]
@@ -383,129 +375,6 @@ fn is_flat(costs: &[f64]) -> bool {
     mean(early) <= mean(late) * (1.0 + FLAT)
 }
 
-fn processor_seconds(pids: &[u32]) -> f64 {
-    pids.iter().map(|pid| tree::processor_seconds(*pid)).sum()
-}
-
-/// The metrics of a window. One wrong answer and nothing of it counts: errors are fast.
-fn measure(
-    window: &Window,
-    processor: f64,
-    counters: Vec<CounterSet>,
-    servers: &[u32],
-) -> Result<Measured, String> {
-    if window.unexpected > 0 {
-        let first = window.first_unexpected.clone().unwrap_or_default();
-        return Err(format!(
-            "{} of {} answers were not as expected; the first: {first}",
-            window.unexpected, window.requests
-        ));
-    }
-    if window.requests == 0 || window.seconds <= 0.0 {
-        return Err("there was no answer".to_owned());
-    }
-    let answers = window.requests as f64;
-    let mut values = vec![
-        (
-            Metric::RequestsPerSecond,
-            CounterSource::Software,
-            answers / window.seconds,
-        ),
-        (
-            Metric::CpuPerRequest,
-            CounterSource::Software,
-            processor / answers,
-        ),
-    ];
-    let latencies = decode(&window.histogram)?;
-    for (metric, quantile) in [
-        (Metric::LatencyP50, 0.5),
-        (Metric::LatencyP95, 0.95),
-        (Metric::LatencyP99, 0.99),
-    ] {
-        values.push((
-            metric,
-            CounterSource::Software,
-            latencies.value_at_quantile(quantile) as f64 * 1e-6,
-        ));
-    }
-    let peaks: Option<Vec<u64>> = servers.iter().map(|pid| tree::peak_memory(*pid)).collect();
-    if let Some(peaks) = peaks {
-        values.push((
-            Metric::MaxRss,
-            CounterSource::Software,
-            peaks.iter().sum::<u64>() as f64,
-        ));
-    }
-    let mut measured = Measured {
-        values,
-        unavailable: Vec::new(),
-        histogram: window.histogram.clone(),
-    };
-    add_counters(&mut measured, counters, answers)?;
-    measured
-        .values
-        .retain(|(metric, _, value)| *value > 0.0 || metric.can_be_zero());
-    Ok(measured)
-}
-
-/// Counters of all servers together, per request.
-fn add_counters(
-    measured: &mut Measured,
-    counters: Vec<CounterSet>,
-    answers: f64,
-) -> Result<(), String> {
-    let mut sums: BTreeMap<(Metric, CounterSource), f64> = BTreeMap::new();
-    let wrong = |error: std::io::Error| format!("the counters cannot be read: {error}");
-    for mut set in counters {
-        set.disable().map_err(wrong)?;
-        for (event, value) in set.read().map_err(wrong)? {
-            match value {
-                Ok(value) => {
-                    *sums.entry((event.metric, event.source)).or_default() += value / answers
-                }
-                Err(reason) => return Err(reason),
-            }
-        }
-        for missing in set.unavailable {
-            if !measured
-                .unavailable
-                .iter()
-                .any(|known| known.metric == missing.metric)
-            {
-                measured.unavailable.push(missing);
-            }
-        }
-    }
-    let of = |metric| {
-        sums.iter()
-            .find(|((one, _), _)| *one == metric)
-            .map(|((_, source), value)| (*source, *value))
-    };
-    if let (Some((source, instructions)), Some((_, cycles))) =
-        (of(Metric::Instructions), of(Metric::Cycles))
-        && cycles > 0.0
-    {
-        sums.insert((Metric::Ipc, source), instructions / cycles);
-    }
-    measured.values.extend(
-        sums.into_iter()
-            .map(|((metric, source), value)| (metric, source, value)),
-    );
-    Ok(())
-}
-
-fn decode(histogram: &str) -> Result<Histogram<u64>, String> {
-    let wrong =
-        |error: &dyn std::fmt::Display| format!("the driver's histogram cannot be read: {error}");
-    let bytes = base64::engine::general_purpose::STANDARD
-        .decode(histogram)
-        .map_err(|error| wrong(&error))?;
-    hdrhistogram::serialization::Deserializer::new()
-        .deserialize(&mut bytes.as_slice())
-        .map_err(|error| wrong(&error))
-}
-
 fn describe(window: &Window, outcome: &Result<Measured, String>) -> String {
     match outcome {
         Err(reason) => format!("invalid: {reason}"),
@@ -561,22 +430,5 @@ mod tests {
             order.sort_unstable();
             assert_eq!(order, [0, 1, 2, 3, 4, 5]);
         }
-    }
-
-    #[test]
-    fn a_window_with_one_wrong_answer_counts_for_nothing() {
-        let window = Window {
-            requests: 1000,
-            unexpected: 1,
-            first_unexpected: Some("GET /x: status 404".into()),
-            seconds: 1.0,
-            ..Window::default()
-        };
-        let reason = measure(&window, 1.0, Vec::new(), &[]).unwrap_err();
-        assert_eq!(
-            reason,
-            "1 of 1000 answers were not as expected; the first: GET /x: status 404"
-        );
-        assert!(measure(&Window::default(), 0.0, Vec::new(), &[]).is_err());
     }
 }
