@@ -56,7 +56,6 @@ impl Suites {
         for name in MODULES {
             copy_file(&harness.join(name), &folder.join(name))?;
         }
-        install_driver(&folder.join("driver"))?;
         let mut all = Vec::new();
         let mut folders: Vec<PathBuf> = fs::read_dir(suites)
             .with_context(|| format!("suites: cannot read {}", suites.display()))?
@@ -65,8 +64,11 @@ impl Suites {
             .filter(|path| path.join("suite.toml").exists())
             .collect();
         folders.sort();
-        for folder in folders {
-            all.push(Suite::install(&folder, &data.join("suites"))?);
+        for source in folders {
+            all.push(Suite::install(&source, &data.join("suites"))?);
+        }
+        if all.iter().any(|suite| !suite.workloads.is_empty()) {
+            install_driver(&folder.join("driver"))?;
         }
         ensure!(
             !all.is_empty(),
