@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use speedwell_wire::LockedPackage;
 
 use super::fetch;
 use super::suite::Package;
@@ -40,6 +41,22 @@ pub struct Requirements {
     pub tools: Option<String>,
     /// Lower-case hex SHA-256 of that file.
     pub tools_sha256: Option<String>,
+    /// What is made once everything is installed.
+    pub build: Option<BuildStep>,
+}
+
+/// A script that makes what no package has, such as a benchmark compiled for this interpreter. It runs in the box with the
+/// environment on its path and gets the environment's folder, and `NAME=FOLDER` for each source of scripts.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BuildStep {
+    /// The script, in the suite's own folder.
+    pub script: String,
+    /// Lower-case hex SHA-256 of the script.
+    pub sha256: String,
+    /// Files of the suite's own folder that it reads, with their SHA-256.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, String>,
 }
 
 /// One line of a lock.
@@ -99,6 +116,8 @@ pub struct Locked {
     stages: Vec<Vec<Line>>,
     house: PathBuf,
     pips: PathBuf,
+    /// The script of the build step and its arguments behind the environment's folder.
+    build: Option<Vec<String>>,
 }
 
 /// pip for interpreters before 3.8, and for all others.
@@ -118,17 +137,33 @@ const PIPS: [(&str, &str, &str); 2] = [
 impl Requirements {
     /// Reads the lock from the suite's own folder. Nothing is fetched before a job needs it: an index that is away must not
     /// keep a worker from everything else.
-    pub fn install(&self, own: &Path, data: &Path) -> anyhow::Result<Locked> {
+    ///
+    /// `sources`: the folders of scripts by name, for the build step.
+    pub fn install(
+        &self,
+        own: &Path,
+        data: &Path,
+        sources: &[(String, PathBuf)],
+    ) -> anyhow::Result<Locked> {
         let mut stages = Vec::new();
         let mut hash = Sha256::new();
         for (file, sha256) in self.files() {
+            registry::verify(&own.join(file), sha256)?;
+            hash.update(sha256.as_bytes());
+        }
+        for (file, _) in self.locks() {
             let path = own.join(file);
-            registry::verify(&path, sha256)?;
             let text = fs::read_to_string(&path)
                 .with_context(|| format!("cannot read {}", path.display()))?;
             stages.push(parse(&text, file)?);
-            hash.update(sha256.as_bytes());
         }
+        let build = self.build.as_ref().map(|step| {
+            let script = data.join("own").join(&step.script).display().to_string();
+            let sources = sources
+                .iter()
+                .map(|(name, folder)| format!("{name}={}", folder.display()));
+            [script].into_iter().chain(sources).collect()
+        });
         let sha256 = hex::encode(hash.finalize());
         Ok(Locked {
             name: self.name.clone(),
@@ -136,16 +171,25 @@ impl Requirements {
             pips: data.join("pip"),
             stages,
             sha256,
+            build,
         })
     }
 
-    /// The files of the lock with their hashes, in the order of installing.
-    pub fn files(&self) -> Vec<(&str, &str)> {
+    /// The lock's files with their hashes, in the order of installing.
+    fn locks(&self) -> impl Iterator<Item = (&str, &str)> {
         let tools = self.tools.as_deref().zip(self.tools_sha256.as_deref());
-        tools
-            .into_iter()
-            .chain([(self.file.as_str(), self.sha256.as_str())])
-            .collect()
+        let main = (self.file.as_str(), self.sha256.as_str());
+        tools.into_iter().chain([main])
+    }
+
+    /// Every file of the suite's own folder that decides what is installed, with its hash.
+    pub fn files(&self) -> Vec<(&str, &str)> {
+        let build = self.build.iter().flat_map(|step| {
+            let inputs = step.inputs.iter();
+            let inputs = inputs.map(|(path, sha256)| (path.as_str(), sha256.as_str()));
+            inputs.chain([(step.script.as_str(), step.sha256.as_str())])
+        });
+        self.locks().chain(build).collect()
     }
 }
 
@@ -163,6 +207,15 @@ fn fetch_into(name: &str, sha256: &str, house: &Path, stop: &Stop) -> anyhow::Re
 }
 
 impl Locked {
+    /// What the backend is told of it.
+    pub fn packages(&self) -> impl Iterator<Item = LockedPackage> {
+        self.stages.iter().flatten().map(|line| LockedPackage {
+            requirements: self.name.clone(),
+            requirement: line.requirement.clone(),
+            sha256: line.hashes.clone(),
+        })
+    }
+
     fn find(&self, sha256: &str) -> Option<PathBuf> {
         let mut files = fs::read_dir(self.house.join(&sha256[..16])).ok()?.flatten();
         files.next().map(|entry| entry.path())
@@ -307,6 +360,17 @@ impl Locked {
             if let Err(reason) = place.python(&words, folder, work)? {
                 return Ok(Err(format!(
                     "the requirements {:?} cannot be installed: {reason}",
+                    self.name
+                )));
+            }
+        }
+        if let Some(step) = &self.build {
+            let target = folder.to_string_lossy();
+            let mut words = vec![step[0].as_str(), &target];
+            words.extend(step[1..].iter().map(String::as_str));
+            if let Err(reason) = place.python(&words, folder, work)? {
+                return Ok(Err(format!(
+                    "the requirements {:?} cannot be built: {reason}",
                     self.name
                 )));
             }

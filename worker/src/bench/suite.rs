@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use sha2::{Digest, Sha256};
-use speedwell_wire::{BenchmarkIdentity, SuiteManifest};
+use speedwell_wire::{BenchmarkIdentity, LockedPackage, SuiteManifest};
 
 use super::fetch;
 use super::requirements::{Locked, Requirements};
@@ -166,10 +166,16 @@ impl Suite {
             .iter()
             .map(|file| Installed::read(file, &own, &definition))
             .collect::<anyhow::Result<_>>()?;
+        let sources: Vec<(String, PathBuf)> = definition
+            .packages
+            .iter()
+            .map(|package| (package.name.clone(), fetch::unpacked(package, &folder)))
+            .chain([("own".to_owned(), folder.join("own"))])
+            .collect();
         let locked = definition
             .requirements
             .iter()
-            .map(|lock| lock.install(&own, &folder))
+            .map(|lock| lock.install(&own, &folder, &sources))
             .collect::<anyhow::Result<_>>()?;
         let suite = Self {
             workloads,
@@ -206,6 +212,14 @@ impl Suite {
             name: self.definition.name.clone(),
             version: self.definition.version,
             sha256: self.sha256.clone(),
+            description: self.definition.description.clone(),
+            lock: self.lock(),
+            baselines: self
+                .definition
+                .benchmarks
+                .iter()
+                .filter_map(|one| Some((one.name.clone(), one.baseline.clone()?)))
+                .collect(),
             benchmarks: self
                 .definition
                 .benchmarks
@@ -218,6 +232,16 @@ impl Suite {
                 )
                 .collect(),
         }
+    }
+
+    fn lock(&self) -> Vec<LockedPackage> {
+        let packages = self.definition.packages.iter().map(|one| LockedPackage {
+            requirements: String::new(),
+            requirement: format!("{}=={}", one.name, one.version),
+            sha256: vec![one.sha256.clone()],
+        });
+        let required = self.locked.iter().flat_map(Locked::packages);
+        packages.chain(required).collect()
     }
 
     /// Refuses to go on with a file whose hash is not the locked one.
@@ -417,7 +441,7 @@ mod tests {
         fs::write(source.join("own/a.py"), "pass\n").unwrap();
         let sha256 = hash_file(&source.join("own/a.py")).unwrap();
         let text = format!(
-            "name = \"s\"\nversion = 1\n[plan.cpython]\nprocesses = 1\nwarmups = 1\nvalues = 1\ncounter_values = 0\n\
+            "name = \"s\"\nversion = 1\ndescription = \"A script\"\n[plan.cpython]\nprocesses = 1\nwarmups = 1\nvalues = 1\ncounter_values = 0\n\
              [[benchmark]]\nname = \"a\"\ndescription = \"A\"\nsource = \"own\"\nscript = \"a.py\"\nsha256 = \"{sha256}\"\n\
              loops = {{ cpython = 1 }}\n"
         );
