@@ -6,6 +6,7 @@
 
 mod definition;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -200,6 +201,15 @@ impl Suite {
                 )?;
             }
         }
+        let mut names = BTreeSet::new();
+        for benchmark in suite.manifest().benchmarks {
+            ensure!(
+                names.insert(benchmark.name.clone()),
+                "{}: {:?} is there twice: a second workload of the same phases needs a suffix",
+                path.display(),
+                benchmark.name
+            );
+        }
         if let Err(failure) = suite.verify() {
             anyhow::bail!("{}: {}", path.display(), failure.message);
         }
@@ -214,12 +224,7 @@ impl Suite {
             sha256: self.sha256.clone(),
             description: self.definition.description.clone(),
             lock: self.lock(),
-            baselines: self
-                .definition
-                .benchmarks
-                .iter()
-                .filter_map(|one| Some((one.name.clone(), one.baseline.clone()?)))
-                .collect(),
+            baselines: self.baselines(),
             benchmarks: self
                 .definition
                 .benchmarks
@@ -232,6 +237,23 @@ impl Suite {
                 )
                 .collect(),
         }
+    }
+
+    /// What each benchmark is compared with.
+    fn baselines(&self) -> BTreeMap<String, String> {
+        let scripts = self.definition.benchmarks.iter();
+        let scripts = scripts.filter_map(|one| Some((one.name.clone(), one.baseline.clone()?)));
+        let workloads = self.definition.workloads.iter().zip(&self.workloads);
+        let phases = workloads
+            .filter(|(file, _)| !file.suffix.is_empty())
+            .flat_map(|(file, installed)| {
+                let phases = installed.workload.phases.iter();
+                phases.filter_map(|phase| {
+                    let plain = phase.name.strip_suffix(&file.suffix)?;
+                    Some((phase.name.clone(), plain.to_owned()))
+                })
+            });
+        scripts.chain(phases).collect()
     }
 
     fn lock(&self) -> Vec<LockedPackage> {
@@ -358,7 +380,11 @@ fn install_driver(to: &Path) -> anyhow::Result<()> {
 impl Installed {
     fn read(file: &WorkloadFile, own: &Path, definition: &Definition) -> anyhow::Result<Self> {
         let text = fs::read_to_string(own.join(&file.file))?;
-        let workload = Workload::parse(&text, &file.file)?;
+        let mut workload = Workload::parse(&text, &file.file)?;
+        workload.name.push_str(&file.suffix);
+        for phase in &mut workload.phases {
+            phase.name.push_str(&file.suffix);
+        }
         let mut inputs = Sha256::new();
         for (path, sha256) in &file.inputs {
             inputs.update(format!("{path}\0{sha256}"));

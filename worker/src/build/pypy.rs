@@ -137,8 +137,9 @@ fn find_translator(configured: Option<&Path>, prefixes: &Path) -> Result<PathBuf
     ["pypy", "python2.7"]
         .iter()
         .flat_map(|name| {
-            let found = unpacked.iter().map(|prefix| prefix.join("bin").join(name));
-            found.chain(installed.iter().map(|folder| folder.join(name)))
+            let found = unpacked.iter().map(|prefix| prefix.join("bin"));
+            let folders = found.chain(installed.iter().map(|folder| folder.to_path_buf()));
+            folders.map(move |folder| folder.join(name))
         })
         .find(|path| path.exists())
         .ok_or_else(|| {

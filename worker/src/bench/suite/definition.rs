@@ -46,6 +46,10 @@ pub struct WorkloadFile {
     pub sha256: String,
     /// Name of the requirements that its services import.
     pub requires: Option<String>,
+    /// Added to the name of each phase, where a suite has one workload with several requirements. Such a phase is compared with
+    /// the phase of the plain name.
+    #[serde(default)]
+    pub suffix: String,
     /// Files that it uses besides, in the suite's own folder, with their SHA-256.
     #[serde(default)]
     pub inputs: BTreeMap<String, String>,
