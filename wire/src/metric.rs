@@ -103,6 +103,10 @@ metrics! {
     LatencyP99 = "latency_p99", "Response time, 99 %", Seconds, LowerIsBetter;
     /// Processor time of all servers under test per request, user and kernel.
     CpuPerRequest = "cpu_per_request", "Processor time per request", Seconds, LowerIsBetter;
+    /// Share of a server workload's processor time, user and kernel, in the function that runs bytecode; by sampling.
+    MainLoopShare = "main_loop_share", "Time in the interpreter's main loop", Ratio, LowerIsBetter;
+    /// Share of a server workload's processor time in machine code that was made at run time; by sampling.
+    CompiledShare = "compiled_share", "Time in code compiled at run time", Ratio, HigherIsBetter;
 }
 
 impl Metric {

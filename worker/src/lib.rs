@@ -18,6 +18,8 @@ pub mod host;
 pub mod job;
 /// The only place that spawns.
 pub mod process;
+/// Where the time of running processes goes.
+pub mod profile;
 /// What a worker does next; pure.
 pub mod protocol;
 /// Pinned packages of public registries.

@@ -56,6 +56,8 @@ fn scale_of(metric: Metric) -> Scale {
         Metric::WarmupTime => 0.2,
         Metric::RequestsPerSecond | Metric::CpuPerRequest | Metric::LatencyP50 => 0.03,
         Metric::BranchMisses | Metric::PageFaults | Metric::ContextSwitches => 0.05,
+        // A share of some hundred samples.
+        Metric::MainLoopShare | Metric::CompiledShare => 0.1,
         // A few of the slowest answers decide it.
         Metric::LatencyP95 | Metric::LatencyP99 => 0.05,
     };

@@ -20,6 +20,7 @@ use super::suite::{Installed, Plan};
 use crate::counters::CounterSet;
 use crate::job::{Context as _, Failure, JobLog, make_folder};
 use crate::process::{Spec, tree};
+use crate::profile::Sampling;
 use crate::workload::events::{self, Event, Window};
 
 pub use window::Measured;
@@ -192,6 +193,8 @@ struct Begun {
     phase: Option<usize>,
     processor: f64,
     counters: Vec<CounterSet>,
+    /// Of the counters' repetition: samples slow the servers down a little.
+    sampling: Option<Result<Sampling, String>>,
 }
 
 struct Listener<'a> {
@@ -263,7 +266,7 @@ impl Listener<'_> {
 
     fn begin(&mut self, phase: Option<usize>) -> Result<(), String> {
         let servers = self.servers();
-        let mut counters = Vec::new();
+        let (mut counters, mut sampling) = (Vec::new(), None);
         if let Some(index) = phase {
             let name = self
                 .installed
@@ -278,12 +281,14 @@ impl Listener<'_> {
                     .iter()
                     .map(|pid| CounterSet::open(i32::try_from(*pid).unwrap_or(0)))
                     .collect();
+                sampling = Some(Sampling::start(&servers));
             }
         }
         self.window = Some(Begun {
             phase,
             processor: processor_seconds(&servers),
             counters,
+            sampling,
         });
         let enabled = self
             .window
@@ -306,7 +311,8 @@ impl Listener<'_> {
         match window.phase {
             None => Ok(self.warmed(&window, processor)),
             Some(index) => {
-                let outcome = measure(&window, processor, begun.counters, &servers);
+                let samples = begun.sampling.map(|one| one.map(Sampling::finish));
+                let outcome = measure(&window, processor, begun.counters, samples, &servers);
                 let name = self
                     .installed
                     .workload

@@ -16,7 +16,7 @@ use crate::web::error::Error;
 use crate::web::format;
 
 /// The metrics that runtimes are compared by, as far as a suite has them.
-const COMPARED: [Metric; 8] = [
+const COMPARED: [Metric; 10] = [
     Metric::WallTime,
     Metric::SteadyTime,
     Metric::RequestsPerSecond,
@@ -24,6 +24,8 @@ const COMPARED: [Metric; 8] = [
     Metric::LatencyP95,
     Metric::LatencyP99,
     Metric::CpuPerRequest,
+    Metric::MainLoopShare,
+    Metric::CompiledShare,
     Metric::MaxRss,
 ];
 

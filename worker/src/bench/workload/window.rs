@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use hdrhistogram::Histogram;
-use speedwell_wire::{CounterSource, Metric, Unavailable};
+use speedwell_wire::{CounterSource, Metric, Unavailable, UnavailableKind};
 
 use crate::counters::CounterSet;
 use crate::process::tree;
+use crate::profile::{self, Sample};
 use crate::workload::events::Window;
 
 /// What one window gave.
@@ -30,6 +31,7 @@ pub fn measure(
     window: &Window,
     processor: f64,
     counters: Vec<CounterSet>,
+    samples: Option<Result<Vec<Sample>, String>>,
     servers: &[u32],
 ) -> Result<Measured, String> {
     if window.unexpected > 0 {
@@ -81,6 +83,9 @@ pub fn measure(
         histogram: window.histogram.clone(),
     };
     add_counters(&mut measured, counters, answers)?;
+    if let Some(samples) = samples {
+        add_shares(&mut measured, samples);
+    }
     measured
         .values
         .retain(|(metric, _, value)| *value > 0.0 || metric.can_be_zero());
@@ -133,6 +138,29 @@ fn add_counters(
     Ok(())
 }
 
+/// Where the servers' time went, while they still live.
+fn add_shares(measured: &mut Measured, samples: Result<Vec<Sample>, String>) {
+    let (main_loop, made) = match samples.map(|samples| profile::shares(&samples)) {
+        Ok(shares) => (shares.main_loop, shares.made),
+        Err(reason) => (Err(reason.clone()), Err(reason)),
+    };
+    for (metric, share) in [
+        (Metric::MainLoopShare, main_loop),
+        (Metric::CompiledShare, made),
+    ] {
+        match share {
+            Ok(share) => measured
+                .values
+                .push((metric, CounterSource::Software, share)),
+            Err(reason) => measured.unavailable.push(Unavailable {
+                metric: Some(metric),
+                kind: UnavailableKind::Unsupported,
+                reason,
+            }),
+        }
+    }
+}
+
 fn decode(histogram: &str) -> Result<Histogram<u64>, String> {
     let wrong =
         |error: &dyn std::fmt::Display| format!("the driver's histogram cannot be read: {error}");
@@ -157,11 +185,11 @@ mod tests {
             seconds: 1.0,
             ..Window::default()
         };
-        let reason = measure(&window, 1.0, Vec::new(), &[]).unwrap_err();
+        let reason = measure(&window, 1.0, Vec::new(), None, &[]).unwrap_err();
         assert_eq!(
             reason,
             "1 of 1000 answers were not as expected; the first: GET /x: status 404"
         );
-        assert!(measure(&Window::default(), 0.0, Vec::new(), &[]).is_err());
+        assert!(measure(&Window::default(), 0.0, Vec::new(), None, &[]).is_err());
     }
 }
