@@ -62,6 +62,7 @@ def eigh(numpy, library, random):
         values, vectors = result
         must(math.isclose(values.sum(), numpy.trace(matrix), rel_tol=1e-9), "the sum of eigenvalues")
         must(numpy.allclose(matrix @ vectors, vectors * values, atol=1e-9), "the eigenvectors")
+        must(numpy.allclose(vectors.T @ vectors, numpy.eye(400), atol=1e-10), "the lengths of eigenvectors")
     return lambda: numpy.linalg.eigh(matrix), check
 
 
@@ -169,8 +170,8 @@ def normal(numpy, library, random):
     size = 1000000
     draw = random.standard_normal
     if library.mkl is not None:
-        from mkl_random import RandomState
-        draw = RandomState(1, brng="SFMT19937").standard_normal
+        from mkl_random import MKLRandomState
+        draw = MKLRandomState(1, brng="SFMT19937").standard_normal
 
     def check(numbers):
         # Five standard errors of mean, variance and fourth moment.
@@ -178,6 +179,9 @@ def normal(numpy, library, random):
         must(len(numbers) == size and abs(numbers.mean()) < bound, "the mean of random numbers")
         must(abs((numbers ** 2).mean() - 1.0) < bound * math.sqrt(2.0), "the variance of random numbers")
         must(abs((numbers ** 4).mean() - 3.0) < bound * math.sqrt(96.0), "the fourth moment of random numbers")
+        for apart in (1, size // 2):
+            product = numbers[:-apart] * numbers[apart:]
+            must(abs(product.mean()) < 5.0 / math.sqrt(len(product)), "the independence of random numbers")
     return lambda: draw(size), check
 
 
