@@ -169,6 +169,13 @@ async fn every_number_leads_to_its_source(pool: PgPool) {
         suite.contains("Wall time") && suite.contains("/runs/") && suite.contains("Version 1"),
         "{suite}"
     );
+    for words in [
+        "Two for a test",
+        "pyperformance==0.9.1",
+        "richards against nbody",
+    ] {
+        assert!(suite.contains(words), "{words}: {suite}");
+    }
     assert_eq!(app.get("/suites/none").await.0, 404);
     let (_, run) = app.get("/runs/2").await;
     for words in [

@@ -48,7 +48,7 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
         ("/runtimes/cpython-main".to_owned(), 1),
         (format!("/commits/{hash}"), 3),
         ("/suites".to_owned(), 1),
-        ("/suites/portable".to_owned(), 2),
+        ("/suites/portable".to_owned(), 3),
         ("/runs/1".to_owned(), 5),
         ("/queue".to_owned(), 4),
         ("/jobs/1".to_owned(), 5),

@@ -126,7 +126,7 @@ async fn a_workload_is_measured_and_a_window_with_a_wrong_answer_is_not() {
     }
     let hash = |text: &str| sha256_hex(text.as_bytes());
     let suite = format!(
-        "name = \"small\"\nversion = 1\n[plan.cpython]\nprocesses = 1\nwarmups = 2\nwarmup_seconds = 0.5\n\
+        "name = \"small\"\nversion = 1\ndescription = \"A small server\"\n[plan.cpython]\nprocesses = 1\nwarmups = 2\nwarmup_seconds = 0.5\n\
          warmup_limit_seconds = 3.0\ncounter_values = 1\n[[requirements]]\nname = \"six\"\nfile = \"lock.txt\"\nsha256 = \"{}\"\n\
          [[workload]]\nfile = \"small.toml\"\nsha256 = \"{}\"\nrequires = \"six\"\ninputs = {{ \"server.py\" = \"{}\" }}\n",
         hash(LOCK),

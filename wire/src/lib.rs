@@ -29,10 +29,10 @@ pub use report::{
     BenchmarkResult, BuildReport, LatencyHistogram, MeasurementReport, RunReceipt, RunReport,
     Sample, Unavailable, UnavailableKind,
 };
-pub use suite::{BenchmarkIdentity, SuiteManifest};
+pub use suite::{BenchmarkIdentity, LockedPackage, SuiteManifest};
 
 /// Version of the messages in this crate. Raised when an old worker could misread a new message.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 
 /// HTTP header that carries [`PROTOCOL_VERSION`].
 pub const PROTOCOL_HEADER: &str = "x-speedwell-protocol";

@@ -1,5 +1,7 @@
 //! A pinned suite as the worker announces it: enough to know each benchmark, none of its code.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -12,8 +14,25 @@ pub struct SuiteManifest {
     pub version: u32,
     /// Lower-case hex SHA-256 of the suite's definition file.
     pub sha256: String,
+    /// What it is for, in a sentence or two for people.
+    pub description: String,
+    /// Every package that it is locked to.
+    pub lock: Vec<LockedPackage>,
     /// Its benchmarks, in the order they run.
     pub benchmarks: Vec<BenchmarkIdentity>,
+    /// The benchmark of this suite that a benchmark is compared with, both by name: the same work done otherwise.
+    pub baselines: BTreeMap<String, String>,
+}
+
+/// A package of a suite's lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockedPackage {
+    /// Name of the requirements that it belongs to; empty: the suite's own scripts and libraries.
+    pub requirements: String,
+    /// `NAME==VERSION`, and for which interpreters, as pip takes it.
+    pub requirement: String,
+    /// Lower-case hex SHA-256 of each of its files: one for each kind of interpreter.
+    pub sha256: Vec<String>,
 }
 
 /// What makes a benchmark the same benchmark: never its name alone.

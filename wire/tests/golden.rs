@@ -65,7 +65,14 @@ fn register() {
         name: "portable".into(),
         version: 1,
         sha256: "ef".repeat(32),
+        description: "What every Python can run".into(),
+        lock: vec![LockedPackage {
+            requirements: "swift".into(),
+            requirement: "six==1.16.0".into(),
+            sha256: vec!["01".repeat(32)],
+        }],
         benchmarks: vec![benchmark()],
+        baselines: BTreeMap::from([("nbody_compiled".into(), "nbody".into())]),
     }];
     check(
         "register_request",

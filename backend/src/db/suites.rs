@@ -1,7 +1,8 @@
 //! Suites and benchmarks. A suite is immutable: a second definition under the same name and version is refused.
 
 use chrono::{DateTime, Utc};
-use speedwell_wire::SuiteManifest;
+use speedwell_wire::{LockedPackage, SuiteManifest};
+use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
 
 /// What came of registering a suite.
@@ -17,12 +18,14 @@ pub enum Registered {
 pub async fn register(db: &mut PgConnection, suite: &SuiteManifest) -> sqlx::Result<Registered> {
     let version = i32::try_from(suite.version).unwrap_or(i32::MAX);
     let inserted: Option<i64> = sqlx::query_scalar(
-        "INSERT INTO suite (name, version, sha256) VALUES ($1, $2, $3)
+        "INSERT INTO suite (name, version, sha256, description, lock) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (name, version) DO NOTHING RETURNING id",
     )
     .bind(&suite.name)
     .bind(version)
     .bind(&suite.sha256)
+    .bind(&suite.description)
+    .bind(Json(&suite.lock))
     .fetch_optional(&mut *db)
     .await?;
     let Some(suite_id) = inserted else {
@@ -64,6 +67,25 @@ pub async fn register(db: &mut PgConnection, suite: &SuiteManifest) -> sqlx::Res
         .execute(&mut *db)
         .await?;
     }
+    let (names, baselines): (Vec<&str>, Vec<&str>) = suite
+        .baselines
+        .iter()
+        .map(|(name, baseline)| (name.as_str(), baseline.as_str()))
+        .unzip();
+    sqlx::query(
+        "WITH of_suite AS (
+            SELECT benchmark_id, benchmark.name FROM suite_benchmark JOIN benchmark ON benchmark.id = benchmark_id
+            WHERE suite_id = $1)
+         UPDATE suite_benchmark SET baseline_id = base.benchmark_id
+         FROM unnest($2::text[], $3::text[]) AS pair (name, baseline)
+         JOIN of_suite ON of_suite.name = pair.name JOIN of_suite base ON base.name = pair.baseline
+         WHERE suite_id = $1 AND suite_benchmark.benchmark_id = of_suite.benchmark_id",
+    )
+    .bind(suite_id)
+    .bind(names)
+    .bind(baselines)
+    .execute(db)
+    .await?;
     Ok(Registered::Known(suite_id))
 }
 
@@ -101,12 +123,14 @@ pub struct SuiteName {
     pub benchmarks: i64,
     /// Runtimes that run it.
     pub runtimes: i64,
+    /// What it is.
+    pub description: String,
 }
 
 /// Every suite.
 pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<SuiteName>> {
     sqlx::query_as(
-        "SELECT DISTINCT ON (name) name, version,
+        "SELECT DISTINCT ON (name) name, version, description,
             (SELECT count(*) FROM suite_benchmark WHERE suite_id = suite.id) AS benchmarks,
             (SELECT count(*) FROM runtime WHERE suite_name = suite.name AND enabled) AS runtimes
          FROM suite ORDER BY name, version DESC",
@@ -132,6 +156,27 @@ pub struct SuiteBenchmark {
     pub identity: String,
     /// Hash of its script, or of its workload's definition.
     pub script_sha256: String,
+    /// The benchmark of the suite that does the same work otherwise.
+    pub baseline: Option<String>,
+}
+
+/// What the newest version of a suite is, and what it is locked to.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub struct SuiteText {
+    /// In a sentence or two.
+    pub description: String,
+    /// Its packages.
+    pub lock: Json<Vec<LockedPackage>>,
+}
+
+/// The description and lock of a suite's newest version.
+pub async fn find_text(db: impl PgExecutor<'_>, name: &str) -> sqlx::Result<Option<SuiteText>> {
+    sqlx::query_as(
+        "SELECT description, lock FROM suite WHERE name = $1 ORDER BY version DESC LIMIT 1",
+    )
+    .bind(name)
+    .fetch_optional(db)
+    .await
 }
 
 /// The benchmarks of every version of a suite, the newest version first.
@@ -141,8 +186,9 @@ pub async fn list_versions(
 ) -> sqlx::Result<Vec<SuiteBenchmark>> {
     sqlx::query_as(
         "SELECT suite.version, suite.sha256 AS suite_sha256, suite.created_at, benchmark.name, benchmark.description,
-                benchmark.identity, benchmark.script_sha256
+                benchmark.identity, benchmark.script_sha256, base.name AS baseline
          FROM suite JOIN suite_benchmark ON suite_id = suite.id JOIN benchmark ON benchmark.id = benchmark_id
+         LEFT JOIN benchmark base ON base.id = baseline_id
          WHERE suite.name = $1 ORDER BY suite.version DESC, ordinal",
     )
     .bind(name)

@@ -86,7 +86,7 @@ impl Lab {
     fn write_suite(&self, benchmarks: &[(&str, &str)]) {
         let own = self.path("suites/faults/own");
         fs::create_dir_all(&own).unwrap();
-        let mut text = "name = \"faults\"\nversion = 1\n[plan.cpython]\nprocesses = 1\nwarmups = 1\nvalues = 2\n\
+        let mut text = "name = \"faults\"\nversion = 1\ndescription = \"Faults\"\n[plan.cpython]\nprocesses = 1\nwarmups = 1\nvalues = 2\n\
                         counter_values = 1\n"
             .to_owned();
         for (name, script) in benchmarks {

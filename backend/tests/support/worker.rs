@@ -1,5 +1,7 @@
 //! A worker's side of the protocol, and the rows that it needs to find.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
@@ -99,7 +101,14 @@ pub fn manifest() -> SuiteManifest {
         name: "portable".to_owned(),
         version: 1,
         sha256: sha256_hex(b"suite"),
+        description: "Two for a test".to_owned(),
+        lock: vec![LockedPackage {
+            requirements: String::new(),
+            requirement: "pyperformance==0.9.1".to_owned(),
+            sha256: vec![sha256_hex(b"pyperformance")],
+        }],
         benchmarks: vec![benchmark("nbody"), benchmark("richards")],
+        baselines: BTreeMap::from([("richards".to_owned(), "nbody".to_owned())]),
     }
 }
 

@@ -7,25 +7,23 @@
 
 mod lock;
 mod pip;
+mod place;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use speedwell_wire::LockedPackage;
 
 use self::lock::{Chosen, Line};
+pub use self::place::Place;
 use crate::build::prefix::mark_and_drop_oldest;
-use crate::job::{Context as _, Failure, JobLog, give_tree, make_folder};
-use crate::process::{self, End, Sandbox, Spec, Stop, Tail};
+use crate::job::{Context as _, Failure, give_tree, make_folder};
+use crate::process::Stop;
 use crate::registry::{self, pypi};
-
-/// Installing, with everything that has to be compiled.
-const TIMEOUT: Duration = Duration::from_secs(1800);
 
 /// A lock as the suite names it.
 #[derive(Debug, Clone, Deserialize)]
@@ -45,6 +43,22 @@ pub struct Requirements {
     /// each environment as `unpacked/NAME`. pip would leave out what such a wheel wants beside `site-packages`.
     #[serde(default)]
     pub unpacked: Vec<String>,
+    /// What is made once everything is installed.
+    pub build: Option<BuildStep>,
+}
+
+/// A script that makes what no package has, such as a benchmark compiled for this interpreter. It runs in the box with the
+/// environment on its path and gets the environment's folder, and `NAME=FOLDER` for each source of scripts.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BuildStep {
+    /// The script, in the suite's own folder.
+    pub script: String,
+    /// Lower-case hex SHA-256 of the script.
+    pub sha256: String,
+    /// Files of the suite's own folder that it reads, with their SHA-256.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, String>,
 }
 
 /// A lock whose files lie in the wheel house.
@@ -58,22 +72,40 @@ pub struct Locked {
     unpacked: Vec<String>,
     house: PathBuf,
     pips: PathBuf,
+    /// The script of the build step and its arguments behind the environment's folder.
+    build: Option<Vec<String>>,
 }
 
 impl Requirements {
     /// Reads the lock from the suite's own folder. Nothing is fetched before a job needs it: an index that is away must not
     /// keep a worker from everything else.
-    pub fn install(&self, own: &Path, data: &Path) -> anyhow::Result<Locked> {
+    ///
+    /// `sources`: the folders of scripts by name, for the build step.
+    pub fn install(
+        &self,
+        own: &Path,
+        data: &Path,
+        sources: &[(String, PathBuf)],
+    ) -> anyhow::Result<Locked> {
         let mut stages = Vec::new();
         let mut hash = Sha256::new();
         for (file, sha256) in self.files() {
+            registry::verify(&own.join(file), sha256)?;
+            hash.update(sha256.as_bytes());
+        }
+        for (file, _) in self.locks() {
             let path = own.join(file);
-            registry::verify(&path, sha256)?;
             let text = fs::read_to_string(&path)
                 .with_context(|| format!("cannot read {}", path.display()))?;
             stages.push(lock::parse(&text, file)?);
-            hash.update(sha256.as_bytes());
         }
+        let build = self.build.as_ref().map(|step| {
+            let script = data.join("own").join(&step.script).display().to_string();
+            let sources = sources
+                .iter()
+                .map(|(name, folder)| format!("{name}={}", folder.display()));
+            [script].into_iter().chain(sources).collect()
+        });
         for name in &self.unpacked {
             let known = stages.iter().flatten().any(|line| &line.name == name);
             anyhow::ensure!(known, "{}: unpacked: {name:?} is not in it", self.file);
@@ -87,16 +119,25 @@ impl Requirements {
             pips: data.join("pip"),
             stages,
             sha256,
+            build,
         })
     }
 
-    /// The files of the lock with their hashes, in the order of installing.
-    pub fn files(&self) -> Vec<(&str, &str)> {
+    /// The lock's files with their hashes, in the order of installing.
+    fn locks(&self) -> impl Iterator<Item = (&str, &str)> {
         let tools = self.tools.as_deref().zip(self.tools_sha256.as_deref());
-        tools
-            .into_iter()
-            .chain([(self.file.as_str(), self.sha256.as_str())])
-            .collect()
+        let main = (self.file.as_str(), self.sha256.as_str());
+        tools.into_iter().chain([main])
+    }
+
+    /// Every file of the suite's own folder that decides what is installed, with its hash.
+    pub fn files(&self) -> Vec<(&str, &str)> {
+        let build = self.build.iter().flat_map(|step| {
+            let inputs = step.inputs.iter();
+            let inputs = inputs.map(|(path, sha256)| (path.as_str(), sha256.as_str()));
+            inputs.chain([(step.script.as_str(), step.sha256.as_str())])
+        });
+        self.locks().chain(build).collect()
     }
 }
 
@@ -114,6 +155,15 @@ fn fetch_into(name: &str, sha256: &str, house: &Path, stop: &Stop) -> anyhow::Re
 }
 
 impl Locked {
+    /// What the backend is told of it.
+    pub fn packages(&self) -> impl Iterator<Item = LockedPackage> {
+        self.stages.iter().flatten().map(|line| LockedPackage {
+            requirements: self.name.clone(),
+            requirement: line.requirement.clone(),
+            sha256: line.hashes.clone(),
+        })
+    }
+
     fn find(&self, sha256: &str) -> Option<PathBuf> {
         let mut files = fs::read_dir(self.house.join(&sha256[..16])).ok()?.flatten();
         files.next().map(|entry| entry.path())
@@ -217,6 +267,17 @@ impl Locked {
                 )));
             }
         }
+        if let Some(step) = &self.build {
+            let target = folder.to_string_lossy();
+            let mut words = vec![step[0].as_str(), &target];
+            words.extend(step[1..].iter().map(String::as_str));
+            if let Err(reason) = place.python(&words, folder, work)? {
+                return Ok(Err(format!(
+                    "the requirements {:?} cannot be built: {reason}",
+                    self.name
+                )));
+            }
+        }
         // What is on PYTHONPATH has its `.pth` files read only when asked for: namespace packages need them.
         let hook = "import os, site\nsite.addsitedir(os.path.dirname(os.path.abspath(__file__)))\n";
         fs::write(folder.join("sitecustomize.py"), hook)
@@ -285,75 +346,5 @@ impl Locked {
             fs::rename(&temporary, &folder)?;
         }
         Ok(fs::canonicalize(folder)?)
-    }
-}
-
-/// The interpreter that an environment is for, and what installing works with.
-pub struct Place<'a> {
-    /// Folder of all environments.
-    pub environments: PathBuf,
-    /// How many of them stay.
-    pub kept: usize,
-    /// Content hash of the interpreter.
-    pub artefact_sha256: &'a str,
-    /// The interpreter.
-    pub python: &'a Path,
-    /// The runtime's own variables.
-    pub variables: &'a BTreeMap<String, OsString>,
-    /// The job's folder.
-    pub folder: &'a Path,
-    /// The box.
-    pub sandbox: &'a Sandbox,
-    /// The job's log.
-    pub log: &'a JobLog,
-    /// Asks the installation to stop.
-    pub stop: &'a Stop,
-}
-
-impl Place<'_> {
-    /// Runs the interpreter in the box; its last line, or why it failed.
-    pub fn python(
-        &self,
-        arguments: &[&str],
-        environment: &Path,
-        home: &Path,
-    ) -> Result<Result<String, String>, Failure> {
-        let mut variables = BTreeMap::from([
-            ("PATH".to_owned(), OsString::from("/usr/bin:/bin")),
-            ("LANG".to_owned(), "C.UTF-8".into()),
-            ("HOME".to_owned(), home.into()),
-            ("TMPDIR".to_owned(), home.into()),
-            ("PYTHONPATH".to_owned(), environment.into()),
-            ("PIP_CONFIG_FILE".to_owned(), "/dev/null".into()),
-            ("PYTHONHASHSEED".to_owned(), "0".into()),
-        ]);
-        for (name, value) in self.variables {
-            variables
-                .entry(name.clone())
-                .or_insert_with(|| value.clone());
-        }
-        let mut command = vec![self.python.as_os_str().to_owned()];
-        command.extend(arguments.iter().map(OsString::from));
-        let spec = Spec {
-            command,
-            environment: variables,
-            folder: home.to_owned(),
-            timeout: TIMEOUT,
-        };
-        let mut tail = Tail::new(20);
-        let end = process::run(self.sandbox, &spec, self.stop, &mut |line| {
-            tail.push(line);
-            self.log.line(line);
-        })
-        .transient("cannot run the interpreter")?;
-        match end {
-            End::Stopped => Err(Failure::stopped()),
-            end if end.success() => Ok(Ok(tail.last().to_owned())),
-            end => Ok(Err(format!(
-                "{}; its last words:\n{}",
-                end.describe(),
-                tail.text()
-            ))),
-        }
     }
 }

@@ -6,12 +6,13 @@
 
 mod definition;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use sha2::{Digest, Sha256};
-use speedwell_wire::{BenchmarkIdentity, SuiteManifest};
+use speedwell_wire::{BenchmarkIdentity, LockedPackage, SuiteManifest};
 
 use super::fetch;
 use super::requirements::{Locked, Requirements};
@@ -166,10 +167,16 @@ impl Suite {
             .iter()
             .map(|file| Installed::read(file, &own, &definition))
             .collect::<anyhow::Result<_>>()?;
+        let sources: Vec<(String, PathBuf)> = definition
+            .packages
+            .iter()
+            .map(|package| (package.name.clone(), fetch::unpacked(package, &folder)))
+            .chain([("own".to_owned(), folder.join("own"))])
+            .collect();
         let locked = definition
             .requirements
             .iter()
-            .map(|lock| lock.install(&own, &folder))
+            .map(|lock| lock.install(&own, &folder, &sources))
             .collect::<anyhow::Result<_>>()?;
         let suite = Self {
             workloads,
@@ -194,6 +201,15 @@ impl Suite {
                 )?;
             }
         }
+        let mut names = BTreeSet::new();
+        for benchmark in suite.manifest().benchmarks {
+            ensure!(
+                names.insert(benchmark.name.clone()),
+                "{}: {:?} is there twice: a second workload of the same phases needs a suffix",
+                path.display(),
+                benchmark.name
+            );
+        }
         if let Err(failure) = suite.verify() {
             anyhow::bail!("{}: {}", path.display(), failure.message);
         }
@@ -206,6 +222,9 @@ impl Suite {
             name: self.definition.name.clone(),
             version: self.definition.version,
             sha256: self.sha256.clone(),
+            description: self.definition.description.clone(),
+            lock: self.lock(),
+            baselines: self.baselines(),
             benchmarks: self
                 .definition
                 .benchmarks
@@ -218,6 +237,33 @@ impl Suite {
                 )
                 .collect(),
         }
+    }
+
+    /// What each benchmark is compared with.
+    fn baselines(&self) -> BTreeMap<String, String> {
+        let scripts = self.definition.benchmarks.iter();
+        let scripts = scripts.filter_map(|one| Some((one.name.clone(), one.baseline.clone()?)));
+        let workloads = self.definition.workloads.iter().zip(&self.workloads);
+        let phases = workloads
+            .filter(|(file, _)| !file.suffix.is_empty())
+            .flat_map(|(file, installed)| {
+                let phases = installed.workload.phases.iter();
+                phases.filter_map(|phase| {
+                    let plain = phase.name.strip_suffix(&file.suffix)?;
+                    Some((phase.name.clone(), plain.to_owned()))
+                })
+            });
+        scripts.chain(phases).collect()
+    }
+
+    fn lock(&self) -> Vec<LockedPackage> {
+        let packages = self.definition.packages.iter().map(|one| LockedPackage {
+            requirements: String::new(),
+            requirement: format!("{}=={}", one.name, one.version),
+            sha256: vec![one.sha256.clone()],
+        });
+        let required = self.locked.iter().flat_map(Locked::packages);
+        packages.chain(required).collect()
     }
 
     /// Refuses to go on with a file whose hash is not the locked one.
@@ -334,7 +380,11 @@ fn install_driver(to: &Path) -> anyhow::Result<()> {
 impl Installed {
     fn read(file: &WorkloadFile, own: &Path, definition: &Definition) -> anyhow::Result<Self> {
         let text = fs::read_to_string(own.join(&file.file))?;
-        let workload = Workload::parse(&text, &file.file)?;
+        let mut workload = Workload::parse(&text, &file.file)?;
+        workload.name.push_str(&file.suffix);
+        for phase in &mut workload.phases {
+            phase.name.push_str(&file.suffix);
+        }
         let mut inputs = Sha256::new();
         for (path, sha256) in &file.inputs {
             inputs.update(format!("{path}\0{sha256}"));
@@ -386,6 +436,7 @@ mod tests {
             ("ported-python", 3),
             ("ported-javascript", 3),
             ("ported-php", 3),
+            ("numeric", 44),
         ] {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
                 .join("suites")
@@ -417,7 +468,7 @@ mod tests {
         fs::write(source.join("own/a.py"), "pass\n").unwrap();
         let sha256 = hash_file(&source.join("own/a.py")).unwrap();
         let text = format!(
-            "name = \"s\"\nversion = 1\n[plan.cpython]\nprocesses = 1\nwarmups = 1\nvalues = 1\ncounter_values = 0\n\
+            "name = \"s\"\nversion = 1\ndescription = \"A script\"\n[plan.cpython]\nprocesses = 1\nwarmups = 1\nvalues = 1\ncounter_values = 0\n\
              [[benchmark]]\nname = \"a\"\ndescription = \"A\"\nsource = \"own\"\nscript = \"a.py\"\nsha256 = \"{sha256}\"\n\
              loops = {{ cpython = 1 }}\n"
         );

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 
 /// Placeholders of commands: the interpreter, the suite's own folder, the empty folder of this repetition, its user.
 pub const COMMAND_PLACEHOLDERS: [&str; 4] = ["python", "own", "folder", "user"];
-/// Placeholders of requests: a random object below `objects`, and a number that no earlier request of the phase had.
-const REQUEST_PLACEHOLDERS: [&str; 2] = ["index", "serial"];
+/// Placeholders of requests: a random object below `objects`; one that no other connection of the window asks for, to be
+/// written to; and a number that no earlier request of the phase had.
+const REQUEST_PLACEHOLDERS: [&str; 3] = ["index", EXCLUSIVE, "serial"];
+const EXCLUSIVE: &str = "exclusive";
 
 /// A whole workload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -92,7 +94,7 @@ pub struct WarmUp {
     pub connections: u32,
     /// Length of one window in seconds: after each, processor time per request is looked at.
     pub window_seconds: f64,
-    /// `{index}` is below this.
+    /// `{index}` and `{exclusive}` are below this.
     #[serde(default = "once")]
     pub objects: u64,
     /// What is asked, by weight.
@@ -116,7 +118,7 @@ pub struct Phase {
     pub settle_seconds: f64,
     /// The window ends early after this many requests: where they use something up.
     pub requests: Option<u64>,
-    /// `{index}` is below this.
+    /// `{index}` and `{exclusive}` are below this.
     #[serde(default = "once")]
     pub objects: u64,
     /// Requests made before the phase, unmeasured: what it uses up.
@@ -153,6 +155,15 @@ pub enum Load {
         /// Most requests under way at once; later ones wait, and their wait counts.
         connections: u32,
     },
+}
+
+impl Load {
+    /// Most requests under way at once.
+    pub fn connections(self) -> u32 {
+        match self {
+            Self::Closed { connections } | Self::Open { connections, .. } => connections,
+        }
+    }
 }
 
 /// One kind of request and what its answer must be.
@@ -223,7 +234,9 @@ impl Workload {
             setup.request.check("setup", &known)?;
             known.extend(setup.save.keys().map(String::as_str));
         }
-        check_mix("warmup", &self.warmup.mix, &known)?;
+        let warmup = &self.warmup;
+        check_mix("warmup", &warmup.mix, &known)?;
+        check_exclusive("warmup", &warmup.mix, warmup.connections, warmup.objects)?;
         ensure!(
             self.warmup.window_seconds > 0.0,
             "warmup: window_seconds: must be more than 0"
@@ -250,9 +263,30 @@ impl Workload {
                 fill.request.check(name, &known)?;
             }
             check_mix(name, &phase.mix, &known)?;
+            check_exclusive(name, &phase.mix, phase.load.connections(), phase.objects)?;
         }
         Ok(())
     }
+}
+
+/// Each connection needs an object of its own.
+fn check_exclusive(
+    place: &str,
+    mix: &[Request],
+    connections: u32,
+    objects: u64,
+) -> anyhow::Result<()> {
+    let texts = mix
+        .iter()
+        .flat_map(|one| one.headers.values().chain(&one.body).chain([&one.path]));
+    let used = texts
+        .flat_map(|text| placeholders(text))
+        .any(|name| name == EXCLUSIVE);
+    ensure!(
+        !used || objects >= u64::from(connections),
+        "{place}: objects: {{exclusive}} needs one for each of the {connections} connections"
+    );
+    Ok(())
 }
 
 fn check_mix(place: &str, mix: &[Request], known: &BTreeSet<&str>) -> anyhow::Result<()> {
@@ -380,7 +414,7 @@ mod tests {
         };
         assert!(
             error("{kind}\"", "{sort}\"")
-                .contains("read: {sort} is no placeholder here; there are index, kind")
+                .contains("read: {sort} is no placeholder here; there are exclusive, index, kind")
         );
         assert!(error("{python}\", \"-m\"", "{pyton}\", \"-m\"").contains("files: {pyton}"));
         assert!(error("127.0.0.1:18080\"\nprepare", "192.0.2.1:80\"\nprepare").contains("origin"));
@@ -394,6 +428,9 @@ mod tests {
             .contains("missing: status")
         );
         assert!(error("seconds = 0.5", "second = 0.5").contains("w.toml"));
+        assert!(
+            error("path = \"/missing\"", "path = \"/{exclusive}\"").contains("missing: objects")
+        );
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub struct Loading<'a> {
     pub seconds: f64,
     /// At most so many requests.
     pub requests: Option<u64>,
-    /// `{index}` is below this.
+    /// `{index}` and `{exclusive}` are below this.
     pub objects: u64,
     /// Values of the other placeholders.
     pub values: &'a BTreeMap<String, String>,
@@ -71,10 +71,9 @@ impl Loading<'_> {
             last_answer: begun,
             next_arrival: Duration::ZERO,
         });
-        let connections = match self.load {
-            Load::Closed { connections } | Load::Open { connections, .. } => connections,
-        };
-        join_all((0..connections).map(|_| self.keep_asking(begun, &shared))).await;
+        let connections = self.load.connections();
+        let work = (0..connections).map(|number| self.keep_asking(number, begun, &shared));
+        join_all(work).await;
         let shared = shared.into_inner();
         *serial = shared.serial;
         Ok(Window {
@@ -87,11 +86,11 @@ impl Loading<'_> {
         })
     }
 
-    /// One connection's work.
-    async fn keep_asking(&self, begun: Instant, shared: &RefCell<Shared>) {
+    /// The work of one connection, by its number.
+    async fn keep_asking(&self, number: u32, begun: Instant, shared: &RefCell<Shared>) {
         let mut connection = Connection::new(self.origin);
         let mut values = self.values.clone();
-        while let Some((arrival, request)) = self.next(begun, shared, &mut values) {
+        while let Some((arrival, request)) = self.next(number, begun, shared, &mut values) {
             tokio::time::sleep_until(arrival.into()).await;
             let answer = connection.exchange(request, &values, self.payload).await;
             let now = Instant::now();
@@ -110,6 +109,7 @@ impl Loading<'_> {
     /// The next request and when it is due; nothing when the window is over.
     fn next(
         &self,
+        number: u32,
         begun: Instant,
         shared: &RefCell<Shared>,
         values: &mut BTreeMap<String, String>,
@@ -133,6 +133,8 @@ impl Loading<'_> {
         shared.serial += 1;
         let index = shared.random.random_range(0..self.objects.max(1));
         values.insert("index".to_owned(), index.to_string());
+        let exclusive = exclusive(index, number, self.load.connections(), self.objects);
+        values.insert("exclusive".to_owned(), exclusive.to_string());
         let total: u32 = self.mix.iter().map(|request| request.weight).sum();
         let mut left = shared.random.random_range(0..total.max(1));
         for request in self.mix {
@@ -143,6 +145,14 @@ impl Loading<'_> {
         }
         None
     }
+}
+
+/// The object that stands for a random `index` among those of one connection: each has every `connections`th object. Two
+/// writers of one object at a time would make a right server answer that one of them came too late.
+fn exclusive(index: u64, number: u32, connections: u32, objects: u64) -> u64 {
+    let (number, connections) = (u64::from(number), u64::from(connections.max(1)));
+    let own = (objects + connections - 1 - number) / connections;
+    number + connections * (index % own.max(1))
 }
 
 /// Asks one request `times` times on a few connections, unmeasured; the first wrong answer ends it. Returns the headers of
@@ -163,7 +173,7 @@ pub async fn repeat(
             if serial >= times {
                 return Ok(());
             }
-            for name in ["serial", "index"] {
+            for name in ["serial", "index", "exclusive"] {
                 values.insert(name.to_owned(), serial.to_string());
             }
             let answer = connection.exchange(request, &values, payload).await?;
@@ -180,4 +190,24 @@ fn encode(histogram: &Histogram<u64>) -> anyhow::Result<String> {
     let mut bytes = Vec::new();
     V2DeflateSerializer::new().serialize(histogram, &mut bytes)?;
     Ok(base64::engine::general_purpose::STANDARD.encode(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_connections_ask_for_the_same_exclusive_object() {
+        for (connections, objects) in [(4, 16), (8, 500), (64, 64), (1, 1), (3, 10)] {
+            let mut owner = BTreeMap::new();
+            for number in 0..connections {
+                for index in 0..objects {
+                    let object = exclusive(index, number, connections, objects);
+                    assert!(object < objects, "{object} of {objects}");
+                    assert_eq!(*owner.entry(object).or_insert(number), number);
+                }
+            }
+            assert_eq!(owner.len() as u64, objects, "every object is somebody's");
+        }
+    }
 }

@@ -18,6 +18,8 @@ pub struct Definition {
     pub name: String,
     /// Its version; any change of this file is a new one.
     pub version: u32,
+    /// What it is for, in a sentence or two.
+    pub description: String,
     /// How processes and iterations are planned, by runtime family.
     pub plan: BTreeMap<String, Plan>,
     /// The lock: packages with hashes.
@@ -44,6 +46,10 @@ pub struct WorkloadFile {
     pub sha256: String,
     /// Name of the requirements that its services import.
     pub requires: Option<String>,
+    /// Added to the name of each phase, where a suite has one workload with several requirements. Such a phase is compared with
+    /// the phase of the plain name.
+    #[serde(default)]
+    pub suffix: String,
     /// Files that it uses besides, in the suite's own folder, with their SHA-256.
     #[serde(default)]
     pub inputs: BTreeMap<String, String>,
@@ -118,6 +124,8 @@ pub struct Benchmark {
     pub loops: BTreeMap<String, u64>,
     /// Name of the requirements that it imports.
     pub requires: Option<String>,
+    /// The benchmark of this suite that does the same work otherwise: what this one is compared with.
+    pub baseline: Option<String>,
     /// Hash of their lock: what is imported is part of what is measured.
     #[serde(skip)]
     lock_sha256: Option<String>,
@@ -193,6 +201,16 @@ impl Definition {
                 let loops = benchmark.loops.get(family).copied().unwrap_or(0);
                 ensure!(loops > 0, "{origin}: {name}: loops: {family} is missing");
             }
+        }
+        for benchmark in &definition.benchmarks {
+            let Some(baseline) = &benchmark.baseline else {
+                continue;
+            };
+            ensure!(
+                baseline != &benchmark.name && names.contains(baseline),
+                "{origin}: {}: baseline: {baseline:?} is no other benchmark of this suite",
+                benchmark.name
+            );
         }
         for path in definition.own_files().map(|(path, _)| path) {
             ensure!(plain(path), "{origin}: {path:?} is no relative path");

@@ -15,7 +15,8 @@ PORTS = {"object": 6200, "container": 6201, "account": 6202}
 PROXY = 8080
 MEMCACHED = 11299
 
-# A cold just-in-time compiler misses the default of half a second for a connection.
+# A cold just-in-time compiler misses the default of half a second for a connection. Nor may a server that was slow for a
+# moment be left out for the next minute: without memcached every token is unknown, and every answer 401.
 #
 # PyPy closes a connection that was dropped without close() only when it is collected: the default of 1024 clients was used
 # up by connections that nobody used any more, and 160 requests per second became 20 until the next collection. Idle
@@ -79,6 +80,8 @@ use = egg:swift#memcache
 memcache_servers = 127.0.0.1:{memcached}
 connect_timeout = 10
 io_timeout = 10
+pool_timeout = 20
+error_suppression_limit = 100000
 [filter:tempauth]
 use = egg:swift#tempauth
 user_speedwell_tester = testing .admin
