@@ -436,6 +436,7 @@ mod tests {
             ("ported-python", 3),
             ("ported-javascript", 3),
             ("ported-php", 3),
+            ("numeric", 44),
         ] {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
                 .join("suites")
