@@ -129,22 +129,23 @@ def sent():
     return fields, validate(fields)
 
 
-def write(statements):
-    """Makes some changes or none; false when a unique value is taken."""
+def write(statements, sku):
+    """Makes some changes or none, and gives the product as these changes left it; nothing when a unique value is taken."""
     connection = database()
     with writing:
         connection.execute("BEGIN IMMEDIATE")
         try:
             for statement, values in statements:
                 connection.execute(statement, values)
+            product = find(sku)
         except sqlite3.IntegrityError:
             connection.execute("ROLLBACK")
-            return False
+            return None
         except Exception:
             connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
-    return True
+    return product
 
 
 def values_of(fields):
@@ -163,9 +164,11 @@ def create_product():
         values_of(fields),
     )
     tag = "INSERT INTO tag SELECT id, ? FROM product WHERE sku = ?"
-    if not write([insert] + [(tag, (name, fields["sku"])) for name in fields.get("tags", [])]):
+    tags = [(tag, (name, fields["sku"])) for name in fields.get("tags", [])]
+    product = write([insert] + tags, fields["sku"])
+    if product is None:
         return answer({"errors": {"sku": "is taken"}}, 409)
-    return answer(find(fields["sku"]), 201, "/products/" + fields["sku"])
+    return answer(product, 201, "/products/" + fields["sku"])
 
 
 @application.put("/products/<sku>")
@@ -179,9 +182,12 @@ def update_product(sku):
         "WHERE sku = ?",
         values_of(fields) + (sku,),
     )
-    if not write([update]):
+    if find(sku) is None:
+        return answer({"errors": {"sku": "there is no such product"}}, 404)
+    product = write([update], fields["sku"])
+    if product is None:
         return answer({"errors": {"sku": "is taken"}}, 409)
-    return get_product(fields["sku"])
+    return answer(product)
 
 
 if __name__ == "__main__":
