@@ -13,9 +13,11 @@ from shopsite.models import Category, Product, Review, Tag  # noqa: E402
 
 CATEGORIES = 20
 PRODUCTS = 1000
-WORDS = """amber anvil <b>bold</b> basket bridge candle cedar "quoted" copper dawn delta ember falcon fern glaçon granite harbour indigo
-ivory jasper juniper kettle lantern lichen marble meadow & nectar oak orchid pebble quartz quill raven ribbon saffron slått thistle umber
-velvet willow yarrow zephyr""".split()
+WORDS = """
+amber anvil <b>bold</b> basket bridge candle cedar "quoted" copper dawn delta ember falcon fern glaçon granite harbour
+indigo ivory jasper juniper kettle lantern lichen marble meadow & nectar oak orchid pebble quartz quill raven ribbon
+saffron slått thistle umber velvet willow yarrow zephyr
+""".split()
 
 
 def words(seed, count):
@@ -41,7 +43,8 @@ def fill():
     )
     Tagged = Product.tags.through
     Tagged.objects.bulk_create(
-        Tagged(product_id=number, tag_id=(number * 3 + part) % len(WORDS)) for number in range(PRODUCTS) for part in range(3)
+        Tagged(product_id=number, tag_id=(number * 3 + part) % len(WORDS))
+        for number in range(PRODUCTS) for part in range(3)
     )
     Review.objects.bulk_create(
         Review(product_id=number // 3, author=words(number, 1), stars=1 + number % 5, words=words(number * 31, 12))

@@ -12,20 +12,25 @@ PRODUCTS = CATEGORIES * PER_CATEGORY
 
 SCHEMA = """
 CREATE TABLE product (
-    id INTEGER PRIMARY KEY, sku TEXT NOT NULL UNIQUE, category INTEGER NOT NULL, name TEXT NOT NULL, description TEXT NOT NULL,
-    price INTEGER NOT NULL, stock INTEGER NOT NULL, version INTEGER NOT NULL
+    id INTEGER PRIMARY KEY, sku TEXT NOT NULL UNIQUE, category INTEGER NOT NULL, name TEXT NOT NULL,
+    description TEXT NOT NULL, price INTEGER NOT NULL, stock INTEGER NOT NULL, version INTEGER NOT NULL
 );
 CREATE INDEX product_category ON product (category, price, id);
-CREATE TABLE tag (product INTEGER NOT NULL REFERENCES product, name TEXT NOT NULL, PRIMARY KEY (product, name)) WITHOUT ROWID;
+CREATE TABLE tag (
+    product INTEGER NOT NULL REFERENCES product, name TEXT NOT NULL, PRIMARY KEY (product, name)
+) WITHOUT ROWID;
 CREATE TABLE review (
-    id INTEGER PRIMARY KEY, product INTEGER NOT NULL REFERENCES product, author TEXT NOT NULL, stars INTEGER NOT NULL, words TEXT NOT NULL
+    id INTEGER PRIMARY KEY, product INTEGER NOT NULL REFERENCES product, author TEXT NOT NULL, stars INTEGER NOT NULL,
+    words TEXT NOT NULL
 );
 CREATE INDEX review_product ON review (product);
 """
 
-WORDS = u"""amber anvil <b>bold</b> basket bridge candle cedar "quoted" copper dawn delta ember falcon fern gla\u00e7on granite harbour
-indigo ivory jasper juniper kettle lantern lichen marble meadow & nectar oak orchid pebble quartz quill raven ribbon saffron sl\u00e5tt thistle
-umber velvet willow yarrow zephyr""".split()
+WORDS = u"""
+amber anvil <b>bold</b> basket bridge candle cedar "quoted" copper dawn delta ember falcon fern gla\u00e7on granite
+harbour indigo ivory jasper juniper kettle lantern lichen marble meadow & nectar oak orchid pebble quartz quill raven
+ribbon saffron sl\u00e5tt thistle umber velvet willow yarrow zephyr
+""".split()
 
 
 def words(seed, count):

@@ -26,7 +26,8 @@ def as_json(product):
     """A product as lists show it."""
     return {
         "sku": product.sku, "category": product.category_id, "name": product.name, "description": product.description,
-        "price": product.price, "stock": product.stock, "updated": product.updated.isoformat(), "url": "/api/products/" + product.sku,
+        "price": product.price, "stock": product.stock, "updated": product.updated.isoformat(),
+        "url": "/api/products/" + product.sku,
     }
 
 
