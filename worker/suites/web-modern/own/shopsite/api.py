@@ -1,5 +1,6 @@
 """The JSON API: asynchronous views over Django's ORM, forms validate."""
 import json
+import threading
 
 from asgiref.sync import sync_to_async
 from django import forms
@@ -10,6 +11,9 @@ from django.views.decorators.http import require_GET
 from .models import Product
 
 PAGE = 20
+# Each request has a thread of its own. SQLite refuses a transaction that reads, and writes after another one did: one writer at
+# a time in the program itself refuses nobody.
+writing = threading.Lock()
 
 
 class ProductForm(forms.ModelForm):
@@ -95,7 +99,7 @@ async def save(request, one, status):
 @sync_to_async
 def store(form):
     """A transaction: whether the value is taken is asked in it."""
-    with transaction.atomic():
+    with writing, transaction.atomic():
         if not form.is_valid():
             return False
         form.save()
