@@ -21,6 +21,10 @@ connection = sqlite:///{folder}/keystone.sqlite
 [fernet_tokens]
 key_repository = {folder}/fernet
 
+[fernet_receipts]
+# The default is the same folder as the tokens' too.
+key_repository = {folder}/fernet
+
 [credential]
 key_repository = {folder}/credential
 
@@ -69,6 +73,8 @@ def main():
     from keystone.common.sql import upgrades
 
     server.configure(config_files=[os.path.join(folder, "keystone.conf")])
+    # Keystone writes what it dies of into its log only.
+    sys.excepthook = sys.__excepthook__
     # Nothing is read back here, and memcached does not run yet.
     keystone.conf.CONF.set_override("enabled", False, group="cache")
     upgrades.offline_sync_database_to_version(None)
