@@ -19,7 +19,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1
     def do_GET(self):
-        body = b"x" * 100
+        body = (self.path.encode() + b"x" * 100)[:100]
         sometimes = self.path == "/sometimes" and next(NUMBER) % 5 == 4
         self.send_response(500 if sometimes else 200)
         self.send_header("Content-Length", str(len(body)))
@@ -53,7 +53,7 @@ name = "small_read"
 description = "As fast as it goes"
 load = { closed = { connections = 2 } }
 seconds = 0.5
-mix = [{ method = "GET", path = "/{serial}", status = [200], answer_bytes = 100, answer_holds = "xxx" }]
+mix = [{ method = "GET", path = "/{serial}", status = [200], answer_bytes = 100, answer_holds = "/{serial}x" }]
 [[phase]]
 name = "small_paced"
 description = "At a rate"

@@ -189,7 +189,7 @@ pub struct Request {
     pub status: Vec<u16>,
     /// Length that the answer's body must have.
     pub answer_bytes: Option<u64>,
-    /// Text that the answer's body must hold.
+    /// Text that the answer's body must hold, with placeholders: the answer is about what was asked for.
     pub answer_holds: Option<String>,
 }
 
@@ -319,8 +319,9 @@ impl Request {
             self.method
         );
         check_placeholders(place, &self.path, known)?;
-        for value in self.headers.values() {
-            check_placeholders(place, value, known)?;
+        let texts = self.headers.values().chain(&self.body);
+        for text in texts.chain(&self.answer_holds) {
+            check_placeholders(place, text, known)?;
         }
         Ok(())
     }
@@ -427,6 +428,7 @@ mod tests {
             )
             .contains("missing: status")
         );
+        assert!(error("answer_holds = \"xxx\"", "answer_holds = \"{item}\"").contains("{item}"));
         assert!(error("seconds = 0.5", "second = 0.5").contains("w.toml"));
         assert!(
             error("path = \"/missing\"", "path = \"/{exclusive}\"").contains("missing: objects")

@@ -105,7 +105,8 @@ impl<'a> Connection<'a> {
                 body.len()
             ));
         }
-        if let Some(text) = &request.answer_holds
+        let held = request.answer_holds.as_deref();
+        if let Some(text) = held.map(|text| fill_in(text, values))
             && !body
                 .windows(text.len().max(1))
                 .any(|part| part == text.as_bytes())

@@ -1,0 +1,1 @@
+"""A shop made with Django: an API for uvicorn (asgi.py), pages for gunicorn (wsgi.py)."""
