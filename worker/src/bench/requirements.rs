@@ -278,6 +278,13 @@ impl Locked {
                 )));
             }
         }
+        // Benchmarks may not write compiled files. Some packages carry files for other versions of Python, which do not compile.
+        let target = folder.to_string_lossy();
+        if let Err(reason) = place.python(&["-m", "compileall", "-q", &target], folder, work)? {
+            place
+                .log
+                .line(&format!("not everything compiles: {reason}"));
+        }
         // What is on PYTHONPATH has its `.pth` files read only when asked for: namespace packages need them.
         let hook = "import os, site\nsite.addsitedir(os.path.dirname(os.path.abspath(__file__)))\n";
         fs::write(folder.join("sitecustomize.py"), hook)

@@ -52,6 +52,8 @@ pub fn command(pip: &Path, links: &Path, target: &Path, list: &Path) -> Vec<Stri
         "--no-deps".to_owned(),
         "--no-build-isolation".to_owned(),
         "--no-cache-dir".to_owned(),
+        // It expects compiled files where Debian's PyPy 2 does not put them.
+        "--no-compile".to_owned(),
         format!("--target={}", target.display()),
         format!("--requirement={}", list.display()),
     ]
