@@ -32,7 +32,7 @@ pub use report::{
 pub use suite::{BenchmarkIdentity, SuiteManifest};
 
 /// Version of the messages in this crate. Raised when an old worker could misread a new message.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 
 /// HTTP header that carries [`PROTOCOL_VERSION`].
 pub const PROTOCOL_HEADER: &str = "x-speedwell-protocol";

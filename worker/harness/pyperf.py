@@ -13,7 +13,9 @@ script that defines several). This module writes one JSON object a line to ``eve
     enable     -> ok       (mode "counters") the timed region begins
     disable    -> ok       (mode "counters") it has ended
     value                  one iteration: seconds of the whole timed region, and whether it is a warm-up
-    end        -> ok       the worker reads the peak memory of this process meanwhile
+    measure                what the script reports of this process: a metric with its value, or the reason why it has none
+    end        -> ok       the worker reads the memory of this process meanwhile; where child processes are the benchmark,
+                           this says theirs (children_max_rss_bytes, children_steady_rss_bytes) or why it is not known
 
 When the worker goes away, the control pipe ends and the process exits with status 75. Without the variable a script
 runs by hand and prints a short summary.
@@ -27,7 +29,7 @@ import subprocess
 import sys
 import time
 
-__version__ = "speedwell-2"
+__version__ = "speedwell-3"
 
 PROTOCOL = 1
 EXIT_USAGE = 64         # a script defined no benchmark, or a second one
@@ -98,6 +100,9 @@ CLOCK_NAME, _clock = _find_clock()
 #: worker's counters, so that they count the very region that the script itself times.
 perf_counter = _clock
 
+#: The same clock for scripts that take times inside of what they time: it switches nothing.
+clock = _clock
+
 
 # -- The pipe to the worker ------------------------------------------------------------------------------
 
@@ -143,6 +148,9 @@ class _Person(object):
             print("%s %2d: %.6g s" % ("warm-up" if fields["warmup"] else "value  ", fields["index"], per_loop))
         elif event == "benchmark":
             print("%s: %d loops" % (fields["name"], fields["loops"]))
+        elif event == "measure":
+            known = fields.get("value")
+            print("%s: %s" % (fields["metric"], fields["reason"] if known is None else "%.6g" % known))
         elif event == "error":
             print(fields["message"], file=sys.stderr)
 
@@ -222,6 +230,7 @@ class Runner(object):
         self.argparser = _argparser or argparse.ArgumentParser()
         self.args = None
         self._benchmarks = 0
+        self._before, self._after = None, None
         settings = _settings()
         self._settings = settings or {
             "mode": "calibrate", "loops": 1, "warmups": 1, "warmup_seconds": 0.0, "values": 5, "max_seconds": 60.0,
@@ -297,8 +306,23 @@ class Runner(object):
                 loop.close()
         return self._run(name, timed, inner_loops, metadata)
 
-    def bench_command(self, name, command):
-        """Times child processes: start, run, end."""
+    def around_values(self, before=None, after=None):
+        """Has ``before()`` called when the warm-ups are over and ``after(loops)`` when all values are taken, with how many
+        loops they were together: the place to watch what only the measured iterations do, and to :meth:`report` it."""
+        self._before, self._after = before, after
+
+    def report(self, metric, value=None, reason=None):
+        """One value per process of a metric that scripts may report; or why this runtime has none."""
+        if value is None:
+            self._worker.send("measure", metric=_text(metric), reason=_text(reason))
+        else:
+            self._worker.send("measure", metric=_text(metric), value=float(value))
+
+    def bench_command(self, name, command, resting=None):
+        """Times child processes: start, run, end.
+
+        ``resting`` is a command that does the same, then writes the line ``resting`` and waits until its input ends. It is
+        started once more, after the values, and the memory of the children is what it has while it waits."""
         command = list(command)
         # The children are the benchmark: the worker's module path must not lengthen their search for modules.
         environment = dict(os.environ)
@@ -314,11 +338,11 @@ class Runner(object):
                     if status:
                         raise Exception("the command ended with status %d: %r" % (status, command))
                 return read() - begun
-        return self._run(name, timed, 1, None, children=True)
+        return self._run(name, timed, 1, None, children=lambda: _children_memory(resting, environment))
 
     # -- One benchmark ------------------------------------------------------------------------------------
 
-    def _run(self, name, timed, inner_loops, metadata, children=False):
+    def _run(self, name, timed, inner_loops, metadata, children=None):
         self.parse_args()
         if self._settings.get("select") not in (None, name):
             return
@@ -341,7 +365,7 @@ class Runner(object):
         worker.send("benchmark", name=_text(name), loops=loops, inner_loops=inner_loops,
                     metadata=dict((_text(key), _text(value)) for key, value in everything.items()))
         self._iterate(timed, inner_loops, loops, index)
-        worker.ask("end", children_max_rss_bytes=_children_max_rss() if children else None)
+        worker.ask("end", **(children() if children else {}))
 
     def _value(self, timed, inner_loops, loops, index, warmup):
         counting = perf_counter if isinstance(perf_counter, _Counting) else None
@@ -376,6 +400,8 @@ class Runner(object):
             self._value(timed, inner_loops, loops, index, True)
             warmed += 1
             index += 1
+        if self._before is not None:
+            self._before()
         taken = 0
         while taken < settings["values"]:
             if _clock() - begun > settings["max_seconds"] and taken:
@@ -383,15 +409,54 @@ class Runner(object):
             self._value(timed, inner_loops, loops, index, False)
             taken += 1
             index += 1
+        if self._after is not None:
+            self._after(taken * loops)
 
 
-def _children_max_rss():
-    """Peak memory of the largest child, in bytes; ``None`` where the platform does not say."""
+def _children_memory(resting, environment):
+    """The fields of ``end`` that say what memory the children took."""
+    if resting is not None:
+        peak, steady = _memory_at_rest(resting, environment)
+        return {"children_max_rss_bytes": peak, "children_steady_rss_bytes": steady}
+    fields = {"children_steady_rss_reason": "the child processes that are the benchmark have ended"}
     try:
         import resource
-        return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+        own, largest = [resource.getrusage(who).ru_maxrss * 1024
+                        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     except Exception:
-        return None
+        fields["children_max_rss_reason"] = "this platform does not say what its children took"
+        return fields
+    # What starts a process counts as that process's until it runs its own program (exec): a smaller child cannot be seen.
+    if largest > own:
+        fields["children_max_rss_bytes"] = largest
+    else:
+        fields["children_max_rss_reason"] = ("the largest child was no larger than the process that started it, and the "
+                                             "kernel counts that as the child's")
+    return fields
+
+
+def _memory_at_rest(command, environment):
+    """Peak and present resident set in bytes of a child that has done its work and waits."""
+    process = subprocess.Popen(list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+    try:
+        said = process.stdout.readline().strip()
+        if said != b"resting":
+            raise Exception("the resting command said %r" % said)
+        folder = "/proc/%d/" % process.pid
+        return _kernel_says(folder + "status", "VmHWM:"), _kernel_says(folder + "smaps_rollup", "Rss:")
+    finally:
+        process.stdin.close()
+        process.stdout.close()
+        process.wait()
+
+
+def _kernel_says(path, key):
+    """A size in bytes from a file of proc(5)."""
+    with open(path) as file:
+        for line in file:
+            if line.startswith(key):
+                return int(line.split()[1]) * 1024
+    raise Exception("%s does not say %s" % (path, key))
 
 
 def _text(value):

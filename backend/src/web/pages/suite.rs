@@ -16,7 +16,7 @@ use crate::web::format;
 const FEWEST: i32 = 3;
 
 /// The metrics that runtimes are compared by, as far as a suite has them.
-const COMPARED: [Metric; 8] = [
+const COMPARED: [Metric; 16] = [
     Metric::WallTime,
     Metric::SteadyTime,
     Metric::RequestsPerSecond,
@@ -25,6 +25,14 @@ const COMPARED: [Metric; 8] = [
     Metric::LatencyP99,
     Metric::CpuPerRequest,
     Metric::MaxRss,
+    Metric::SteadyRss,
+    Metric::StepP50,
+    Metric::StepP99,
+    Metric::StepP999,
+    Metric::StepMax,
+    Metric::GcPauseP99,
+    Metric::GcPauseMax,
+    Metric::GcTimeShare,
 ];
 
 #[derive(Template)]
@@ -194,7 +202,7 @@ fn table(
 ) -> Option<Table> {
     let mut names: Vec<&str> = results
         .iter()
-        .filter(|one| one.metric.as_deref() == Some(metric.as_str()))
+        .filter(|one| one.median.is_some() && one.metric.as_deref() == Some(metric.as_str()))
         .map(|one| one.benchmark.as_str())
         .collect();
     names.sort_unstable();
