@@ -14,8 +14,9 @@ script that defines several). This module writes one JSON object a line to ``eve
     disable    -> ok       (mode "counters") it has ended
     value                  one iteration: seconds of the whole timed region, and whether it is a warm-up
     measure                what the script reports of this process: a metric with its value, or the reason why it has none
-    end        -> ok       the worker reads the memory of this process meanwhile; where child processes are the benchmark,
-                           this says theirs (children_max_rss_bytes, children_steady_rss_bytes) or why it is not known
+    resting    -> ok       the worker reads the memory of this process's only child, which is the benchmark and waits
+    end        -> ok       the worker reads the memory of this process meanwhile; where child processes are the benchmark
+                           and none rested, this says their peak (children_max_rss_bytes), or why it is not known
 
 When the worker goes away, the control pipe ends and the process exits with status 75. Without the variable a script
 runs by hand and prints a short summary.
@@ -338,7 +339,25 @@ class Runner(object):
                     if status:
                         raise Exception("the command ended with status %d: %r" % (status, command))
                 return read() - begun
-        return self._run(name, timed, 1, None, children=lambda: _children_memory(resting, environment))
+        def memory():
+            if resting is None:
+                return _children_memory()
+            self._rest(list(resting), environment)
+            return {}
+        return self._run(name, timed, 1, None, children=memory)
+
+    def _rest(self, command, environment):
+        """Has the worker read the memory of a child that has done its work and waits."""
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=True, env=environment)
+        try:
+            said = process.stdout.readline().strip()
+            if said != b"resting":
+                raise Exception("the resting command said %r" % said)
+            self._worker.ask("resting")
+        finally:
+            process.stdin.close()
+            process.stdout.close()
+            process.wait()
 
     # -- One benchmark ------------------------------------------------------------------------------------
 
@@ -413,50 +432,19 @@ class Runner(object):
             self._after(taken * loops)
 
 
-def _children_memory(resting, environment):
-    """The fields of ``end`` that say what memory the children took."""
-    if resting is not None:
-        peak, steady = _memory_at_rest(resting, environment)
-        return {"children_max_rss_bytes": peak, "children_steady_rss_bytes": steady}
-    fields = {"children_steady_rss_reason": "the child processes that are the benchmark have ended"}
+def _children_memory():
+    """The fields of ``end`` that say what the largest child took, or why it is not known."""
     try:
         import resource
         own, largest = [resource.getrusage(who).ru_maxrss * 1024
                         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     except Exception:
-        fields["children_max_rss_reason"] = "this platform does not say what its children took"
-        return fields
+        return {"children_max_rss_reason": "this platform does not say what its children took"}
     # What starts a process counts as that process's until it runs its own program (exec): a smaller child cannot be seen.
     if largest > own:
-        fields["children_max_rss_bytes"] = largest
-    else:
-        fields["children_max_rss_reason"] = ("the largest child was no larger than the process that started it, and the "
-                                             "kernel counts that as the child's")
-    return fields
-
-
-def _memory_at_rest(command, environment):
-    """Peak and present resident set in bytes of a child that has done its work and waits."""
-    process = subprocess.Popen(list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-    try:
-        said = process.stdout.readline().strip()
-        if said != b"resting":
-            raise Exception("the resting command said %r" % said)
-        folder = "/proc/%d/" % process.pid
-        return _kernel_says(folder + "status", "VmHWM:"), _kernel_says(folder + "smaps_rollup", "Rss:")
-    finally:
-        process.stdin.close()
-        process.stdout.close()
-        process.wait()
-
-
-def _kernel_says(path, key):
-    """A size in bytes from a file of proc(5)."""
-    with open(path) as file:
-        for line in file:
-            if line.startswith(key):
-                return int(line.split()[1]) * 1024
-    raise Exception("%s does not say %s" % (path, key))
+        return {"children_max_rss_bytes": largest}
+    return {"children_max_rss_reason": "the largest child was no larger than the process that started it, and the kernel "
+                                       "counts that as the child's"}
 
 
 def _text(value):

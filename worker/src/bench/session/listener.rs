@@ -41,9 +41,10 @@ enum Event {
         value: Option<f64>,
         reason: Option<String>,
     },
+    Resting,
     End {
-        #[serde(flatten)]
-        children: Children,
+        children_max_rss_bytes: Option<u64>,
+        children_max_rss_reason: Option<String>,
     },
     Error {
         message: String,
@@ -55,20 +56,6 @@ enum Event {
 struct Python {
     implementation: String,
     build: String,
-}
-
-/// Memory of child processes where those are the benchmark: sizes, or why they are not known. All absent: the process
-/// that speaks is the benchmark.
-#[derive(Debug, Deserialize)]
-struct Children {
-    #[serde(rename = "children_max_rss_bytes")]
-    peak: Option<u64>,
-    #[serde(rename = "children_max_rss_reason")]
-    no_peak: Option<String>,
-    #[serde(rename = "children_steady_rss_bytes")]
-    steady: Option<u64>,
-    #[serde(rename = "children_steady_rss_reason")]
-    no_steady: Option<String>,
 }
 
 impl Hear for Listener {
@@ -178,9 +165,28 @@ impl Listener {
                 value,
                 reason,
             } => self.take_report(&metric, value, reason).map(|()| false),
-            Event::End { children } => {
+            Event::Resting => {
+                let child = only_child(self.pid)?;
+                self.take_memory(
+                    [tree::peak_memory(child), tree::resident_memory(child)],
+                    [None, None],
+                );
+                Ok(true)
+            }
+            Event::End {
+                children_max_rss_bytes: peak,
+                children_max_rss_reason: no_peak,
+            } => {
                 self.ended = true;
-                self.take_memory(children);
+                if self.record.once.contains_key(&Metric::MaxRss) {
+                    // A child at rest had its memory read.
+                } else if peak.is_some() || no_peak.is_some() {
+                    let ended = "the child processes that are the benchmark have ended".to_owned();
+                    self.take_memory([peak, None], [no_peak, Some(ended)]);
+                } else {
+                    let bytes = [tree::peak_memory(self.pid), tree::resident_memory(self.pid)];
+                    self.take_memory(bytes, [None, None]);
+                }
                 Ok(true)
             }
             // JSON can carry any character; what reaches logs and pages is printable.
@@ -234,31 +240,14 @@ impl Listener {
         }
     }
 
-    /// The kernel's word on the memory of the process, which waits meanwhile; of its children where they are the benchmark.
-    fn take_memory(&mut self, children: Children) {
-        let silent = || "the kernel did not say it".to_owned();
-        let [peak, steady] = match children {
-            Children {
-                peak: None,
-                no_peak: None,
-                steady: None,
-                no_steady: None,
-            } => [
-                (tree::peak_memory(self.pid), None),
-                (tree::resident_memory(self.pid), None),
-            ],
-            Children {
-                peak,
-                no_peak,
-                steady,
-                no_steady,
-            } => [(peak, no_peak), (steady, no_steady)],
-        };
-        for (metric, (bytes, reason)) in [(Metric::MaxRss, peak), (Metric::SteadyRss, steady)] {
+    /// Peak and present memory of whatever is the benchmark, or why they are not known.
+    fn take_memory(&mut self, bytes: [Option<u64>; 2], reasons: [Option<String>; 2]) {
+        let metrics = [Metric::MaxRss, Metric::SteadyRss];
+        for ((metric, bytes), reason) in metrics.into_iter().zip(bytes).zip(reasons) {
             let found = match bytes.filter(|bytes| *bytes > 0) {
                 Some(bytes) => Ok(bytes as f64),
                 None => {
-                    let reason = reason.unwrap_or_else(silent);
+                    let reason = reason.unwrap_or_else(|| "the kernel did not say it".to_owned());
                     Err((UnavailableKind::Unsupported, printable(reason.as_bytes())))
                 }
             };
