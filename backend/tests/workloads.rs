@@ -150,6 +150,7 @@ async fn a_workload_is_measured_and_a_window_with_a_wrong_answer_is_not() {
         "latency_p99",
         "cpu_per_request",
         "max_rss",
+        "steady_rss",
         "task_clock",
     ] {
         assert!(

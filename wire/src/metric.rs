@@ -35,8 +35,8 @@ pub enum Unit {
 macro_rules! metrics {
     ($($(#[$doc:meta])* $variant:ident = $text:literal, $label:literal, $unit:ident, $direction:ident;)*) => {
         /// A metric of the glossary. Values are per iteration of the benchmark's own loop,
-        /// except [`Metric::MaxRss`] and [`Metric::WarmupTime`], which are per process. A server workload's counters are per
-        /// request, and its peak memory is the sum over the servers under test.
+        /// except [`Metric::WarmupTime`], memory, and what scripts report ([`Metric::is_reported`]), which are one value per
+        /// process. A server workload's counters are per request, and its memory is the sum over the servers under test.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum Metric { $($(#[$doc])* #[serde(rename = $text)] $variant,)* }
 
@@ -93,6 +93,29 @@ metrics! {
     ContextSwitches = "context_switches", "Context switches", Count, LowerIsBetter;
     /// Largest resident set of the benchmark's process (of its children where those are the benchmark).
     MaxRss = "max_rss", "Peak memory", Bytes, LowerIsBetter;
+    /// Resident set of the benchmark's process once its last iteration is over and before it does anything else (of servers,
+    /// at the end of a measured window): what is still held, and what the interpreter has not given back.
+    SteadyRss = "steady_rss", "Steady memory", Bytes, LowerIsBetter;
+    /// Median of the times between small allocation steps of a fixed size that follow each other without a pause of their
+    /// own: whatever delays one (collector, allocator, compiler, kernel) is in it, on every runtime in the same way.
+    StepP50 = "step_p50", "Allocation step, median", Seconds, LowerIsBetter;
+    /// The 99th percentile of the same times.
+    StepP99 = "step_p99", "Allocation step, 99 %", Seconds, LowerIsBetter;
+    /// The 99.9th percentile of the same times.
+    StepP999 = "step_p999", "Allocation step, 99.9 %", Seconds, LowerIsBetter;
+    /// The longest of the same times.
+    StepMax = "step_max", "Allocation step, longest", Seconds, LowerIsBetter;
+    /// Median time for which the garbage collector stops the program, as the interpreter itself tells of each stop
+    /// (CPython's `gc.callbacks`, PyPy's `gc.hooks`). Never taken from [`Metric::StepP50`], which is another method.
+    GcPauseP50 = "gc_pause_p50", "Collector's pause, median", Seconds, LowerIsBetter;
+    /// The 99th percentile of the collector's pauses.
+    GcPauseP99 = "gc_pause_p99", "Collector's pause, 99 %", Seconds, LowerIsBetter;
+    /// The longest of the collector's pauses.
+    GcPauseMax = "gc_pause_max", "Collector's pause, longest", Seconds, LowerIsBetter;
+    /// Sum of the collector's pauses by the wall time of the measured iterations.
+    GcTimeShare = "gc_time_share", "Share of time in the collector", Ratio, LowerIsBetter;
+    /// How often the collector stops the program, per iteration of the benchmark's own loop.
+    GcCollections = "gc_collections", "Collector's stops", Count, LowerIsBetter;
     /// Answers per second of a server workload's phase, one value per repetition.
     RequestsPerSecond = "requests_per_second", "Requests per second", PerSecond, HigherIsBetter;
     /// Median time from a request's arrival to the end of its answer, one value per repetition.
@@ -118,9 +141,25 @@ impl Metric {
         matches!(self, Self::SteadyTime | Self::WarmupTime)
     }
 
-    /// Whether zero is a value like any other: a count, or no warm-up at all.
+    /// Whether a benchmark's script reports it itself, one value per process; nothing else is taken from a script.
+    pub fn is_reported(self) -> bool {
+        matches!(
+            self,
+            Self::StepP50
+                | Self::StepP99
+                | Self::StepP999
+                | Self::StepMax
+                | Self::GcPauseP50
+                | Self::GcPauseP99
+                | Self::GcPauseMax
+                | Self::GcTimeShare
+                | Self::GcCollections
+        )
+    }
+
+    /// Whether zero is a value like any other: a count, no warm-up at all, or a collector that never ran.
     pub fn can_be_zero(self) -> bool {
-        self.unit() == Unit::Count || self == Self::WarmupTime
+        self.unit() == Unit::Count || matches!(self, Self::WarmupTime | Self::GcTimeShare)
     }
 }
 

@@ -104,7 +104,7 @@ pub struct MeasurementReport {
     pub samples: Vec<Sample>,
 }
 
-/// One value of one in-process iteration (of one process, for [`Metric::MaxRss`]).
+/// One value of one in-process iteration (of one process, for memory and what scripts report).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// Index of the process, from 0.

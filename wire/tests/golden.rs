@@ -245,6 +245,16 @@ fn reports() {
     );
 }
 
+/// Every metric with its unit and direction: stored series are read by them for years.
+#[test]
+fn metrics() {
+    let all: Vec<(Metric, Unit, Direction)> = Metric::ALL
+        .iter()
+        .map(|metric| (*metric, metric.unit(), metric.direction()))
+        .collect();
+    check("metrics", &all);
+}
+
 #[test]
 fn recipes() {
     let recipe = |method: Method, family: &str| BuildRecipe {

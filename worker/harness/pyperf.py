@@ -13,7 +13,10 @@ script that defines several). This module writes one JSON object a line to ``eve
     enable     -> ok       (mode "counters") the timed region begins
     disable    -> ok       (mode "counters") it has ended
     value                  one iteration: seconds of the whole timed region, and whether it is a warm-up
-    end        -> ok       the worker reads the peak memory of this process meanwhile
+    measure                what the script reports of this process: a metric with its value, or the reason why it has none
+    resting    -> ok       the worker reads the memory of this process's only child, which is the benchmark and waits
+    end        -> ok       the worker reads the memory of this process meanwhile; where child processes are the benchmark
+                           and none rested, this says their peak (children_max_rss_bytes), or why it is not known
 
 When the worker goes away, the control pipe ends and the process exits with status 75. Without the variable a script
 runs by hand and prints a short summary.
@@ -27,7 +30,7 @@ import subprocess
 import sys
 import time
 
-__version__ = "speedwell-2"
+__version__ = "speedwell-3"
 
 PROTOCOL = 1
 EXIT_USAGE = 64         # a script defined no benchmark, or a second one
@@ -98,6 +101,9 @@ CLOCK_NAME, _clock = _find_clock()
 #: worker's counters, so that they count the very region that the script itself times.
 perf_counter = _clock
 
+#: The same clock for scripts that take times inside of what they time: it switches nothing.
+clock = _clock
+
 
 # -- The pipe to the worker ------------------------------------------------------------------------------
 
@@ -143,6 +149,9 @@ class _Person(object):
             print("%s %2d: %.6g s" % ("warm-up" if fields["warmup"] else "value  ", fields["index"], per_loop))
         elif event == "benchmark":
             print("%s: %d loops" % (fields["name"], fields["loops"]))
+        elif event == "measure":
+            known = fields.get("value")
+            print("%s: %s" % (fields["metric"], fields["reason"] if known is None else "%.6g" % known))
         elif event == "error":
             print(fields["message"], file=sys.stderr)
 
@@ -222,6 +231,7 @@ class Runner(object):
         self.argparser = _argparser or argparse.ArgumentParser()
         self.args = None
         self._benchmarks = 0
+        self._before, self._after = None, None
         settings = _settings()
         self._settings = settings or {
             "mode": "calibrate", "loops": 1, "warmups": 1, "warmup_seconds": 0.0, "values": 5, "max_seconds": 60.0,
@@ -297,8 +307,23 @@ class Runner(object):
                 loop.close()
         return self._run(name, timed, inner_loops, metadata)
 
-    def bench_command(self, name, command):
-        """Times child processes: start, run, end."""
+    def around_values(self, before=None, after=None):
+        """Has ``before()`` called when the warm-ups are over and ``after(loops)`` when all values are taken, with how many
+        loops they were together: the place to watch what only the measured iterations do, and to :meth:`report` it."""
+        self._before, self._after = before, after
+
+    def report(self, metric, value=None, reason=None):
+        """One value per process of a metric that scripts may report; or why this runtime has none."""
+        if value is None:
+            self._worker.send("measure", metric=_text(metric), reason=_text(reason))
+        else:
+            self._worker.send("measure", metric=_text(metric), value=float(value))
+
+    def bench_command(self, name, command, resting=None):
+        """Times child processes: start, run, end.
+
+        ``resting`` is a command that does the same, then writes the line ``resting`` and waits until its input ends. It is
+        started once more, after the values, and the memory of the children is what it has while it waits."""
         command = list(command)
         # The children are the benchmark: the worker's module path must not lengthen their search for modules.
         environment = dict(os.environ)
@@ -314,11 +339,29 @@ class Runner(object):
                     if status:
                         raise Exception("the command ended with status %d: %r" % (status, command))
                 return read() - begun
-        return self._run(name, timed, 1, None, children=True)
+        def memory():
+            if resting is None:
+                return _children_memory()
+            self._rest(list(resting), environment)
+            return {}
+        return self._run(name, timed, 1, None, children=memory)
+
+    def _rest(self, command, environment):
+        """Has the worker read the memory of a child that has done its work and waits."""
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=True, env=environment)
+        try:
+            said = process.stdout.readline().strip()
+            if said != b"resting":
+                raise Exception("the resting command said %r" % said)
+            self._worker.ask("resting")
+        finally:
+            process.stdin.close()
+            process.stdout.close()
+            process.wait()
 
     # -- One benchmark ------------------------------------------------------------------------------------
 
-    def _run(self, name, timed, inner_loops, metadata, children=False):
+    def _run(self, name, timed, inner_loops, metadata, children=None):
         self.parse_args()
         if self._settings.get("select") not in (None, name):
             return
@@ -341,7 +384,7 @@ class Runner(object):
         worker.send("benchmark", name=_text(name), loops=loops, inner_loops=inner_loops,
                     metadata=dict((_text(key), _text(value)) for key, value in everything.items()))
         self._iterate(timed, inner_loops, loops, index)
-        worker.ask("end", children_max_rss_bytes=_children_max_rss() if children else None)
+        worker.ask("end", **(children() if children else {}))
 
     def _value(self, timed, inner_loops, loops, index, warmup):
         counting = perf_counter if isinstance(perf_counter, _Counting) else None
@@ -376,6 +419,8 @@ class Runner(object):
             self._value(timed, inner_loops, loops, index, True)
             warmed += 1
             index += 1
+        if self._before is not None:
+            self._before()
         taken = 0
         while taken < settings["values"]:
             if _clock() - begun > settings["max_seconds"] and taken:
@@ -383,15 +428,23 @@ class Runner(object):
             self._value(timed, inner_loops, loops, index, False)
             taken += 1
             index += 1
+        if self._after is not None:
+            self._after(taken * loops)
 
 
-def _children_max_rss():
-    """Peak memory of the largest child, in bytes; ``None`` where the platform does not say."""
+def _children_memory():
+    """The fields of ``end`` that say what the largest child took, or why it is not known."""
     try:
         import resource
-        return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+        own, largest = [resource.getrusage(who).ru_maxrss * 1024
+                        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     except Exception:
-        return None
+        return {"children_max_rss_reason": "this platform does not say what its children took"}
+    # What starts a process counts as that process's until it runs its own program (exec): a smaller child cannot be seen.
+    if largest > own:
+        return {"children_max_rss_bytes": largest}
+    return {"children_max_rss_reason": "the largest child was no larger than the process that started it, and the kernel "
+                                       "counts that as the child's"}
 
 
 def _text(value):

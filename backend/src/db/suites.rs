@@ -221,8 +221,8 @@ pub struct SuiteResult {
     pub reason: Option<String>,
 }
 
-/// The newest results of a suite's newest version by runtime, on the host that ran it last: values of some metrics, and
-/// benchmarks that are unavailable.
+/// The newest results of a suite's newest version by runtime, on the host that ran it last: some metrics, each a
+/// value or the reason why there is none, and benchmarks that are unavailable.
 pub async fn list_results(
     db: impl PgExecutor<'_>,
     name: &str,
@@ -242,8 +242,8 @@ pub async fn list_results(
             FROM newest JOIN measurement ON measurement.run_id = newest.id JOIN series ON series.id = series_id
             WHERE metric = ANY($2)
             UNION ALL
-            SELECT unavailable.run_id, benchmark_id, NULL, NULL, NULL, NULL, NULL, reason
-            FROM newest JOIN unavailable ON unavailable.run_id = newest.id WHERE metric IS NULL)
+            SELECT unavailable.run_id, benchmark_id, metric, NULL, NULL, NULL, NULL, reason
+            FROM newest JOIN unavailable ON unavailable.run_id = newest.id WHERE metric IS NULL OR metric = ANY($2))
          SELECT runtime.name AS runtime, host.name AS host, newest.id AS run_id, benchmark.name AS benchmark, metric, median,
                 low, high, count, reason
          FROM cells JOIN newest ON newest.id = cells.run_id JOIN runtime ON runtime.id = newest.runtime_id

@@ -51,7 +51,9 @@ fn scale_of(metric: Metric) -> Scale {
         | Metric::TaskClock
         | Metric::Cycles
         | Metric::Ipc
-        | Metric::MaxRss => 0.01,
+        | Metric::MaxRss
+        | Metric::SteadyRss
+        | Metric::GcCollections => 0.01,
         // When a compiler kicks in varies by whole iterations.
         Metric::WarmupTime => 0.2,
         Metric::RequestsPerSecond | Metric::CpuPerRequest | Metric::LatencyP50 => 0.03,
@@ -60,6 +62,14 @@ fn scale_of(metric: Metric) -> Scale {
         Metric::MainLoopShare | Metric::CompiledShare => 0.1,
         // A few of the slowest answers decide it.
         Metric::LatencyP95 | Metric::LatencyP99 => 0.05,
+        Metric::StepP50 => 0.02,
+        Metric::StepP99
+        | Metric::StepP999
+        | Metric::GcPauseP50
+        | Metric::GcPauseP99
+        | Metric::GcTimeShare => 0.05,
+        // A single stop decides it.
+        Metric::StepMax | Metric::GcPauseMax => 0.2,
     };
     Scale {
         floor,

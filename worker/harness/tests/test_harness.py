@@ -47,7 +47,7 @@ def run(script, mode="timing", loops=2, warmups=1, values=3, answer=True, select
             for line in iter(stream.readline, b""):
                 event = json.loads(line.decode("ascii"))
                 events.append(event)
-                if answer and event["event"] in ("start", "enable", "disable", "end"):
+                if answer and event["event"] in ("start", "enable", "disable", "resting", "end"):
                     os.write(control_writer, b"ok\n")
                 elif not answer:
                     os.close(control_writer)
@@ -115,11 +115,57 @@ assert count[0] == 2 * 4, count
         self.assertEqual(status, 0, output)
         self.assertEqual([event["event"] for event in events].count("value"), 4)
 
-    def test_a_command_is_timed_with_its_children(self):
-        script = "import sys\npyperf.Runner().bench_command('start', [sys.executable, '-S', '-c', 'pass'])\n"
+    def test_a_command_is_timed_and_its_childrens_memory_is_told_apart_from_its_own(self):
+        script = ("import sys\npyperf.Runner().bench_command('start', [sys.executable, '-S', '-c', CODE])\n")
+        large = script.replace("CODE", "'x = bytearray(1 << 28)'")
+        status, events, output = run(large, loops=1, values=1)
+        self.assertEqual(status, 0, output)
+        self.assertTrue(events[-1]["children_max_rss_bytes"] > 1 << 28, events[-1])
+        small = "held = bytearray(1 << 28)\n" + script.replace("CODE", "'pass'")
+        status, events, output = run(small, loops=1, values=1)
+        self.assertEqual(status, 0, output)
+        self.assertNotIn("children_max_rss_bytes", events[-1])
+        self.assertIn("no larger than", events[-1]["children_max_rss_reason"])
+
+    def test_a_child_waits_while_its_memory_is_read(self):
+        script = """
+import sys
+REST = "import sys; sys.stdout.write('resting\\\\n'); sys.stdout.flush(); sys.stdin.read()"
+pyperf.Runner().bench_command('start', [sys.executable, '-S', '-c', 'pass'], resting=[sys.executable, '-S', '-c', REST])
+"""
         status, events, output = run(script, loops=1, values=1)
         self.assertEqual(status, 0, output)
-        self.assertTrue(events[-1]["children_max_rss_bytes"] > 1 << 20, events[-1])
+        self.assertEqual([event["event"] for event in events], ["start", "benchmark", "value", "value", "resting", "end"])
+        self.assertEqual(sorted(events[-1]), ["event"])
+        status, events, output = run(script.replace("resting\\", "awake\\"), loops=1, values=1)
+        self.assertNotEqual(status, 0)
+        self.assertIn("the resting command said", output)
+
+    def test_a_script_reports_what_its_measured_iterations_did(self):
+        script = """
+seen = []
+runner = pyperf.Runner()
+def after(loops):
+    runner.report("step_p50", 0.25)
+    runner.report("gc_pause_p50", reason=u"no h\\u00f6ok")
+    runner.report("gc_collections", len(seen) / float(loops))
+runner.around_values(before=lambda: seen.__delitem__(slice(None)), after=after)
+runner.bench_func("work", seen.append, 1)
+"""
+        status, events, output = run(script, warmups=4, values=3)
+        self.assertEqual(status, 0, output)
+        self.assertEqual([event["event"] for event in events],
+                         ["start", "benchmark"] + ["value"] * 7 + ["measure"] * 3 + ["end"])
+        told = [(event["metric"], event.get("value"), event.get("reason")) for event in events[-4:-1]]
+        self.assertEqual(told, [("step_p50", 0.25, None), ("gc_pause_p50", None, u"no h\u00f6ok"),
+                                ("gc_collections", 1.0, None)])
+        self.assertEqual(sorted(events[-1]), ["event"])
+
+    def test_a_clock_of_the_script_switches_no_counter(self):
+        script = "pyperf.Runner().bench_func('clocks', lambda: [pyperf.clock() for _ in range(9)])\n"
+        status, events, output = run(script, mode="counters", values=1)
+        self.assertEqual(status, 0, output)
+        self.assertEqual([event["event"] for event in events].count("enable"), 2)
 
     def test_a_second_benchmark_is_an_error(self):
         status, events, _ = run("r = pyperf.Runner()\nr.bench_func('a', len, '')\nr.bench_func('b', len, '')\n")

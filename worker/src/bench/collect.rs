@@ -1,5 +1,7 @@
 //! What the processes of one benchmark gave, put together.
 
+use std::collections::BTreeSet;
+
 use speedwell_wire::{
     BenchmarkResult, CounterSource, MeasurementReport, Metric, Sample, Unavailable, UnavailableKind,
 };
@@ -85,23 +87,7 @@ impl Collected {
             source: CounterSource::Software,
             samples: wall_times(&self.timing),
         });
-        let peaks: Option<Vec<Sample>> = self
-            .timing
-            .iter()
-            .map(|(process, record)| peak(*process, record))
-            .collect();
-        match peaks {
-            Some(samples) if !samples.is_empty() => result.measurements.push(MeasurementReport {
-                metric: Metric::MaxRss,
-                source: CounterSource::Software,
-                samples,
-            }),
-            Some(_) | None => result.unavailable.push(Unavailable {
-                metric: Some(Metric::MaxRss),
-                kind: UnavailableKind::Unsupported,
-                reason: "the kernel did not say it".to_owned(),
-            }),
-        }
+        add_once(&mut result, &self.timing);
         match (self.counters, self.counters_lost) {
             (Some(record), _) => add_counters(&mut result, record),
             (None, Some((kind, reason))) => {
@@ -129,15 +115,40 @@ fn wall_times(timing: &[(u32, Record)]) -> Vec<Sample> {
     samples.collect()
 }
 
-fn peak(process: u32, record: &Record) -> Option<Sample> {
-    record
-        .max_rss
-        .filter(|bytes| *bytes > 0)
-        .map(|bytes| Sample {
-            process,
-            warmup: false,
-            value: bytes as f64,
-        })
+/// What each process has one value of. A metric that one process lacks is unavailable: the others alone would be another
+/// selection in every run.
+fn add_once(result: &mut BenchmarkResult, timing: &[(u32, Record)]) {
+    let metrics: BTreeSet<Metric> = timing
+        .iter()
+        .flat_map(|(_, record)| record.once.keys().copied())
+        .collect();
+    for metric in metrics {
+        let value_of = |(process, record): &(u32, Record)| match record.once.get(&metric) {
+            Some(Ok(value)) => Ok(Sample {
+                process: *process,
+                warmup: false,
+                value: *value,
+            }),
+            Some(Err(missing)) => Err(missing.clone()),
+            None => Err((
+                UnavailableKind::Invalid,
+                format!("process {process} did not report it, as others did"),
+            )),
+        };
+        let samples: Result<Vec<Sample>, _> = timing.iter().map(value_of).collect();
+        match samples {
+            Ok(samples) => result.measurements.push(MeasurementReport {
+                metric,
+                source: CounterSource::Software,
+                samples,
+            }),
+            Err((kind, reason)) => result.unavailable.push(Unavailable {
+                metric: Some(metric),
+                kind,
+                reason,
+            }),
+        }
+    }
 }
 
 fn add_counters(result: &mut BenchmarkResult, record: Record) {
@@ -158,4 +169,71 @@ fn add_counters(result: &mut BenchmarkResult, record: Record) {
         });
     }
     result.unavailable.extend(record.unavailable);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(once: &[(Metric, Result<f64, &str>)]) -> Record {
+        let unsupported = |reason: &str| (UnavailableKind::Unsupported, reason.to_owned());
+        Record {
+            started_at: chrono::DateTime::UNIX_EPOCH,
+            duration: 1.0,
+            interpreter: String::new(),
+            clock: String::new(),
+            name: String::new(),
+            loops: 1,
+            inner_loops: 1,
+            metadata: std::collections::BTreeMap::new(),
+            values: Vec::new(),
+            counts: Vec::new(),
+            unavailable: Vec::new(),
+            once: once
+                .iter()
+                .map(|(metric, found)| (*metric, found.map_err(unsupported)))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn a_metric_that_one_process_lacks_is_unavailable() {
+        let mut result = BenchmarkResult {
+            identity: String::new(),
+            name: String::new(),
+            loops: 1,
+            measurements: Vec::new(),
+            unavailable: Vec::new(),
+            latencies: Vec::new(),
+        };
+        let whole = record(&[
+            (Metric::SteadyRss, Ok(1e6)),
+            (Metric::GcPauseMax, Ok(0.5)),
+            (Metric::StepMax, Ok(0.25)),
+        ]);
+        let half = record(&[(Metric::SteadyRss, Ok(2e6)), (Metric::StepMax, Err("no"))]);
+        add_once(&mut result, &[(0, whole), (1, half)]);
+        let [steady] = &result.measurements[..] else {
+            panic!("{:?}", result.measurements)
+        };
+        assert_eq!(steady.metric, Metric::SteadyRss);
+        assert_eq!(steady.samples.len(), 2);
+        assert_eq!(steady.samples[1].value, 2e6);
+        let missing: Vec<_> = result
+            .unavailable
+            .iter()
+            .map(|one| (one.metric, one.kind, one.reason.as_str()))
+            .collect();
+        assert_eq!(
+            missing,
+            [
+                (Some(Metric::StepMax), UnavailableKind::Unsupported, "no"),
+                (
+                    Some(Metric::GcPauseMax),
+                    UnavailableKind::Invalid,
+                    "process 1 did not report it, as others did"
+                ),
+            ]
+        );
+    }
 }

@@ -4,6 +4,7 @@
 //! pairs of loops and seconds per loop, values are seconds per loop, metadata common to all lies at the top.
 
 use serde_json::{Map, Value as Json, json};
+use speedwell_wire::Metric;
 
 use super::repetitions::Collecting;
 use super::session::Record;
@@ -61,8 +62,8 @@ fn run(record: &Record) -> Json {
         metadata.insert("inner_loops".to_owned(), json!(record.inner_loops));
     }
     metadata.insert("timer".to_owned(), json!(record.clock));
-    if let Some(bytes) = record.max_rss {
-        metadata.insert("mem_max_rss".to_owned(), json!(bytes));
+    if let Some(Ok(bytes)) = record.once.get(&Metric::MaxRss) {
+        metadata.insert("mem_max_rss".to_owned(), json!(*bytes as u64));
     }
     let mut run = Map::new();
     run.insert("metadata".to_owned(), Json::Object(metadata));

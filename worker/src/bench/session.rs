@@ -79,8 +79,8 @@ pub struct Record {
     pub counts: Vec<Count>,
     /// Counters that are not there.
     pub unavailable: Vec<Unavailable>,
-    /// Largest resident set in bytes.
-    pub max_rss: Option<u64>,
+    /// What there is one value of: its memory, and what its script reported; or why there is none.
+    pub once: BTreeMap<Metric, Result<f64, (UnavailableKind, String)>>,
 }
 
 /// How a process went.

@@ -433,6 +433,7 @@ mod tests {
         for (name, fewest) in [
             ("portable", 41),
             ("modern", 84),
+            ("memory", 21),
             ("ported-python", 3),
             ("ported-javascript", 3),
             ("ported-php", 3),
@@ -450,12 +451,15 @@ mod tests {
                 .iter()
                 .filter(|benchmark| benchmark.source == "own");
             for benchmark in own {
-                let found = hash_file(&folder.join("own").join(&benchmark.script)).unwrap();
-                assert_eq!(
-                    found, benchmark.sha256,
-                    "{}: raise the suite's version with its hash",
-                    benchmark.name
-                );
+                let script = [(&benchmark.script, &benchmark.sha256)];
+                for (file, sha256) in script.into_iter().chain(&benchmark.inputs) {
+                    let found = hash_file(&folder.join("own").join(file)).unwrap();
+                    assert_eq!(
+                        &found, sha256,
+                        "{}: {file}: raise the suite's version with its hash",
+                        benchmark.name
+                    );
+                }
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::web::error::Error;
 use crate::web::format;
 
 /// The metrics that runtimes are compared by, as far as a suite has them.
-const COMPARED: [Metric; 10] = [
+const COMPARED: [Metric; 18] = [
     Metric::WallTime,
     Metric::SteadyTime,
     Metric::RequestsPerSecond,
@@ -27,6 +27,14 @@ const COMPARED: [Metric; 10] = [
     Metric::MainLoopShare,
     Metric::CompiledShare,
     Metric::MaxRss,
+    Metric::SteadyRss,
+    Metric::StepP50,
+    Metric::StepP99,
+    Metric::StepP999,
+    Metric::StepMax,
+    Metric::GcPauseP99,
+    Metric::GcPauseMax,
+    Metric::GcTimeShare,
 ];
 
 #[derive(Template)]

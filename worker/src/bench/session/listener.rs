@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Child;
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use speedwell_wire::{Metric, Unavailable, UnavailableKind};
+use speedwell_wire::{Metric, Unavailable, UnavailableKind, Unit};
 
 use super::super::plan::Mode;
 use super::{Count, Hear, Record, Reply, Value};
 use crate::counters::{CounterSet, Reading};
-use crate::process::tree;
+use crate::process::{printable, tree};
 
 /// What the harness says. Unknown fields are ignored, unknown events refused.
 #[derive(Debug, Deserialize)]
@@ -35,8 +36,15 @@ enum Event {
         inner_loops: u64,
         seconds: f64,
     },
+    Measure {
+        metric: String,
+        value: Option<f64>,
+        reason: Option<String>,
+    },
+    Resting,
     End {
         children_max_rss_bytes: Option<u64>,
+        children_max_rss_reason: Option<String>,
     },
     Error {
         message: String,
@@ -62,6 +70,7 @@ pub(super) struct Listener {
     mode: Mode,
     /// The program is a grandchild, in a namespace.
     sandboxed: bool,
+    begun: Instant,
     started: bool,
     /// It said that it is through.
     pub(super) ended: bool,
@@ -77,6 +86,7 @@ impl Listener {
         Self {
             mode,
             sandboxed,
+            begun: Instant::now(),
             started: false,
             ended: false,
             pid: 0,
@@ -94,7 +104,7 @@ impl Listener {
                 values: Vec::new(),
                 counts: Vec::new(),
                 unavailable: Vec::new(),
-                max_rss: None,
+                once: BTreeMap::new(),
             },
         }
     }
@@ -150,15 +160,98 @@ impl Listener {
             } => self
                 .take_value(warmup, loops, inner_loops, seconds)
                 .map(|()| false),
-            Event::End {
-                children_max_rss_bytes,
-            } => {
-                self.ended = true;
-                self.record.max_rss =
-                    children_max_rss_bytes.or_else(|| tree::peak_memory(self.pid));
+            Event::Measure {
+                metric,
+                value,
+                reason,
+            } => self.take_report(&metric, value, reason).map(|()| false),
+            Event::Resting => {
+                let child = only_child(self.pid)?;
+                self.take_memory(
+                    [tree::peak_memory(child), tree::resident_memory(child)],
+                    [None, None],
+                );
                 Ok(true)
             }
-            Event::Error { message } => Err(message),
+            Event::End {
+                children_max_rss_bytes: peak,
+                children_max_rss_reason: no_peak,
+            } => {
+                self.ended = true;
+                if self.record.once.contains_key(&Metric::MaxRss) {
+                    // A child at rest had its memory read.
+                } else if peak.is_some() || no_peak.is_some() {
+                    let ended = "the child processes that are the benchmark have ended".to_owned();
+                    self.take_memory([peak, None], [no_peak, Some(ended)]);
+                } else {
+                    let bytes = [tree::peak_memory(self.pid), tree::resident_memory(self.pid)];
+                    self.take_memory(bytes, [None, None]);
+                }
+                Ok(true)
+            }
+            // JSON can carry any character; what reaches logs and pages is printable.
+            Event::Error { message } => Err(printable(message.as_bytes())),
+        }
+    }
+
+    /// What the script reports of this process: only metrics that are its to report, each once, each within reason.
+    fn take_report(
+        &mut self,
+        name: &str,
+        value: Option<f64>,
+        reason: Option<String>,
+    ) -> Result<(), String> {
+        let short = || name.chars().take(60).collect::<String>();
+        let metric = name.parse().ok().filter(|one: &Metric| one.is_reported());
+        let metric =
+            metric.ok_or_else(|| format!("{:?} is no metric that a script may report", short()))?;
+        let found = match (value, reason) {
+            (Some(value), None) => Ok(self.check_report(metric, value)?),
+            (None, Some(reason)) => Err((
+                UnavailableKind::Unsupported,
+                printable(reason.as_bytes()).chars().take(500).collect(),
+            )),
+            _ => return Err(format!("it reported {metric} without a value or a reason")),
+        };
+        match self.record.once.insert(metric, found) {
+            None => Ok(()),
+            Some(_) => Err(format!("it reported {metric} twice")),
+        }
+    }
+
+    fn check_report(&self, metric: Metric, value: f64) -> Result<f64, String> {
+        let lived = self.begun.elapsed().as_secs_f64();
+        let most = match metric.unit() {
+            Unit::Seconds => lived,
+            Unit::Ratio => 1.0,
+            Unit::Count | Unit::Bytes | Unit::PerSecond => 1e15,
+        };
+        let least = if metric.can_be_zero() {
+            0.0
+        } else {
+            f64::MIN_POSITIVE
+        };
+        if (least..=most).contains(&value) {
+            Ok(value)
+        } else {
+            Err(format!(
+                "it reported {value} as {metric}, after {lived:.3} s of life"
+            ))
+        }
+    }
+
+    /// Peak and present memory of whatever is the benchmark, or why they are not known.
+    fn take_memory(&mut self, bytes: [Option<u64>; 2], reasons: [Option<String>; 2]) {
+        let metrics = [Metric::MaxRss, Metric::SteadyRss];
+        for ((metric, bytes), reason) in metrics.into_iter().zip(bytes).zip(reasons) {
+            let found = match bytes.filter(|bytes| *bytes > 0) {
+                Some(bytes) => Ok(bytes as f64),
+                None => {
+                    let reason = reason.unwrap_or_else(|| "the kernel did not say it".to_owned());
+                    Err((UnavailableKind::Unsupported, printable(reason.as_bytes())))
+                }
+            };
+            self.record.once.insert(metric, found);
         }
     }
 

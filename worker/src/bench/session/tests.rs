@@ -59,7 +59,10 @@ fn every_iteration_of_a_good_benchmark_arrives() {
         "{:?}",
         record.values
     );
-    assert!(record.max_rss.unwrap() > 1 << 20);
+    let memory = |metric| *record.once[&metric].as_ref().unwrap();
+    let (peak, steady) = (memory(Metric::MaxRss), memory(Metric::SteadyRss));
+    // The kernel's peak may lag behind by the pages that each processor counts for itself.
+    assert!(steady > 1e6 && steady < peak + 4e6, "{steady} of {peak}");
     assert!(record.counts.is_empty());
 }
 
@@ -123,6 +126,86 @@ fn rubbish_is_refused() {
     let negative =
         "import pyperf\nr = pyperf.Runner()\nr.bench_time_func('back', lambda loops: -0.5)\n";
     assert!(lost(negative, MINUTE).1.contains("is no measurement"));
+}
+
+#[test]
+fn what_a_script_reports_arrives_with_its_memory() {
+    let script = "import pyperf\nr = pyperf.Runner()\nkept = []\n\
+                  def after(loops):\n    r.report('step_p50', 0.25e-6)\n    r.report('gc_collections', 0)\n    \
+                  r.report('gc_pause_max', reason='it cannot \\x1b[1mtell')\n\
+                  r.around_values(after=after)\n\
+                  def work():\n    data = bytearray(64 << 20)\n    kept[:] = [bytearray(8 << 20)]\n\
+                  r.bench_func('work', work)\n";
+    let Outcome::Measured(record) = run_python(script, Mode::Timing, MINUTE) else {
+        panic!("lost")
+    };
+    assert_eq!(record.once[&Metric::StepP50], Ok(0.25e-6));
+    assert_eq!(record.once[&Metric::GcCollections], Ok(0.0));
+    let (kind, reason) = record.once[&Metric::GcPauseMax].clone().unwrap_err();
+    assert_eq!(kind, UnavailableKind::Unsupported);
+    assert!(
+        reason.starts_with("it cannot") && !reason.contains('\u{1b}'),
+        "{reason}"
+    );
+    // 64 MiB came and went in each iteration.
+    let memory = |metric| *record.once[&metric].as_ref().unwrap();
+    assert!(
+        memory(Metric::MaxRss) > memory(Metric::SteadyRss) + f64::from(50 << 20),
+        "{:?}",
+        record.once
+    );
+}
+
+#[test]
+fn a_script_reports_only_what_is_its_own_and_can_be() {
+    for (report, complaint) in [
+        ("'wall_time', 1.0", "no metric that a script may report"),
+        ("'steady_rss', 1.0", "no metric that a script may report"),
+        ("'x' * 400, 1.0", "no metric that a script may report"),
+        ("'step_p50', 0.0", "it reported 0 as step_p50"),
+        ("'step_p50', -1.0", "it reported -1 as step_p50"),
+        ("'step_max', 1e9", "it reported 1000000000 as step_max"),
+        ("'gc_time_share', 1.5", "it reported 1.5 as gc_time_share"),
+        ("'step_p50', float('nan')", "no event"),
+        (
+            "'gc_pause_max', reason='no'); r.report('gc_pause_max', 1e-9",
+            "twice",
+        ),
+    ] {
+        let script = format!(
+            "import pyperf\nr = pyperf.Runner()\ndef work():\n    r.report({report})\nr.bench_func('work', work)\n"
+        );
+        let (kind, reason) = lost(&script, MINUTE);
+        assert_eq!(kind, UnavailableKind::Invalid, "{report}: {reason}");
+        assert!(
+            reason.contains(complaint) && reason.len() < 1000,
+            "{report}: {reason}"
+        );
+    }
+}
+
+#[test]
+fn children_are_the_benchmark_and_their_memory_is_theirs() {
+    let script = "import pyperf, sys\nheap = bytearray(100 << 20)\nr = pyperf.Runner()\n\
+                  plain = [sys.executable, '-S', '-c', 'pass']\n\
+                  rest = 'import sys; print(\\'resting\\'); sys.stdout.flush(); sys.stdin.read()'\n\
+                  r.bench_command('start', plain, resting=[sys.executable, '-S', '-c', rest] if RESTING else None)\n";
+    let of = |resting| match run_python(&script.replace("RESTING", resting), Mode::Timing, MINUTE) {
+        Outcome::Measured(record) => record.once,
+        Outcome::Lost(kind, reason) => panic!("{kind:?}: {reason}"),
+    };
+    let resting = of("True");
+    for metric in [Metric::MaxRss, Metric::SteadyRss] {
+        let bytes = *resting[&metric].as_ref().unwrap();
+        assert!((1e6..50e6).contains(&bytes), "{metric}: {bytes}");
+    }
+    let ended = of("False");
+    let reason = |metric| ended[&metric].clone().unwrap_err().1;
+    assert!(
+        reason(Metric::MaxRss).contains("no larger than"),
+        "{ended:?}"
+    );
+    assert!(reason(Metric::SteadyRss).contains("ended"), "{ended:?}");
 }
 
 #[test]

@@ -69,13 +69,19 @@ pub fn measure(
             latencies.value_at_quantile(quantile) as f64 * 1e-6,
         ));
     }
-    let peaks: Option<Vec<u64>> = servers.iter().map(|pid| tree::peak_memory(*pid)).collect();
-    if let Some(peaks) = peaks {
-        values.push((
-            Metric::MaxRss,
-            CounterSource::Software,
-            peaks.iter().sum::<u64>() as f64,
-        ));
+    let memory: [(Metric, fn(u32) -> Option<u64>); 2] = [
+        (Metric::MaxRss, tree::peak_memory),
+        (Metric::SteadyRss, tree::resident_memory),
+    ];
+    for (metric, read) in memory {
+        let each: Option<Vec<u64>> = servers.iter().map(|pid| read(*pid)).collect();
+        if let Some(each) = each {
+            values.push((
+                metric,
+                CounterSource::Software,
+                each.iter().sum::<u64>() as f64,
+            ));
+        }
     }
     let mut measured = Measured {
         values,

@@ -38,7 +38,7 @@ pub(super) fn by_runtime(
 ) -> Option<Table> {
     let mut names: Vec<&str> = results
         .iter()
-        .filter(|one| one.metric.as_deref() == Some(metric.as_str()))
+        .filter(|one| one.median.is_some() && one.metric.as_deref() == Some(metric.as_str()))
         .map(|one| one.benchmark.as_str())
         .collect();
     names.sort_unstable();
@@ -235,6 +235,27 @@ mod tests {
         assert!(matches!(cells[1], Cell::Missing));
         assert!(by_baseline(metric, &runtimes, &benchmarks[..1], &results).is_none());
         assert!(by_baseline(Metric::WallTime, &runtimes, &benchmarks, &results).is_none());
+    }
+
+    #[test]
+    fn a_metric_that_one_runtime_cannot_tell_shows_why_beside_the_others() {
+        let metric = |found: SuiteResult| SuiteResult {
+            metric: Some("gc_pause_max".to_owned()),
+            ..found
+        };
+        let runtimes = ["a", "b", "c"].map(|name| Runtime {
+            name: name.to_owned(),
+            run_id: 1,
+            baseline: name == "a",
+        });
+        let mute = metric(result("b", None, 0.0));
+        let results = [metric(result("a", Some(2.0), 0.1)), mute.clone()];
+        let table = by_runtime(Metric::GcPauseMax, &runtimes, 0, &results).unwrap();
+        assert!(matches!(
+            &table.rows[0].1[..],
+            [Cell::Value { .. }, Cell::Unavailable(reason), Cell::Missing] if reason == "404"
+        ));
+        assert!(by_runtime(Metric::GcPauseMax, &runtimes, 0, &[mute]).is_none());
     }
 
     #[test]
