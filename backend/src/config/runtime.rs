@@ -21,7 +21,7 @@ pub const PROGRAMS: &str = "programs";
 pub struct RuntimeConfig {
     /// The runtime's name (`cpython-main`).
     pub name: String,
-    /// `python2`, `python3`, `javascript` or `php`.
+    /// `python2`, `python3`, `javascript`, `php` or `java`.
     pub language: Language,
     /// How it is made: `cpython`, `pypy`, `prebuilt` or `package`.
     #[serde(default = "default_recipe")]

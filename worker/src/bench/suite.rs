@@ -32,7 +32,12 @@ pub struct Harness {
 }
 
 /// The harness's modules.
-const MODULES: [&str; 3] = ["pyperf.py", "speedwell.js", "speedwell.php"];
+const MODULES: [&str; 4] = [
+    "pyperf.py",
+    "speedwell.js",
+    "speedwell.php",
+    "Speedwell.java",
+];
 
 /// The suites of a worker.
 pub struct Suites {
@@ -386,6 +391,7 @@ mod tests {
             ("ported-python", 3),
             ("ported-javascript", 3),
             ("ported-php", 3),
+            ("ported-java", 3),
         ] {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
                 .join("suites")
