@@ -339,6 +339,10 @@ mod tests {
                 .unwrap_err()
                 .contains("64")
         );
+        for registry in ["pypi", "npm"] {
+            let rest = rest.replace("{ debian = \"bullseye\" }", &format!("\"{registry}\""));
+            assert!(parse(&rest).is_ok(), "{:?}", parse(&rest));
+        }
         assert!(parse(&rest.replace("{ debian = \"bullseye\" }", "\"ftp\"")).is_err());
     }
 }
