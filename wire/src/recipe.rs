@@ -172,4 +172,6 @@ pub enum Registry {
     Debian(String),
     /// The Python package index; a wheel.
     Pypi,
+    /// The npm registry; unpacked into `node_modules/NAME`.
+    Npm,
 }

@@ -274,7 +274,11 @@ fn recipes() {
         probe: python_probe(),
     };
     check("recipe_prebuilt", &recipe(installed, "pypy"));
-    let packages = [Registry::Debian("bullseye".into()), Registry::Pypi];
+    let packages = [
+        Registry::Debian("bullseye".into()),
+        Registry::Pypi,
+        Registry::Npm,
+    ];
     let unpacked = Method::Package {
         program: "usr/bin/pypy".into(),
         version: "7.3.3".into(),

@@ -21,7 +21,7 @@ pub const PROGRAMS: &str = "programs";
 pub struct RuntimeConfig {
     /// The runtime's name (`cpython-main`).
     pub name: String,
-    /// `python2`, `python3`, `javascript` or `php`.
+    /// `python2`, `python3`, `javascript`, `php` or `java`.
     pub language: Language,
     /// How it is made: `cpython`, `pypy`, `prebuilt` or `package`.
     #[serde(default = "default_recipe")]
@@ -339,6 +339,10 @@ mod tests {
                 .unwrap_err()
                 .contains("64")
         );
+        for registry in ["pypi", "npm"] {
+            let rest = rest.replace("{ debian = \"bullseye\" }", &format!("\"{registry}\""));
+            assert!(parse(&rest).is_ok(), "{:?}", parse(&rest));
+        }
         assert!(parse(&rest.replace("{ debian = \"bullseye\" }", "\"ftp\"")).is_err());
     }
 }

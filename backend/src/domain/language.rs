@@ -14,6 +14,8 @@ pub enum Language {
     Javascript,
     /// PHP.
     Php,
+    /// Java.
+    Java,
 }
 
 impl Language {
@@ -24,6 +26,7 @@ impl Language {
             Self::Python3 => "python3",
             Self::Javascript => "javascript",
             Self::Php => "php",
+            Self::Java => "java",
         }
     }
 }

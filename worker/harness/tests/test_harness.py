@@ -35,7 +35,8 @@ def run(script, mode="timing", loops=2, warmups=1, values=3, answer=True, select
         for descriptor in (events_reader, events_writer, control_reader, control_writer):
             os.close(descriptor)
 
-    process = subprocess.Popen([interpreter, path], env=environment, preexec_fn=place_descriptors, close_fds=False,
+    command = interpreter if isinstance(interpreter, list) else [interpreter]
+    process = subprocess.Popen(command + [path], env=environment, preexec_fn=place_descriptors, close_fds=False,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     os.close(events_writer)
     os.close(control_reader)
@@ -205,6 +206,19 @@ Speedwell\\bench("s\u00fcm", function (int $loops): void {
 });
 """
 
+JAVA = """
+public final class Bench {
+    public static void main(String[] arguments) throws Exception {
+        Speedwell.bench("s\\u00fcm", loops -> {
+            for (long loop = 0; loop < loops; loop++) {
+                Speedwell.check(java.util.stream.LongStream.of(1, 2, 3).sum(), EXPECTED);
+            }
+        });
+    }
+}
+"""
+JAVA_COMPILER = ["--module", "jdk.compiler/com.sun.tools.javac.Main", "-Xlint:all", "-Werror"]
+
 
 def installed(name):
     """The path of a program that is here, or ``None``."""
@@ -219,7 +233,8 @@ class OtherLanguagesTest(unittest.TestCase):
     """The same protocol from the harnesses beside pyperf.py."""
 
     def check_protocol(self, interpreter, script):
-        status, events, output = run(script.replace("EXPECTED", "6"), interpreter=interpreter)
+        # No harness here heeds `select`, but each must read past whatever it holds.
+        status, events, output = run(script.replace("EXPECTED", "6"), interpreter=interpreter, select=u"\u00fc\"\\,}\n")
         self.assertEqual(status, 0, output)
         self.assertEqual([event["event"] for event in events],
                          ["start", "benchmark", "value", "value", "value", "value", "end"])
@@ -242,6 +257,15 @@ class OtherLanguagesTest(unittest.TestCase):
     @unittest.skipUnless(installed("php"), "no php on this machine")
     def test_php(self):
         self.check_protocol(installed("php"), PHP)
+
+    @unittest.skipUnless(installed("java"), "no java on this machine")
+    def test_java(self):
+        java = installed("java")
+        classes = tempfile.mkdtemp()
+        harness = os.path.join(HARNESS, "Speedwell.java")
+        subprocess.check_call([java] + JAVA_COMPILER + ["-d", classes, harness])
+        # The script itself is started from its source: it has no compiled class.
+        self.check_protocol([java, "-cp", classes, "--source", "11"], JAVA)
 
 
 if __name__ == "__main__":

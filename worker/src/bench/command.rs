@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Bench;
+use super::java;
 use super::plan::{Mode, Turn};
 use super::suite::{Benchmark, Plan};
 use crate::job::{Failure, make_folder};
@@ -104,7 +105,13 @@ pub fn spec(
             .or_insert_with(|| value.clone());
     }
     let script = bench.suite.source_folder(benchmark).join(&benchmark.script);
-    let mut command: Vec<OsString> = vec![bench.python.clone().into(), script.into()];
+    let mut command: Vec<OsString> = vec![bench.python.clone().into()];
+    match environment {
+        Some(classes) if java::is_script(&benchmark.script) => {
+            command.extend(java::arguments(&benchmark.script, classes));
+        }
+        _ => command.push(script.into()),
+    }
     command.extend(benchmark.arguments.iter().map(OsString::from));
     Ok(Spec {
         command,

@@ -7,6 +7,7 @@
 mod collect;
 mod command;
 mod fetch;
+mod java;
 mod plan;
 mod pyperf_file;
 mod repetitions;
@@ -157,13 +158,18 @@ impl Bench<'_> {
         }
     }
 
-    /// The environment of each program: its folder, none that it needs, or why it cannot be had.
+    /// The environment of each program: its folder (what it imports, or its own classes), none that it needs, or why it cannot be had.
     fn environments(
         &self,
         programs: &[Program<'_>],
     ) -> Result<Vec<Result<Option<PathBuf>, String>>, Failure> {
         let place = self.place();
         let of = |program: &Program<'_>| {
+            if let Program::Script(benchmark) = program
+                && java::is_script(&benchmark.script)
+            {
+                return Ok(java::compile(self, benchmark)?.map(Some));
+            }
             let Some(lock) = program.requires().and_then(|name| self.suite.locked(name)) else {
                 return Ok(Ok(None));
             };

@@ -33,7 +33,12 @@ pub struct Harness {
 }
 
 /// The harness's modules.
-const MODULES: [&str; 3] = ["pyperf.py", "speedwell.js", "speedwell.php"];
+const MODULES: [&str; 4] = [
+    "pyperf.py",
+    "speedwell.js",
+    "speedwell.php",
+    "Speedwell.java",
+];
 
 /// The suites of a worker.
 pub struct Suites {
@@ -438,6 +443,7 @@ mod tests {
             ("ported-javascript", 3),
             ("ported-php", 3),
             ("numeric", 44),
+            ("ported-java", 3),
         ] {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
                 .join("suites")

@@ -38,7 +38,7 @@ impl Recipe for Package<'_> {
                 .map_err(|error| failure(workshop, &words, &error))?;
             *step_seconds.entry("fetch".to_owned()).or_default() += begun.elapsed().as_secs_f64();
             let begun = Instant::now();
-            registry::unpack(&file, &prefix, workshop.stop)
+            registry::install(package, &file, &prefix, workshop.stop)
                 .map_err(|error| failure(workshop, &words, &error))?;
             *step_seconds.entry("unpack".to_owned()).or_default() += begun.elapsed().as_secs_f64();
             workshop.log.line(&format!("{words} unpacked"));

@@ -102,6 +102,9 @@ fn compile(
     let python = super::recipe(&recipe.method).program(prefix)?;
     let libraries = libraries(prefix);
     if libraries.is_empty() {
+        if !recipe.method.needs_source() {
+            return Ok(()); // The packages of something that is no Python.
+        }
         return Err(Failure::permanent("the artefact has no standard library"));
     }
     crate::job::give_tree(prefix, sandbox.identity)?;

@@ -1,6 +1,6 @@
-//! A thin layer over `perf_event_open(2)`: groups on a process and its future children.
+//! A thin layer over `perf_event_open(2)`: groups on every thread of a process and their future children.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd};
 
@@ -13,6 +13,7 @@ use super::{Event, HARDWARE, Reading, SOFTWARE};
 /// The counters of one process: every group that could be opened, and the reasons for the rest.
 #[derive(Debug)]
 pub struct CounterSet {
+    /// For each kind of events, a group on each thread.
     groups: Vec<Vec<Counter>>,
     /// What could not be opened.
     pub unavailable: Vec<Unavailable>,
@@ -34,15 +35,23 @@ struct Raw {
 }
 
 impl CounterSet {
-    /// Opens both groups, disabled, on a process; they follow what it starts later.
+    /// Opens both groups, disabled, on a process with all its threads; they follow what those start later. 0: this thread.
+    ///
+    /// A Java machine runs its program in a second thread, and compiles and collects in more.
     pub fn open(pid: i32) -> Self {
+        let others = other_threads(pid);
         let mut set = Self {
             groups: Vec::new(),
             unavailable: Vec::new(),
         };
         for events in [SOFTWARE, HARDWARE] {
             match open_group(events, pid) {
-                Ok(group) => set.groups.push(group),
+                Ok(group) => {
+                    set.groups.push(group);
+                    // A thread that cannot be opened has ended since.
+                    let more = others.iter().filter_map(|id| open_group(events, *id).ok());
+                    set.groups.extend(more);
+                }
                 Err(error) => set
                     .unavailable
                     .extend(events.iter().map(|event| unavailable(event.metric, &error))),
@@ -82,7 +91,7 @@ impl CounterSet {
 
     /// What was counted since the last reading.
     pub fn read(&mut self) -> io::Result<Reading> {
-        let mut reading = Vec::new();
+        let mut reading: Reading = Vec::new();
         for counter in self.groups.iter_mut().flatten() {
             let now = counter.read()?;
             let last = std::mem::replace(&mut counter.last, now);
@@ -94,7 +103,13 @@ impl CounterSet {
             } else {
                 Ok(counter.event.value(now.count - last.count))
             };
-            reading.push((counter.event, value));
+            match reading
+                .iter_mut()
+                .find(|(event, _)| *event == counter.event)
+            {
+                None => reading.push((counter.event, value)),
+                Some((_, sum)) => *sum = add(sum, value),
+            }
         }
         Ok(reading)
     }
@@ -115,6 +130,23 @@ impl Counter {
             running: word(2),
         })
     }
+}
+
+/// The sum over two threads; one that was rejected rejects it.
+fn add(sum: &Result<f64, String>, value: Result<f64, String>) -> Result<f64, String> {
+    Ok(sum.clone()? + value?)
+}
+
+/// The threads of a process beside the first. Read once: what they start later is followed, and must not count twice.
+fn other_threads(pid: i32) -> Vec<i32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten();
+    tasks
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|id| *id != pid)
+        .collect()
 }
 
 fn open_group(events: &[Event], pid: i32) -> io::Result<Vec<Counter>> {
@@ -238,6 +270,42 @@ mod tests {
         assert!(of(&reading, Metric::TaskClock).unwrap() > 0.0);
         let nothing = set.read().unwrap();
         assert_eq!(of(&nothing, Metric::PageFaults), Some(0.0));
+    }
+
+    #[test]
+    fn every_thread_of_a_process_counts() {
+        let me = i32::try_from(std::process::id()).unwrap();
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let (done, finished) = std::sync::mpsc::channel::<()>();
+        let worker = std::thread::spawn(move || {
+            wait.recv().unwrap();
+            let sum = (0..200_000_000_u64).fold(0, |a, b| std::hint::black_box(a ^ b));
+            done.send(()).unwrap();
+            sum
+        });
+        let mut set = CounterSet::open(me);
+        if !set.unavailable.is_empty() && set.groups.is_empty() {
+            return; // As above: no counters here.
+        }
+        set.enable().unwrap();
+        go.send(()).unwrap();
+        finished.recv().unwrap();
+        set.disable().unwrap();
+        let reading = set.read().unwrap();
+        worker.join().unwrap();
+        let seconds = reading
+            .iter()
+            .find(|(event, _)| event.metric == Metric::TaskClock)
+            .map(|(_, value)| value.clone().unwrap());
+        // The first thread of a test program only waits meanwhile.
+        assert!(seconds.unwrap() > 0.05, "{seconds:?}");
+        let once = |metric| {
+            reading
+                .iter()
+                .filter(|(event, _)| event.metric == metric)
+                .count()
+        };
+        assert_eq!(once(Metric::TaskClock), 1);
     }
 
     #[test]
