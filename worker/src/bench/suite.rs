@@ -32,7 +32,15 @@ pub struct Harness {
 }
 
 /// The harness's modules.
-const MODULES: [&str; 3] = ["pyperf.py", "speedwell.js", "speedwell.php"];
+const MODULES: [&str; 7] = [
+    "pyperf.py",
+    "speedwell.js",
+    "speedwell.php",
+    "micropython/pyperf.py",
+    "micropython/__future__.py",
+    "micropython/six/__init__.py",
+    "micropython/six/moves.py",
+];
 
 /// The suites of a worker.
 pub struct Suites {
