@@ -51,7 +51,7 @@ class _Worker:
 
     def send(self, event, **fields):
         fields["event"] = event
-        self._events.write((json.dumps(fields) + "\n").encode())
+        self._events.write((_ascii(json.dumps(fields)) + "\n").encode())
 
     def ask(self, event, **fields):
         """Sends an event and waits until the worker has done its part."""
@@ -316,6 +316,23 @@ def _keywords(kwargs):
 def _pid():
     with open("/proc/self/stat") as file:
         return int(file.read().split()[0])
+
+
+def _ascii(text):
+    """JSON as the other harness writes it: what is not ASCII, escaped."""
+    if len(text) == len(text.encode()):
+        return text
+    parts = []
+    for letter in text:
+        code = ord(letter)
+        if code < 128:
+            parts.append(letter)
+        elif code < 0x10000:
+            parts.append("\\u%04x" % code)
+        else:
+            code -= 0x10000
+            parts.append("\\u%04x\\u%04x" % (0xd800 + (code >> 10), 0xdc00 + (code & 0x3ff)))
+    return "".join(parts)
 
 
 def _text(value):
