@@ -352,14 +352,40 @@ mod tests {
         assert!(outside.contains("runtime.packages"), "{outside}");
     }
 
+    /// The entries of docs/runtimes.md that cannot be tried wherever the tests run.
+    #[test]
+    fn every_documented_python_is_a_runtime() {
+        let text = format!(
+            "data = \"/tmp/x\"\n{}",
+            include_str!("testdata/pythons.toml")
+        );
+        let config = Config::parse(&text, "pythons.toml").map_err(|error| error.to_string());
+        let config = config.unwrap();
+        assert_eq!(config.runtimes.len(), text.matches("[[runtime]]").count());
+        let mut hashes = std::collections::BTreeSet::new();
+        for runtime in &config.runtimes {
+            let recipe = runtime.build_recipe().unwrap();
+            assert!(
+                hashes.insert(recipe.sha256),
+                "{} is there twice",
+                runtime.name
+            );
+        }
+    }
+
     #[test]
     fn arguments_of_the_interpreter_make_another_recipe() {
         let plain = "recipe = \"prebuilt\"\ncommand = \"/usr/bin/python3\"\nversion = \"3\"\nfamily = \"cpython\"\n";
-        let hash = |rest: &str| parse(rest).unwrap().runtimes[0].build_recipe().unwrap().sha256;
+        let hash = |rest: &str| {
+            parse(rest).unwrap().runtimes[0]
+                .build_recipe()
+                .unwrap()
+                .sha256
+        };
         // The hash as it was before there were arguments: what is measured stays booked where it was.
         assert_eq!(
             hash(plain),
-            "HASH"
+            "b3fbaa74806c50a1e2899c29979cbb9a6f762e88b9f21b83e132810e9b9a2eab"
         );
         let optimised = format!("{plain}arguments = [\"-O\"]\n");
         assert_ne!(hash(plain), hash(&optimised));
