@@ -100,3 +100,23 @@ fn failure(workshop: &Workshop<'_>, words: &str, error: &anyhow::Error) -> Failu
         Failure::transient(format!("{words}: {error:#}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_goes_into_a_folder_of_the_prefix_and_nowhere_else() {
+        let place = tempfile::tempdir().unwrap();
+        let prefix = place.path().join("installed");
+        fs::create_dir(&prefix).unwrap();
+        let folder = inner_folder(&prefix, "usr/lib/python3/dist-packages").unwrap();
+        assert!(folder.is_dir() && folder.starts_with(&prefix));
+        std::os::unix::fs::symlink(place.path(), prefix.join("link")).unwrap();
+        for outside in ["../other", "/tmp", "link"] {
+            let failure = inner_folder(&prefix, outside).unwrap_err();
+            assert_eq!(failure.kind, speedwell_wire::FailureKind::Permanent);
+        }
+        assert!(!place.path().join("other").exists());
+    }
+}
