@@ -14,6 +14,10 @@ pub struct BuildRecipe {
     /// that the interpreter is unpacked in.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
+    /// Arguments of the interpreter, before the script (`-X`, `heapsize=64m` …). `{prefix}` in one stands as above. Absent
+    /// where there are none, so that the hashes of recipes without them stay what they were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arguments: Vec<String>,
     /// Runtime family, which chooses the suite's loop counts: `cpython` or `pypy`.
     pub family: String,
     /// Lower-case hex SHA-256 of the recipe as configured.
@@ -162,6 +166,9 @@ pub struct PinnedPackage {
     pub version: String,
     /// Lower-case hex SHA-256 of the file.
     pub sha256: String,
+    /// Where among the unpacked files it goes: a wheel belongs beside an interpreter's other modules. Absent: at the top.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
 }
 
 /// The registries that packages are fetched from, each by its own client as the host has it set up.

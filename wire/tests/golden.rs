@@ -121,6 +121,7 @@ fn claim() {
                 configure: vec!["--without-ensurepip".into()],
             },
             environment: BTreeMap::new(),
+            arguments: vec![],
             family: "cpython".into(),
             sha256: "23".repeat(32),
         },
@@ -260,6 +261,7 @@ fn recipes() {
     let recipe = |method: Method, family: &str| BuildRecipe {
         method,
         environment: BTreeMap::from([("LD_LIBRARY_PATH".into(), "{prefix}/usr/lib".into())]),
+        arguments: vec![],
         family: family.into(),
         sha256: "23".repeat(32),
     };
@@ -290,8 +292,24 @@ fn recipes() {
                 name: "pypy".into(),
                 version: "7.3.3+dfsg-2".into(),
                 sha256: "67".repeat(32),
+                folder: None,
             })
             .collect(),
     };
     check("recipe_package", &recipe(unpacked, "pypy"));
+    let through_a_loader = Method::Package {
+        program: "usr/lib/ld-linux-x86-64.so.2".into(),
+        version: "MicroPython v1.25.0".into(),
+        probe: python_probe(),
+        packages: vec![PinnedPackage {
+            registry: Registry::Pypi,
+            name: "six".into(),
+            version: "1.16.0".into(),
+            sha256: "67".repeat(32),
+            folder: Some("usr/lib/micropython".into()),
+        }],
+    };
+    let mut with_arguments = recipe(through_a_loader, "cpython");
+    with_arguments.arguments = vec!["{prefix}/usr/bin/micropython".into()];
+    check("recipe_package_arguments", &with_arguments);
 }

@@ -53,6 +53,9 @@ pub struct RuntimeConfig {
     /// Environment of the build and of the benchmarks; `{prefix}` stands for the folder of the unpacked interpreter.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
+    /// Arguments of the interpreter before each script, with `{prefix}` as above.
+    #[serde(default)]
+    pub arguments: Vec<String>,
     /// Suite to run; the newest version that a worker has registered.
     #[serde(default = "default_suite")]
     pub suite: String,
@@ -89,6 +92,7 @@ impl RuntimeConfig {
         let mut recipe = BuildRecipe {
             method,
             environment: self.environment.clone(),
+            arguments: self.arguments.clone(),
             family: family.context("runtime.family: missing")?.to_owned(),
             sha256: String::new(),
         };
@@ -234,7 +238,7 @@ impl RuntimeConfig {
                 })
             }
             "package" => Ok(Method::Package {
-                program: self.inner_path(need("program", &self.program)?)?,
+                program: inner_path("runtime.program", need("program", &self.program)?)?,
                 version: need("version", &self.version)?,
                 probe: probe(),
                 packages: self.pinned_packages()?,
@@ -244,17 +248,6 @@ impl RuntimeConfig {
                 Err(Problem::new("runtime.recipe", other, message))
             }
         }
-    }
-
-    /// A path that stays within the folder of the unpacked packages.
-    fn inner_path(&self, program: String) -> Result<String, Problem> {
-        let plain =
-            |part: std::path::Component<'_>| matches!(part, std::path::Component::Normal(_));
-        if std::path::Path::new(&program).components().all(plain) {
-            return Ok(program);
-        }
-        let message = "give a path within the unpacked packages, like usr/bin/python";
-        Err(Problem::new("runtime.program", &program, message))
     }
 
     fn pinned_packages(&self) -> Result<Vec<PinnedPackage>, Problem> {
@@ -269,9 +262,22 @@ impl RuntimeConfig {
                 let message = format!("the sha256 of {} needs 64 hexadecimal digits", package.name);
                 return Err(Problem::new("runtime.packages", hash, message));
             }
+            if let Some(folder) = &package.folder {
+                inner_path("runtime.packages", folder.clone())?;
+            }
         }
         Ok(packages)
     }
+}
+
+/// A path that stays within the folder of the unpacked packages.
+fn inner_path(key: &'static str, path: String) -> Result<String, Problem> {
+    let plain = |part: std::path::Component<'_>| matches!(part, std::path::Component::Normal(_));
+    if !path.is_empty() && std::path::Path::new(&path).components().all(plain) {
+        return Ok(path);
+    }
+    let message = "give a path within the unpacked packages, like usr/bin/python";
+    Err(Problem::new(key, &path, message))
 }
 
 #[cfg(test)]
@@ -344,5 +350,48 @@ mod tests {
             assert!(parse(&rest).is_ok(), "{:?}", parse(&rest));
         }
         assert!(parse(&rest.replace("{ debian = \"bullseye\" }", "\"ftp\"")).is_err());
+        let beside = rest.replace("sha256", "folder = \"usr/lib/pypy/site-packages\", sha256");
+        assert!(parse(&beside).is_ok(), "{:?}", parse(&beside));
+        let outside = parse(&beside.replace("usr/lib", "../lib")).unwrap_err();
+        assert!(outside.contains("runtime.packages"), "{outside}");
+    }
+
+    /// The entries of docs/runtimes.md that cannot be tried wherever the tests run.
+    #[test]
+    fn every_documented_python_is_a_runtime() {
+        let text = format!(
+            "data = \"/tmp/x\"\n{}",
+            include_str!("testdata/pythons.toml")
+        );
+        let config = Config::parse(&text, "pythons.toml").map_err(|error| error.to_string());
+        let config = config.unwrap();
+        assert_eq!(config.runtimes.len(), text.matches("[[runtime]]").count());
+        let mut hashes = std::collections::BTreeSet::new();
+        for runtime in &config.runtimes {
+            let recipe = runtime.build_recipe().unwrap();
+            assert!(
+                hashes.insert(recipe.sha256),
+                "{} is there twice",
+                runtime.name
+            );
+        }
+    }
+
+    #[test]
+    fn arguments_of_the_interpreter_make_another_recipe() {
+        let plain = "recipe = \"prebuilt\"\ncommand = \"/usr/bin/python3\"\nversion = \"3\"\nfamily = \"cpython\"\n";
+        let hash = |rest: &str| {
+            parse(rest).unwrap().runtimes[0]
+                .build_recipe()
+                .unwrap()
+                .sha256
+        };
+        // The hash as it was before there were arguments: what is measured stays booked where it was.
+        assert_eq!(
+            hash(plain),
+            "b3fbaa74806c50a1e2899c29979cbb9a6f762e88b9f21b83e132810e9b9a2eab"
+        );
+        let optimised = format!("{plain}arguments = [\"-O\"]\n");
+        assert_ne!(hash(plain), hash(&optimised));
     }
 }

@@ -15,17 +15,18 @@ import unittest
 HARNESS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-def run(script, mode="timing", loops=2, warmups=1, values=3, answer=True, select=None, interpreter=sys.executable):
+def run(script, mode="timing", loops=2, warmups=1, values=3, answer=True, select=None, interpreter=None):
     """Runs a script as the worker does; returns its status, its events and its output."""
     folder = tempfile.mkdtemp()
     path = os.path.join(folder, "bench")
     with open(path, "w") as file:
-        file.write("import pyperf, time\n" + script if interpreter == sys.executable else script)
+        file.write("import pyperf, time\n" + script if interpreter is None else script)
     events_reader, events_writer = os.pipe()
     control_reader, control_writer = os.pipe()
     settings = {"protocol": 1, "events_fd": 13, "control_fd": 14, "mode": mode, "loops": loops, "warmups": warmups,
                 "warmup_seconds": 0.0, "values": values, "max_seconds": 30.0, "select": select}
     environment = dict(os.environ, PYTHONPATH=HARNESS, PYTHONDONTWRITEBYTECODE="1", SPEEDWELL_LIBRARY=HARNESS,
+                       MICROPYPATH=".frozen:" + os.path.join(HARNESS, "micropython"),
                        SPEEDWELL_HARNESS=json.dumps(settings))
 
     def place_descriptors():
@@ -35,7 +36,7 @@ def run(script, mode="timing", loops=2, warmups=1, values=3, answer=True, select
         for descriptor in (events_reader, events_writer, control_reader, control_writer):
             os.close(descriptor)
 
-    command = interpreter if isinstance(interpreter, list) else [interpreter]
+    command = interpreter if isinstance(interpreter, list) else [interpreter or sys.executable]
     process = subprocess.Popen(command + [path], env=environment, preexec_fn=place_descriptors, close_fds=False,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     os.close(events_writer)
@@ -205,6 +206,31 @@ Speedwell\\bench("s\u00fcm", function (int $loops): void {
     }
 });
 """
+MICROPYTHON = u"""
+import json, os, sys, time
+if sys.implementation.name != "micropython":
+    # What only MicroPython has, so that the module can be tried where there is none.
+    time.ticks_us = lambda: time.perf_counter_ns() // 1000
+    sys.path.insert(0, os.getenv("MICROPYPATH").split(":")[1])
+from __future__ import division
+from six.moves import xrange
+import pyperf
+
+def work(number):
+    total = 0
+    for _ in xrange(5000):
+        total = sum((1, 2, number))
+    if total != EXPECTED:
+        raise AssertionError(total)
+
+runner = pyperf.Runner(add_cmdline_args=None)
+runner.argparser.add_argument("-n", "--the-number", type=int, default=3, help="three")
+runner.argparser.add_argument("--fast", action="store_true")
+runner.argparser.add_argument("kind", nargs="?", choices=["one", "two"])
+if runner.argparser.parse_args(["--the-number=5", "--fast", "two"]).__dict__ != {"the_number": 5, "fast": True, "kind": "two"}:
+    raise AssertionError("the arguments")
+runner.bench_func("s\u00fcm", work, runner.parse_args([]).the_number)
+"""
 
 JAVA = """
 public final class Bench {
@@ -266,6 +292,14 @@ class OtherLanguagesTest(unittest.TestCase):
         subprocess.check_call([java] + JAVA_COMPILER + ["-d", classes, harness])
         # The script itself is started from its source: it has no compiled class.
         self.check_protocol([java, "-cp", classes, "--source", "11"], JAVA)
+
+    @unittest.skipUnless(sys.version_info >= (3, 7), "it has no nanoseconds")
+    def test_what_micropython_gets_under_this_python(self):
+        self.check_protocol(sys.executable, MICROPYTHON.replace("from __future__ import division\n", ""))
+
+    @unittest.skipUnless(installed("micropython"), "no micropython on this machine")
+    def test_micropython(self):
+        self.check_protocol(installed("micropython"), MICROPYTHON)
 
 
 if __name__ == "__main__":

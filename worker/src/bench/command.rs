@@ -79,6 +79,9 @@ pub fn spec(
         path.push(":");
         path.push(environment);
     }
+    // MicroPython's modules of its own come from `.frozen`, which a path of ours would replace.
+    let mut micropython = OsString::from(".frozen:");
+    micropython.push(bench.harness.folder.join("micropython"));
     let mut variables = BTreeMap::from([
         ("PATH".to_owned(), OsString::from("/usr/bin:/bin")),
         ("LANG".to_owned(), "C.UTF-8".into()),
@@ -93,6 +96,7 @@ pub fn spec(
         ("PYTHONDONTWRITEBYTECODE".to_owned(), "1".into()),
         ("PYTHONPATH".to_owned(), path.clone()),
         ("JYTHONPATH".to_owned(), path),
+        ("MICROPYPATH".to_owned(), micropython),
         (
             "SPEEDWELL_LIBRARY".to_owned(),
             bench.harness.folder.clone().into(),
@@ -106,6 +110,7 @@ pub fn spec(
     }
     let script = bench.suite.source_folder(benchmark).join(&benchmark.script);
     let mut command: Vec<OsString> = vec![bench.python.clone().into()];
+    command.extend(bench.arguments.iter().cloned());
     match environment {
         Some(classes) if java::is_script(&benchmark.script) => {
             command.extend(java::arguments(&benchmark.script, classes));

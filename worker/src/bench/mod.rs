@@ -45,6 +45,8 @@ pub struct Bench<'a> {
     pub harness: &'a suite::Harness,
     /// The interpreter.
     pub python: PathBuf,
+    /// Its own arguments, before any script.
+    pub arguments: Vec<OsString>,
     /// The runtime's own variables.
     pub variables: BTreeMap<String, OsString>,
     /// The job's folder.
@@ -170,6 +172,10 @@ impl Bench<'_> {
             {
                 return Ok(java::compile(self, benchmark)?.map(Some));
             }
+            if matches!(program, Program::Workload(..)) && !self.arguments.is_empty() {
+                let reason = "a workload starts its interpreter by its name alone, and this runtime's has arguments";
+                return Ok(Err(reason.to_owned()));
+            }
             let Some(lock) = program.requires().and_then(|name| self.suite.locked(name)) else {
                 return Ok(Ok(None));
             };
@@ -187,6 +193,7 @@ impl Bench<'_> {
             kept: self.config.kept_prefixes.max(1) * 2,
             artefact_sha256: &self.artefact_sha256,
             python: &self.python,
+            interpreter_arguments: &self.arguments,
             variables: &self.variables,
             folder: self.folder,
             sandbox: self.sandbox,

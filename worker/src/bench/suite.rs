@@ -33,11 +33,15 @@ pub struct Harness {
 }
 
 /// The harness's modules.
-const MODULES: [&str; 4] = [
+const MODULES: [&str; 8] = [
     "pyperf.py",
     "speedwell.js",
     "speedwell.php",
     "Speedwell.java",
+    "micropython/pyperf.py",
+    "micropython/__future__.py",
+    "micropython/six/__init__.py",
+    "micropython/six/moves.py",
 ];
 
 /// The suites of a worker.

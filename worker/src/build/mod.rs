@@ -69,6 +69,11 @@ pub trait Recipe {
         true
     }
 
+    /// Whether an artefact without a standard library in files is none the worse for it.
+    fn may_lack_library(&self) -> bool {
+        false
+    }
+
     /// Checks, just before a run, what the artefact only refers to.
     fn check(&self, _prefix: &Path) -> Result<(), Failure> {
         Ok(())
@@ -126,6 +131,16 @@ pub fn variables(recipe: &BuildRecipe, prefix: &Path) -> BTreeMap<String, OsStri
         .environment
         .iter()
         .map(|(name, value)| (name.clone(), value.replace("{prefix}", &prefix).into()))
+        .collect()
+}
+
+/// The interpreter's own arguments, before any script, as they are where it lies unpacked.
+pub fn arguments(recipe: &BuildRecipe, prefix: &Path) -> Vec<OsString> {
+    let prefix = prefix.to_string_lossy();
+    recipe
+        .arguments
+        .iter()
+        .map(|argument| argument.replace("{prefix}", &prefix).into())
         .collect()
 }
 

@@ -99,21 +99,19 @@ fn compile(
     stop: &Stop,
     log: &JobLog,
 ) -> Result<(), Failure> {
-    let python = super::recipe(&recipe.method).program(prefix)?;
+    let way = super::recipe(&recipe.method);
+    let python = way.program(prefix)?;
     let libraries = libraries(prefix);
+    if libraries.is_empty() && way.may_lack_library() {
+        return crate::job::give_tree(prefix, sandbox.identity.map(|_| (0, 0)));
+    }
     if libraries.is_empty() {
-        if !recipe.method.needs_source() {
-            return Ok(()); // The packages of something that is no Python.
-        }
         return Err(Failure::permanent("the artefact has no standard library"));
     }
     crate::job::give_tree(prefix, sandbox.identity)?;
-    let mut command: Vec<OsString> = vec![
-        python.into_os_string(),
-        "-m".into(),
-        "compileall".into(),
-        "-q".into(),
-    ];
+    let mut command: Vec<OsString> = vec![python.into_os_string()];
+    command.extend(super::arguments(recipe, prefix));
+    command.extend(["-m".into(), "compileall".into(), "-q".into()]);
     command.extend(libraries.into_iter().map(PathBuf::into_os_string));
     let mut environment = BTreeMap::from([
         ("PATH".to_owned(), "/usr/bin:/bin".into()),

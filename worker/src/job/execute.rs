@@ -72,6 +72,7 @@ pub fn execute(
         suite,
         harness: shop.suites.harness(),
         python: recipe.program(&prefix)?,
+        arguments: build::arguments(&job.recipe, &prefix),
         variables: build::variables(&job.recipe, &prefix),
         folder,
         job,
@@ -264,6 +265,7 @@ fn version_of(
     stop: &Stop,
 ) -> Result<String, Failure> {
     let mut command = vec![build::recipe(&job.recipe.method).program(prefix)?.into()];
+    command.extend(build::arguments(&job.recipe, prefix));
     command.extend(job.recipe.method.probe().into_iter().map(OsString::from));
     let mut environment = build::variables(&job.recipe, prefix);
     environment.insert("PATH".to_owned(), "/usr/bin:/bin".into());

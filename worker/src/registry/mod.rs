@@ -169,6 +169,7 @@ mod tests {
             name: name.into(),
             version: "1.0".into(),
             sha256,
+            folder: None,
         }
     }
 

@@ -184,6 +184,7 @@ mod tests {
             name: "@scope/name".into(),
             version: version.into(),
             sha256: "a".repeat(64),
+            folder: None,
         };
         let get = |version: &str| {
             tokio::task::block_in_place(|| {

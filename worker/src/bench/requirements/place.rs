@@ -21,6 +21,8 @@ pub struct Place<'a> {
     pub artefact_sha256: &'a str,
     /// The interpreter.
     pub python: &'a Path,
+    /// Its own arguments, before any others.
+    pub interpreter_arguments: &'a [OsString],
     /// The runtime's own variables.
     pub variables: &'a BTreeMap<String, OsString>,
     /// The job's folder.
@@ -56,6 +58,7 @@ impl Place<'_> {
                 .or_insert_with(|| value.clone());
         }
         let mut command = vec![self.python.as_os_str().to_owned()];
+        command.extend(self.interpreter_arguments.iter().cloned());
         command.extend(arguments.iter().map(OsString::from));
         let spec = Spec {
             command,
