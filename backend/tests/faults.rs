@@ -211,6 +211,35 @@ async fn benchmarks_that_hang_print_rubbish_or_crash_are_unavailable_and_the_run
     assert!(!page.contains('\u{1b}'));
 }
 
+/// Writes beside its script, and only where nothing was written before.
+const BESIDE: &str = "import os, pyperf\nopen(os.path.join(os.path.dirname(__file__), 'made'), 'x').close()\n\
+                      pyperf.Runner().bench_func('beside', sum, range(20000))\n";
+
+#[tokio::test]
+async fn a_benchmark_writes_beside_its_script_and_another_has_a_shorter_time_limit() {
+    let mut lab = Lab::new(&[("beside", BESIDE), ("hang", HANGS)]);
+    let path = lab.path("suites/faults/suite.toml");
+    let text = std::fs::read_to_string(&path)
+        .unwrap()
+        .replace("name = \"beside\"\n", "name = \"beside\"\ncopied = true\n")
+        .replace(
+            "name = \"hang\"\n",
+            "name = \"hang\"\ntimeout_seconds = 1\n",
+        );
+    std::fs::write(&path, text).unwrap();
+    lab.commit(QUICK);
+    lab.start_backend().await;
+    lab.start_worker();
+    lab.until_state("succeeded").await;
+    // Twice: the process with counters has a copy of its own.
+    lab.assert_one_run(1).await;
+    let page = lab.get("/runs/1").await;
+    assert!(
+        page.contains("no end in 1 s; it was killed") && !page.contains("FileExistsError"),
+        "{page}"
+    );
+}
+
 #[tokio::test]
 async fn sigterm_hands_the_job_back_and_it_costs_no_attempt() {
     let mut lab = started(&[("good", GOOD)], SLOW).await;

@@ -187,9 +187,10 @@ class _Counting(object):
         self.worker = worker
         self.active = False
         self.inside = False
+        self.owned = False
 
     def __call__(self):
-        if not self.active:
+        if not self.active or self.owned:
             return _clock()
         if self.inside:
             now = _clock()
@@ -199,6 +200,19 @@ class _Counting(object):
         self.inside = True
         self.worker.ask("enable")
         return _clock()
+
+    def around(self):
+        """A reading of the harness itself. Between two of them the script's own readings switch nothing: the coroutine of
+        ``asyncio_websockets`` reads the clock too, although nobody asks for its time."""
+        self.owned = False
+        now = self()
+        self.owned = self.inside
+        return now
+
+
+def _own_clock():
+    """The clock for a region that the harness itself times."""
+    return perf_counter.around if isinstance(perf_counter, _Counting) else perf_counter
 
 
 #: Text, because Python 2 cannot read its syntax.
@@ -268,7 +282,7 @@ class Runner(object):
 
         def timed(loops):
             repeat = range(loops)
-            read = perf_counter
+            read = _own_clock()
             if loops == 1:
                 begun = read()
                 call()
@@ -301,7 +315,7 @@ class Runner(object):
             loop = (factory or asyncio.new_event_loop)()
             asyncio.set_event_loop(loop)
             try:
-                return loop.run_until_complete(coroutine(perf_counter, loops, func, args))
+                return loop.run_until_complete(coroutine(_own_clock(), loops, func, args))
             finally:
                 asyncio.set_event_loop(None)
                 loop.close()
@@ -330,7 +344,7 @@ class Runner(object):
         environment.pop("PYTHONPATH", None)
 
         def timed(loops):
-            read = perf_counter
+            read = _own_clock()
             with open(os.devnull, "r+b") as null:
                 begun = read()
                 for _ in range(loops):

@@ -96,6 +96,17 @@ class HarnessTest(unittest.TestCase):
         self.assertEqual([event["event"] for event in events],
                          ["start", "benchmark"] + ["enable", "disable", "value"] * 2 + ["end"])
 
+    def test_a_function_that_reads_the_clock_itself_is_counted_as_a_whole(self):
+        script = ("r = pyperf.Runner()\ndef f():\n    begun = pyperf.perf_counter()\n    time.sleep(0.02)\n"
+                  "    assert pyperf.perf_counter() - begun > 0.01\nr.bench_func('timed', f)\n")
+        if sys.version_info >= (3, 5):
+            script = script.replace("def f", "async def f").replace("bench_func", "bench_async_func")
+        status, events, output = run(script, mode="counters", values=1)
+        self.assertEqual(status, 0, output)
+        self.assertEqual([event["event"] for event in events],
+                         ["start", "benchmark"] + ["enable", "disable", "value"] * 2 + ["end"])
+        self.assertTrue(all(event["seconds"] > 0.03 for event in events if event["event"] == "value"), events)
+
     def test_calibration_doubles_until_an_iteration_is_long_enough(self):
         status, events, output = run("pyperf.Runner().bench_func('nap', time.sleep, 0.03)\n", mode="calibrate", loops=1,
                                      values=1)

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -11,7 +12,7 @@ use super::Bench;
 use super::java;
 use super::plan::{Mode, Turn};
 use super::suite::{Benchmark, Plan};
-use crate::job::{Failure, make_folder};
+use crate::job::{Context as _, Failure, give_tree, make_folder};
 use crate::process::Spec;
 
 /// The descriptor on which a benchmark's process writes events.
@@ -46,6 +47,10 @@ pub fn spec(
 ) -> Result<Spec, Failure> {
     let home = bench.folder.join("home");
     make_folder(&home, bench.sandbox)?;
+    let timeout = benchmark
+        .timeout_seconds
+        .unwrap_or(u64::MAX)
+        .min(bench.config.benchmark_timeout);
     let settings = Settings {
         protocol: 1,
         events_fd: EVENTS_FD,
@@ -65,7 +70,7 @@ pub fn spec(
             Mode::Timing => plan.values,
             Mode::Counters => plan.counter_values,
         },
-        max_seconds: bench.config.benchmark_timeout as f64 * 0.8,
+        max_seconds: timeout as f64 * 0.8,
         select: benchmark.select.as_deref(),
     };
     let settings =
@@ -108,7 +113,7 @@ pub fn spec(
             .entry(name.clone())
             .or_insert_with(|| value.clone());
     }
-    let script = bench.suite.source_folder(benchmark).join(&benchmark.script);
+    let script = script(bench, benchmark, &home)?;
     let mut command: Vec<OsString> = vec![bench.python.clone().into()];
     command.extend(bench.arguments.iter().cloned());
     match environment {
@@ -122,6 +127,27 @@ pub fn spec(
         command,
         environment: variables,
         folder: home,
-        timeout: Duration::from_secs(bench.config.benchmark_timeout),
+        timeout: Duration::from_secs(timeout),
     })
+}
+
+/// The script: where it was installed, or a fresh copy of it and of its inputs that the process may write beside.
+fn script(bench: &Bench<'_>, benchmark: &Benchmark, home: &Path) -> Result<PathBuf, Failure> {
+    let source = bench.suite.source_folder(benchmark);
+    if !benchmark.copied {
+        return Ok(source.join(&benchmark.script));
+    }
+    let copy = home.join("copy");
+    if copy.exists() {
+        fs::remove_dir_all(&copy).transient("cannot remove the copy of a benchmark")?;
+    }
+    for name in benchmark.inputs.keys().chain([&benchmark.script]) {
+        let to = copy.join(name);
+        let folder = to.parent().unwrap_or(&copy);
+        fs::create_dir_all(folder)
+            .and_then(|()| fs::copy(source.join(name), &to))
+            .transient(&format!("cannot copy {name} of {}", benchmark.name))?;
+    }
+    give_tree(&copy, bench.sandbox.identity)?;
+    Ok(copy.join(&benchmark.script))
 }

@@ -189,8 +189,13 @@ impl Bench<'_> {
     fn place(&self) -> Place<'_> {
         Place {
             environments: self.config.data.join("environments"),
-            // A suite may have several locks, and each interpreter an environment for each.
-            kept: self.config.kept_prefixes.max(1) * 2,
+            // A suite may have several locks, and each interpreter an environment for each; all of this run's stay.
+            kept: self
+                .config
+                .kept_prefixes
+                .max(self.suite.lock_count())
+                .max(1)
+                * 2,
             artefact_sha256: &self.artefact_sha256,
             python: &self.python,
             interpreter_arguments: &self.arguments,

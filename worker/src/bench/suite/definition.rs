@@ -122,6 +122,12 @@ pub struct Benchmark {
     pub inputs: BTreeMap<String, String>,
     /// Loops per value by runtime family: fixed, and kept for the life of this version.
     pub loops: BTreeMap<String, u64>,
+    /// Its process is killed after this many seconds where the worker would wait for longer: an interpreter that is not made
+    /// for it must not hold up the others.
+    pub timeout_seconds: Option<u64>,
+    /// True: it writes beside its script, so script and inputs are copied into the process's own folder.
+    #[serde(default)]
+    pub copied: bool,
     /// Name of the requirements that it imports.
     pub requires: Option<String>,
     /// The benchmark of this suite that does the same work otherwise: what this one is compared with.
@@ -196,6 +202,10 @@ impl Definition {
                     "{origin}: {name}: {path:?} is no relative path"
                 );
             }
+            ensure!(
+                benchmark.timeout_seconds != Some(0),
+                "{origin}: {name}: timeout_seconds: must be 1 or more"
+            );
             for (family, plan) in &definition.plan {
                 let family = plan.loops_of.as_ref().unwrap_or(family);
                 let loops = benchmark.loops.get(family).copied().unwrap_or(0);
