@@ -51,30 +51,7 @@ pub fn spec(
         .timeout_seconds
         .unwrap_or(u64::MAX)
         .min(bench.config.benchmark_timeout);
-    let settings = Settings {
-        protocol: 1,
-        events_fd: EVENTS_FD,
-        control_fd: CONTROL_FD,
-        mode: match turn.mode {
-            Mode::Timing => "timing",
-            Mode::Counters => "counters",
-        },
-        loops: benchmark
-            .loops
-            .get(plan.loops_of.as_ref().unwrap_or(&bench.job.recipe.family))
-            .copied()
-            .unwrap_or(1),
-        warmups: plan.warmups,
-        warmup_seconds: plan.warmup_seconds,
-        values: match turn.mode {
-            Mode::Timing => plan.values,
-            Mode::Counters => plan.counter_values,
-        },
-        max_seconds: timeout as f64 * 0.8,
-        select: benchmark.select.as_deref(),
-    };
-    let settings =
-        serde_json::to_string(&settings).map_err(|error| Failure::permanent(error.to_string()))?;
+    let settings = settings(bench, benchmark, plan, turn, timeout)?;
     let mut path = bench.harness.folder.clone().into_os_string();
     for library in bench.suite.libraries() {
         path.push(":");
@@ -129,6 +106,39 @@ pub fn spec(
         folder: home,
         timeout: Duration::from_secs(timeout),
     })
+}
+
+/// What the harness is told.
+fn settings(
+    bench: &Bench<'_>,
+    benchmark: &Benchmark,
+    plan: &Plan,
+    turn: &Turn,
+    timeout: u64,
+) -> Result<String, Failure> {
+    let settings = Settings {
+        protocol: 1,
+        events_fd: EVENTS_FD,
+        control_fd: CONTROL_FD,
+        mode: match turn.mode {
+            Mode::Timing => "timing",
+            Mode::Counters => "counters",
+        },
+        loops: benchmark
+            .loops
+            .get(plan.loops_of.as_ref().unwrap_or(&bench.job.recipe.family))
+            .copied()
+            .unwrap_or(1),
+        warmups: plan.warmups,
+        warmup_seconds: plan.warmup_seconds,
+        values: match turn.mode {
+            Mode::Timing => plan.values,
+            Mode::Counters => plan.counter_values,
+        },
+        max_seconds: timeout as f64 * 0.8,
+        select: benchmark.select.as_deref(),
+    };
+    serde_json::to_string(&settings).map_err(|error| Failure::permanent(error.to_string()))
 }
 
 /// The script: where it was installed, or a fresh copy of it and of its inputs that the process may write beside.

@@ -69,19 +69,11 @@ pub fn measure(
             latencies.value_at_quantile(quantile) as f64 * 1e-6,
         ));
     }
-    let memory: [(Metric, fn(u32) -> Option<u64>); 2] = [
-        (Metric::MaxRss, tree::peak_memory),
-        (Metric::SteadyRss, tree::resident_memory),
-    ];
-    for (metric, read) in memory {
-        let each: Option<Vec<u64>> = servers.iter().map(|pid| read(*pid)).collect();
-        if let Some(each) = each {
-            values.push((
-                metric,
-                CounterSource::Software,
-                each.iter().sum::<u64>() as f64,
-            ));
-        }
+    let peak: Option<u64> = servers.iter().map(|pid| tree::peak_memory(*pid)).sum();
+    let steady: Option<u64> = servers.iter().map(|pid| tree::resident_memory(*pid)).sum();
+    for (metric, bytes) in [(Metric::MaxRss, peak), (Metric::SteadyRss, steady)] {
+        let bytes = bytes.map(|bytes| (metric, CounterSource::Software, bytes as f64));
+        values.extend(bytes);
     }
     let mut measured = Measured {
         values,
