@@ -444,24 +444,25 @@ mod tests {
 
     #[test]
     fn the_suites_are_sound_and_our_own_scripts_are_the_locked_ones() {
-        for (name, fewest) in [
-            ("portable", 41),
-            ("modern", 114),
-            ("memory", 21),
-            ("cython", 22),
-            ("ported-python", 3),
-            ("ported-javascript", 3),
-            ("ported-php", 3),
-            ("numeric", 44),
-            ("ported-java", 3),
-        ] {
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("suites")
-                .join(name);
-            let text = fs::read_to_string(folder.join("suite.toml")).unwrap();
-            let definition = Definition::parse(&text, "suite.toml").unwrap();
+        let suites = Path::new(env!("CARGO_MANIFEST_DIR")).join("suites");
+        let mut seen = BTreeMap::new();
+        for entry in fs::read_dir(suites).unwrap().flatten() {
+            let folder = entry.path();
+            let Ok(text) = fs::read_to_string(folder.join("suite.toml")) else {
+                continue;
+            };
+            let name = entry.file_name().into_string().unwrap();
+            let definition = Definition::parse(&text, &name).unwrap();
             assert_eq!(definition.name, name);
-            assert!(definition.benchmarks.len() >= fewest, "{name}");
+            for (file, sha256) in definition.own_files() {
+                let found = hash_file(&folder.join("own").join(file)).unwrap();
+                assert_eq!(found, sha256, "{name}: {file}");
+            }
+            let phases = definition.workloads.iter().map(|file| {
+                let installed = Installed::read(file, &folder.join("own"), &definition);
+                installed.unwrap().workload.phases.len()
+            });
+            seen.insert(name, definition.benchmarks.len() + phases.sum::<usize>());
             let own = definition
                 .benchmarks
                 .iter()
@@ -478,6 +479,25 @@ mod tests {
                 }
             }
         }
+        for (name, count) in [
+            ("application", 1),
+            ("cython", 22),
+            ("keystone", 4),
+            ("memory", 21),
+            ("modern", 114),
+            ("numeric", 44),
+            ("portable", 41),
+            ("ported-java", 3),
+            ("ported-javascript", 3),
+            ("ported-php", 3),
+            ("ported-python", 3),
+            ("swift", 16),
+            ("web", 12),
+            ("web-modern", 11),
+        ] {
+            assert_eq!(seen.remove(name), Some(count), "{name}");
+        }
+        assert!(seen.is_empty(), "not counted here: {seen:?}");
     }
 
     #[test]
