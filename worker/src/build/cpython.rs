@@ -52,6 +52,11 @@ fn build(
     let mut variables = environment(&home, recipe);
     let statistics = home.join("ccache.log");
     variables.extend(ccache::variables(workshop, &statistics));
+    if options.profile != ConfigureProfile::Plain {
+        // A profile belongs to the objects of this very build: with some of them from the cache, gcc refused it ("source
+        // locations for function 'main' have changed").
+        variables.insert("CCACHE_DISABLE".to_owned(), "1".into());
+    }
     variables.insert(
         "SOURCE_DATE_EPOCH".to_owned(),
         workshop.committed_at.to_string().into(),
