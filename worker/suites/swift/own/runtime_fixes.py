@@ -1,4 +1,4 @@
-"""What has to be changed for Swift 2.33.0 to run here, each with its reason. Nothing of it touches the path of a request
+"""What has to be changed for Swift to run here, each with its reason. Nothing of it touches the path of a request
 except where a runtime would answer wrongly without it."""
 import platform
 
@@ -24,6 +24,7 @@ def _fix_pypy():
     # It looks for locks made before patching through gc.get_referrers, which walks PyPy's whole heap for each of them:
     # a server did not start within two minutes. No thread exists yet, so there is nothing to repair.
     eventlet.patcher._green_existing_locks = lambda: None
+    _fix_locals()
     if str is not bytes:
         # `text_factory = str` means "decode" to CPython; PyPy calls it as a function on bytes, and b'0' becomes "b'0'".
         # Without being told it gives text too.
@@ -36,3 +37,38 @@ def _fix_pypy():
                 super(connection, self).__setattr__(name, value)
 
         connection.__setattr__ = set_attribute
+
+
+def _fix_locals():
+    """Eventlet's thread locals give an object another `__dict__` at each access, kept in a dictionary of weak keys. On PyPy 2 and
+    3 an attribute was sometimes gone between two accesses of one greenlet, and a request answered 503. Here the values
+    lie with the greenlet itself."""
+    import eventlet.corolocal
+    import greenlet
+
+    def values(thread_local):
+        current = greenlet.getcurrent()
+        try:
+            known = current.speedwell_locals
+        except AttributeError:
+            known = current.speedwell_locals = {}
+        # The object is kept with its values: its number must not become another's.
+        return known.setdefault(id(thread_local), (thread_local, {}))[1]
+
+    def get(self, name):
+        found = values(self)
+        if name in found:
+            return found[name]
+        return object.__getattribute__(self, name)
+
+    def put(self, name, value):
+        values(self)[name] = value
+
+    def remove(self, name):
+        try:
+            del values(self)[name]
+        except KeyError:
+            raise AttributeError(name)
+
+    local = eventlet.corolocal.local
+    local.__getattribute__, local.__setattr__, local.__delattr__ = get, put, remove
