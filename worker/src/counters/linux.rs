@@ -279,7 +279,7 @@ mod tests {
         let (done, finished) = std::sync::mpsc::channel::<()>();
         let worker = std::thread::spawn(move || {
             wait.recv().unwrap();
-            let sum = (0..200_000_000_u64).fold(0, |a, b| std::hint::black_box(a ^ b));
+            let sum = (0..20_000_000_u64).fold(0, |a, b| std::hint::black_box(a ^ b));
             done.send(()).unwrap();
             sum
         });
