@@ -104,14 +104,14 @@ impl Quickstart {
         }
     }
 
-    /// Waits for the end of the newest job and returns its run as the API has it.
+    /// Waits for the end of a job and returns its run as the API has it.
     async fn until_run(&self, number: u64, log: &Path) -> Value {
         let begun = Instant::now();
         loop {
-            let job = self.json("/api/v1/jobs?limit=1").await["items"][0].clone();
+            let job = self.json(&format!("/api/v1/jobs/{number}")).await["job"].clone();
             let words = || std::fs::read_to_string(log).unwrap_or_default();
             assert_ne!(job["state"], "failed", "{job:#}\n{}", words());
-            if job["id"] == number && job["run_id"].is_i64() {
+            if job["run_id"].is_i64() {
                 return self.json(&format!("/api/v1/runs/{}", job["run_id"])).await;
             }
             assert!(
