@@ -2,6 +2,7 @@
 
 mod support;
 
+use speedwell_backend::db::suites;
 use speedwell_wire::{FailureKind, JobFailure, Phase, paths};
 use sqlx::PgPool;
 use support::TestApp;
@@ -162,8 +163,8 @@ async fn every_number_leads_to_its_source(pool: PgPool) {
     );
     let (status, page) = app.get("/runtimes/cpython-main?before=x").await;
     assert!(status == 400 && page.contains("<nav"), "{page}");
-    let (_, suites) = app.get("/suites").await;
-    assert!(suites.contains("/suites/portable"), "{suites}");
+    let (_, list) = app.get("/suites").await;
+    assert!(list.contains("/suites/portable"), "{list}");
     let (_, suite) = app.get("/suites/portable?baseline=cpython-2.7").await;
     assert!(
         suite.contains("Wall time") && suite.contains("/runs/") && suite.contains("Version 1"),
@@ -175,6 +176,28 @@ async fn every_number_leads_to_its_source(pool: PgPool) {
         "richards against nbody",
     ] {
         assert!(suite.contains(words), "{words}: {suite}");
+    }
+    // A metric that is only ever unavailable has no table; beside values its reason stands in the cell.
+    sqlx::query(
+        "INSERT INTO unavailable (run_id, benchmark_id, metric, kind, reason)
+         SELECT run_id, benchmark_id, 'max_rss', 'unsupported', 'the kernel is mute'
+         FROM measurement JOIN series ON series.id = series_id",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let (status, suite) = app.get("/suites/portable").await;
+    assert!(status == 200 && !suite.contains("Peak memory"), "{suite}");
+    let cells = suites::list_results(&pool, "portable", &["max_rss"])
+        .await
+        .unwrap();
+    assert!(!cells.is_empty());
+    for cell in cells {
+        let reason = cell.reason.as_deref();
+        assert_eq!(
+            (cell.metric.as_deref(), cell.median, reason),
+            (Some("max_rss"), None, Some("the kernel is mute"))
+        );
     }
     assert_eq!(app.get("/suites/none").await.0, 404);
     let (_, run) = app.get("/runs/2").await;
