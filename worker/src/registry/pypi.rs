@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -35,8 +36,17 @@ async fn asked(stop: &Stop) {
     }
 }
 
-/// The index that pip uses on this host.
+/// The index that pip uses on this host, asked once in the worker's life: a lock has a hundred files, and pip takes a second.
 fn index(folder: &Path, stop: &Stop) -> anyhow::Result<reqwest::Url> {
+    static INDEX: OnceLock<reqwest::Url> = OnceLock::new();
+    if let Some(known) = INDEX.get() {
+        return Ok(known.clone());
+    }
+    let found = configured_index(folder, stop)?;
+    Ok(INDEX.get_or_init(|| found).clone())
+}
+
+fn configured_index(folder: &Path, stop: &Stop) -> anyhow::Result<reqwest::Url> {
     let settings = super::run(&["python3", "-m", "pip", "config", "list"], folder, stop)?;
     let configured = settings.lines().rev().find_map(|line| {
         let (key, value) = line.split_once('=')?;

@@ -118,22 +118,7 @@ impl Listener {
             return Err("it sent an event before its start".to_owned());
         }
         match event {
-            Event::Start { clock, python } => {
-                self.started = true;
-                self.pid = if self.sandboxed {
-                    only_child(only_child(child.id())?)?
-                } else {
-                    child.id()
-                };
-                self.record.clock = clock;
-                self.record.interpreter = format!("{} {}", python.implementation, python.build);
-                if self.mode == Mode::Counters {
-                    let set = CounterSet::open(i32::try_from(self.pid).unwrap_or(0));
-                    self.record.unavailable.clone_from(&set.unavailable);
-                    self.counters = Some(set);
-                }
-                Ok(true)
-            }
+            Event::Start { clock, python } => self.start(clock, &python, child).map(|()| true),
             Event::Benchmark {
                 name,
                 loops,
@@ -177,20 +162,43 @@ impl Listener {
                 children_max_rss_bytes: peak,
                 children_max_rss_reason: no_peak,
             } => {
-                self.ended = true;
-                if self.record.once.contains_key(&Metric::MaxRss) {
-                    // A child at rest had its memory read.
-                } else if peak.is_some() || no_peak.is_some() {
-                    let ended = "the child processes that are the benchmark have ended".to_owned();
-                    self.take_memory([peak, None], [no_peak, Some(ended)]);
-                } else {
-                    let bytes = [tree::peak_memory(self.pid), tree::resident_memory(self.pid)];
-                    self.take_memory(bytes, [None, None]);
-                }
+                self.end(peak, no_peak);
                 Ok(true)
             }
             // JSON can carry any character; what reaches logs and pages is printable.
             Event::Error { message } => Err(printable(message.as_bytes())),
+        }
+    }
+
+    /// The program says what it is; its own process is found, and its counters are opened.
+    fn start(&mut self, clock: String, python: &Python, child: &Child) -> Result<(), String> {
+        self.started = true;
+        self.pid = if self.sandboxed {
+            only_child(only_child(child.id())?)?
+        } else {
+            child.id()
+        };
+        self.record.clock = clock;
+        self.record.interpreter = format!("{} {}", python.implementation, python.build);
+        if self.mode == Mode::Counters {
+            let set = CounterSet::open(i32::try_from(self.pid).unwrap_or(0));
+            self.record.unavailable.clone_from(&set.unavailable);
+            self.counters = Some(set);
+        }
+        Ok(())
+    }
+
+    /// The process has measured all, and waits while its memory is read.
+    fn end(&mut self, peak: Option<u64>, no_peak: Option<String>) {
+        self.ended = true;
+        if self.record.once.contains_key(&Metric::MaxRss) {
+            // A child at rest had its memory read.
+        } else if peak.is_some() || no_peak.is_some() {
+            let ended = "the child processes that are the benchmark have ended".to_owned();
+            self.take_memory([peak, None], [no_peak, Some(ended)]);
+        } else {
+            let bytes = [tree::peak_memory(self.pid), tree::resident_memory(self.pid)];
+            self.take_memory(bytes, [None, None]);
         }
     }
 
