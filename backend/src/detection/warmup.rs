@@ -133,7 +133,8 @@ pub fn classify(values: &[f64]) -> Option<Curve> {
         change_points,
         steady_from: Some(steady_from),
         steady: Some(median(&values[steady_from..])),
-        warmup: Some(values[..steady_from].iter().sum()),
+        // `sum` of nothing is -0.0, and would be shown so.
+        warmup: Some(values[..steady_from].iter().fold(0.0, |sum, one| sum + one)),
     })
 }
 
@@ -325,6 +326,7 @@ mod tests {
         assert_eq!(classify(&broken), None);
         let constant = classify(&[0.25; 50]).unwrap();
         assert_eq!((constant.class, constant.warmup), (Class::Flat, Some(0.0)));
+        assert!(constant.warmup.unwrap().is_sign_positive());
         let huge = classify(&joined(&[(2e15, 4_000), (1e15, 96_000)])).unwrap();
         assert_eq!(huge.class, Class::Warmup);
         assert!(
