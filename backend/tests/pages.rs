@@ -3,7 +3,7 @@
 mod support;
 
 use speedwell_backend::db::suites;
-use speedwell_wire::{FailureKind, JobFailure, Phase, paths};
+use speedwell_wire::{FailureKind, HostFlag, HostSeverity, JobFailure, Phase, paths};
 use sqlx::PgPool;
 use support::TestApp;
 use support::worker::{TestWorker, insert_job, insert_rows, measure};
@@ -225,6 +225,49 @@ async fn every_number_leads_to_its_source(pool: PgPool) {
         commit.contains("the commit before") && commit.contains("geometric mean of 2 benchmarks"),
         "{commit}"
     );
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn results_carry_what_was_wrong_with_their_host(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    let rows = insert_rows(&pool, 1).await;
+    insert_job(&pool, &rows, 0, 1).await;
+    let worker = TestWorker::register(&app, "secret").await;
+    let job = worker.claim().await.unwrap();
+    let artefact = worker.build(&job, b"build").await;
+    let mut report = worker.report(&job, &artefact, 1.0);
+    let flag = |name: &str, severity, value: &str| HostFlag {
+        name: name.to_owned(),
+        severity,
+        value: value.to_owned(),
+        good: "less".to_owned(),
+    };
+    report.host_flags = vec![
+        flag("isolated", HostSeverity::Warning, "none"),
+        flag("busy", HostSeverity::Unfit, "<b>40 %</b> just now"),
+    ];
+    let mut wrong = report.clone();
+    wrong.host_flags[1].value = "a\0b".to_owned();
+    let (status, answer) = worker.upload(job.job_id, &wrong).await;
+    assert!(
+        status == 422 && answer.to_string().contains("host_flags[1].value"),
+        "{answer}"
+    );
+    let (status, answer) = worker.upload(job.job_id, &report).await;
+    assert_eq!(status, 200, "{answer}");
+    let run = answer["run_id"].as_i64().unwrap();
+    let (_, page) = app.get(&format!("/runs/{run}")).await;
+    for words in [
+        "The host was not as it should be",
+        "badge unfit",
+        "&#60;b&#62;40 %",
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    let (_, page) = app.get("/benchmarks/nbody?runtime=cpython-main").await;
+    assert!(page.contains("badge unfit"), "{page}");
+    let (_, json) = app.get(&format!("/api/v1/runs/{run}")).await;
+    assert!(json.contains("\"severity\":\"unfit\""), "{json}");
 }
 
 #[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]

@@ -9,6 +9,7 @@
 
 pub mod environment;
 pub mod error;
+pub mod host;
 pub mod job;
 pub mod metric;
 pub mod recipe;
@@ -17,6 +18,7 @@ pub mod suite;
 
 pub use environment::{EnvironmentFacts, RegisterRequest, RegisterResponse};
 pub use error::ErrorBody;
+pub use host::{HostFlag, HostSeverity};
 pub use job::{
     ArtefactReference, ClaimRequest, ClaimResponse, FailureKind, Heartbeat, HeartbeatResponse,
     JobAssignment, JobFailure, JobKind, Phase, Release, SourceReference,

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{CounterSource, Metric};
+use crate::{CounterSource, HostFlag, Metric};
 
 /// The outcome of building one commit by one recipe with one toolchain.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,8 +57,11 @@ pub struct RunReport {
     pub finished_at: DateTime<Utc>,
     /// What the interpreter said of itself (`sys.version`).
     pub interpreter: String,
-    /// Load average over one minute just before the run, and other notes on the host's state, by name.
+    /// The host's state before and after the run (load, stolen time, frequency …), by name.
     pub host_notes: BTreeMap<String, String>,
+    /// What was not as it should be on the host, before the run or during it; none: the host was fit.
+    #[serde(default)]
+    pub host_flags: Vec<HostFlag>,
     /// Every benchmark of the suite: measured, or unavailable with its reason.
     pub benchmarks: Vec<BenchmarkResult>,
     /// The same timings as pyperf JSON (version 1.0), kept whole as the run's raw file.

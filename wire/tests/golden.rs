@@ -206,6 +206,12 @@ fn reports() {
         finished_at: DateTime::from_timestamp(1_790_000_120, 500_000_000).unwrap(),
         interpreter: "3.10.0a5+ (heads/master:73a85c4)".into(),
         host_notes: BTreeMap::from([("load_1m".into(), "0.02".into())]),
+        host_flags: vec![HostFlag {
+            name: "turbo".into(),
+            severity: HostSeverity::Unfit,
+            value: "on".into(),
+            good: "off".into(),
+        }],
         benchmarks: vec![BenchmarkResult {
             identity: benchmark().identity(),
             name: "nbody".into(),

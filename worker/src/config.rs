@@ -25,6 +25,12 @@ pub struct Config {
     /// The user that builds and benchmarks run as when the worker is root.
     #[serde(default = "default_user")]
     pub user: String,
+    /// What a host does that the doctor calls unfit.
+    #[serde(default)]
+    pub unfit_host: UnfitHost,
+    /// Whether the worker makes the host quieter while it runs (see `speedwell-worker tune`).
+    #[serde(default)]
+    pub tune: bool,
     /// Processors for the benchmarks, as `taskset -c` takes them (`3` or `2-3`); default: not pinned.
     pub cpus: Option<String>,
     /// Processors for the load of server workloads; best others than `cpus`. Default: not pinned.
@@ -67,6 +73,17 @@ pub enum Isolation {
     Required,
     /// Only limits and process groups: for a machine that forbids namespaces, with trusted code alone.
     None,
+}
+
+/// What to do on a host that is not fit to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnfitHost {
+    /// Measure nothing until it is fit.
+    #[default]
+    Refuse,
+    /// Measure all the same: each result carries what was wrong.
+    Measure,
 }
 
 fn default_user() -> String {

@@ -42,6 +42,21 @@ enum Command {
     Run,
     /// Look at everything that a job needs, and say what is missing.
     Check,
+    /// Examine whether this host is fit to measure. Exit code 0: it is; 10: with warnings; 20: it is not.
+    Doctor {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make this host quieter until asked to end, then put everything back.
+    Tune {
+        /// Only put back what a tuning that was killed has left.
+        #[arg(long)]
+        restore: bool,
+        /// Only print what has to be set at boot: the kernel's command line and systemd's processors.
+        #[arg(long, conflicts_with = "restore")]
+        print_boot: bool,
+    },
     /// Do one job if there is one, deliver it, and end.
     Once,
     /// Run a server workload from within the box; started by the worker itself.
@@ -87,10 +102,66 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let sandbox = Sandbox::from_config(&config)?;
     match arguments.command {
         Command::Check => Ok(check(&config, &sandbox)),
+        Command::Doctor { json } => doctor(&config, json),
+        Command::Tune {
+            restore,
+            print_boot,
+        } => tune(&config, restore, print_boot),
         Command::Run => work(config, sandbox, false),
         Command::Once => work(config, sandbox, true),
         Command::Drive { .. } => unreachable!("is done above"),
     }
+}
+
+fn doctor(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
+    let checks = host::doctor::examine(&host::System::here(), config.cpus.as_deref());
+    if json {
+        println!("{}", serde_json::to_string_pretty(&checks)?);
+    } else {
+        print!("{}", host::doctor::render(&checks));
+    }
+    Ok(ExitCode::from(host::doctor::exit_code(&checks)))
+}
+
+fn tune(config: &Config, restore: bool, print_boot: bool) -> anyhow::Result<ExitCode> {
+    let (system, folder) = (host::System::here(), config.data.join("tune"));
+    if print_boot {
+        print!(
+            "{}",
+            host::tune::boot_text(&system, config.cpus.as_deref())?
+        );
+        return Ok(ExitCode::SUCCESS);
+    }
+    if restore {
+        print_lines(&host::tune::restore(&system, &folder)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let tuning = host::tune::apply(&system, config.cpus.as_deref(), &folder)?;
+    print_lines(&tuning.report);
+    println!("until Ctrl-C");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(asked_to_end())?;
+    print_lines(&tuning.end()?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_lines(lines: &[String]) {
+    for line in lines {
+        println!("{line}");
+    }
+}
+
+/// Waits for SIGTERM or SIGINT.
+async fn asked_to_end() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
 }
 
 fn check(config: &Config, sandbox: &Sandbox) -> ExitCode {
@@ -132,6 +203,7 @@ fn work(config: Config, sandbox: Sandbox, once: bool) -> anyhow::Result<ExitCode
             anyhow::ensure!(finding.what == "disk", "{}: {words}", finding.what);
         }
     }
+    let tuning = begin_tuning(&config)?;
     let shop = Shop {
         suites: Suites::install(&config.harness, &config.suites, &config.data)?,
         spool: Spool::open(&config.data.join("spool"))?,
@@ -144,19 +216,37 @@ fn work(config: Config, sandbox: Sandbox, once: bool) -> anyhow::Result<ExitCode
         .worker_threads(1)
         .enable_all()
         .build()?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let (end, ending) = watch::channel(false);
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
         tokio::spawn(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+            if let Err(error) = asked_to_end().await {
+                tracing::error!("signals cannot be heard: {error}");
             }
             tracing::info!("asked to end");
             end.send_replace(true);
         });
         Agent::new(Arc::new(shop), ending, once).run().await
-    })?;
-    Ok(ExitCode::SUCCESS)
+    });
+    for line in tuning
+        .map(host::tune::Tuning::end)
+        .transpose()?
+        .unwrap_or_default()
+    {
+        tracing::info!("{line}");
+    }
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+/// Makes the host quieter where the configuration asks for it. What a killed worker left is put back in any case.
+fn begin_tuning(config: &Config) -> anyhow::Result<Option<host::tune::Tuning>> {
+    let (system, folder) = (host::System::here(), config.data.join("tune"));
+    if !config.tune {
+        host::tune::restore(&system, &folder)?;
+        return Ok(None);
+    }
+    let tuning = host::tune::apply(&system, config.cpus.as_deref(), &folder)?;
+    for line in &tuning.report {
+        tracing::info!("tuned: {line}");
+    }
+    Ok(Some(tuning))
 }

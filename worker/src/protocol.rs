@@ -11,7 +11,7 @@ pub struct Situation {
     pub registered: bool,
     /// Results wait in the spool.
     pub results_wait: bool,
-    /// The host may measure: enough disk.
+    /// The host may measure: enough disk, and fit.
     pub host_ready: bool,
     /// Requests in a row that found the backend away.
     pub away: u32,

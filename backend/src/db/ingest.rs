@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use speedwell_wire::RunReport;
+use speedwell_wire::{HostSeverity, RunReport};
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
@@ -46,10 +46,12 @@ pub async fn insert_run(
     report: &RunReport,
     raw_artefact: &str,
 ) -> sqlx::Result<i64> {
+    let worst = report.host_flags.iter().map(|flag| flag.severity).max();
     sqlx::query_scalar(
         "INSERT INTO run (upload_id, job_id, build_id, runtime_id, commit_id, suite_id, host_id, environment_id,
-                          harness_sha256, interpreter, host_notes, raw_artefact, started_at, finished_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING id",
+                          harness_sha256, interpreter, host_notes, raw_artefact, started_at, finished_at,
+                          host_flags, host_worst)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) RETURNING id",
     )
     .bind(report.upload_id)
     .bind(keys.job_id)
@@ -65,6 +67,8 @@ pub async fn insert_run(
     .bind(raw_artefact)
     .bind(report.started_at)
     .bind(report.finished_at)
+    .bind(Json(&report.host_flags))
+    .bind(worst.map(HostSeverity::as_str))
     .fetch_one(db)
     .await
 }

@@ -29,8 +29,10 @@ pub struct RunDetail {
     pub fingerprint: String,
     /// Environment's facts.
     pub facts: Value,
-    /// Notes on the host just before the run.
+    /// Notes on the host before and after the run.
     pub host_notes: Value,
+    /// What was not as it should be on the host, as [`speedwell_wire::HostFlag`].
+    pub host_flags: Value,
     /// Hash of the harness.
     pub harness_sha256: String,
     /// The interpreter's word about itself.
@@ -66,7 +68,7 @@ pub async fn find(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Option<RunDe
     sqlx::query_as(
         "SELECT run.id, run.job_id, runtime.name AS runtime, commit.hash, commit.subject, suite.name AS suite,
             suite.version AS suite_version, host.name AS host, environment.fingerprint, environment.facts,
-            run.host_notes, harness_sha256, interpreter, raw_artefact, started_at, finished_at, runtime.recipe,
+            run.host_notes, run.host_flags, harness_sha256, interpreter, raw_artefact, started_at, finished_at, runtime.recipe,
             build.repeat AS build_repeat, build.toolchain, build.step_seconds, build.ccache_hits, build.ccache_misses, build.installed_bytes,
             artefact.bytes AS artefact_bytes, artefact.sha256 AS artefact_sha256
          FROM run JOIN runtime ON runtime.id = run.runtime_id JOIN commit ON commit.id = run.commit_id

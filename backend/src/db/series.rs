@@ -121,6 +121,8 @@ pub struct SeriesPoint {
     pub max: f64,
     /// The verdict: `too_few`, `unchanged`, `improved`, `regressed`; absent until it is made.
     pub verdict: Option<String>,
+    /// How bad the host was meanwhile: `note`, `warning`, `unfit`; absent when nothing was wrong.
+    pub host_worst: Option<String>,
     /// Change against the predecessors, as a ratio minus one.
     pub change: Option<f64>,
     /// The noise: a smaller change says nothing.
@@ -138,7 +140,8 @@ pub async fn list_points(
     sqlx::query_as(
         "SELECT point.series_id, point.position, commit.hash, commit.subject, commit.committed_at, point.run_id,
                 point.measured_at, point.environment_id, point.sample_count, point.median, point.interval_low,
-                point.interval_high, point.min, point.max, verdict.state AS verdict, verdict.change, verdict.threshold
+                point.interval_high, point.min, point.max, verdict.state AS verdict, verdict.change, verdict.threshold,
+                run.host_worst
          FROM unnest($1::bigint[]) AS wanted (series_id)
          CROSS JOIN LATERAL (
             SELECT * FROM measurement WHERE series_id = wanted.series_id AND position IS NOT NULL
@@ -146,6 +149,7 @@ pub async fn list_points(
             ORDER BY position DESC, id DESC LIMIT $3
          ) point
          JOIN commit ON commit.id = point.commit_id
+         JOIN run ON run.id = point.run_id
          LEFT JOIN verdict ON verdict.series_id = point.series_id AND verdict.commit_id = point.commit_id
          ORDER BY point.series_id, point.position, point.id",
     )

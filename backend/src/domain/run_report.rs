@@ -15,6 +15,9 @@ const MAX_SAMPLES: usize = 100_000;
 /// Highest index of a process.
 const MAX_PROCESS: u32 = 9_999;
 
+/// More flags than a worker has checks.
+const MAX_FLAGS: usize = 200;
+
 /// What is wrong with a report, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {message}")]
@@ -80,6 +83,7 @@ pub fn validate(report: &RunReport, now: DateTime<Utc>) -> Result<Vec<NewMeasure
     for (name, note) in &report.host_notes {
         check_text(&format!("host_notes[{name:?}]"), note, 1_000)?;
     }
+    check_flags(report)?;
     let mut seen = HashSet::new();
     let mut measurements = Vec::new();
     for (index, benchmark) in report.benchmarks.iter().enumerate() {
@@ -203,6 +207,26 @@ fn check_sha256(field: &str, text: &str) -> Result<(), Invalid> {
     } else {
         Err(Invalid::new(field, "must be 64 lower-case hex digits"))
     }
+}
+
+fn check_flags(report: &RunReport) -> Result<(), Invalid> {
+    if report.host_flags.len() > MAX_FLAGS {
+        let message = format!(
+            "{} of them; at most {MAX_FLAGS} are accepted",
+            report.host_flags.len()
+        );
+        return Err(Invalid::new("host_flags", message));
+    }
+    for (index, flag) in report.host_flags.iter().enumerate() {
+        for (key, text) in [
+            ("name", &flag.name),
+            ("value", &flag.value),
+            ("good", &flag.good),
+        ] {
+            check_text(&format!("host_flags[{index}].{key}"), text, 1_000)?;
+        }
+    }
+    Ok(())
 }
 
 /// Postgres takes no NUL in text, and nobody reads a megabyte.

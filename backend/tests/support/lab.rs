@@ -113,7 +113,7 @@ impl Lab {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let worker = format!(
             "backend = \"http://127.0.0.1:{}\"\ntoken_file = \"host.token\"\ndata = \"worker\"\nharness = \"{}\"\n\
-             suites = \"suites\"\nmin_free_mib = 1\nbenchmark_timeout = 4\nbuild_timeout = 60\n",
+             suites = \"suites\"\nmin_free_mib = 1\nunfit_host = \"measure\"\nbenchmark_timeout = 4\nbuild_timeout = 60\n",
             self.port,
             root.join("worker/harness").display()
         );
@@ -136,7 +136,7 @@ impl Lab {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let worker = format!(
             "backend = \"http://127.0.0.1:{}\"\ntoken_file = \"host.token\"\ndata = \"worker\"\nharness = \"{}\"\n\
-             suites = \"{}\"\nsuite_processes = 1\n",
+             suites = \"{}\"\nunfit_host = \"measure\"\nsuite_processes = 1\n",
             self.port,
             root.join("worker/harness").display(),
             suites.display()

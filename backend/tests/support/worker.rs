@@ -273,6 +273,7 @@ impl<'a> TestWorker<'a> {
             finished_at: now,
             interpreter: "3.14".into(),
             host_notes: [("load_1m".to_owned(), "0.1".to_owned())].into(),
+            host_flags: Vec::new(),
             benchmarks: vec![result(&benchmarks[0], 0.0), result(&benchmarks[1], 0.1)],
             pyperf: serde_json::json!({"version": "1.0", "benchmarks": []}),
         }

@@ -16,7 +16,8 @@ use speedwell_wire::{
 use tokio::sync::watch;
 
 use crate::backend::Refusal;
-use crate::host;
+use crate::config::UnfitHost;
+use crate::host::{self, System, doctor};
 use crate::job::{self, Failure, JobLog, Shop};
 use crate::process::Stop;
 use crate::protocol::{self, Farewell, Situation, Step, StopReason};
@@ -125,7 +126,26 @@ impl Agent {
                 self.shop.config.min_free_mib
             );
         }
-        Ok(free >= self.shop.config.min_free_mib)
+        Ok(free >= self.shop.config.min_free_mib && self.host_fit())
+    }
+
+    /// Whether the doctor lets this host measure, or the configuration does.
+    fn host_fit(&self) -> bool {
+        let config = &self.shop.config;
+        if self.environment_id.is_none() || config.unfit_host == UnfitHost::Measure {
+            return true;
+        }
+        let checks = doctor::examine(&System::here(), config.cpus.as_deref());
+        match doctor::unfit(&checks) {
+            None => true,
+            Some(words) => {
+                tracing::error!(
+                    "this host is not fit to measure ({words}): no job is taken; see `speedwell-worker doctor`, or set \
+                     unfit_host = \"measure\""
+                );
+                false
+            }
+        }
     }
 
     async fn register(&mut self) -> Result<(), Refusal> {

@@ -23,7 +23,8 @@ use std::path::{Path, PathBuf};
 use chrono::Utc;
 use speedwell_wire::{JobAssignment, RunReport, UnavailableKind};
 
-use crate::config::Config;
+use crate::config::{Config, UnfitHost};
+use crate::host::{System, Watch};
 use crate::job::{Failure, JobLog};
 use crate::process::{Sandbox, Stop};
 
@@ -83,7 +84,12 @@ impl Bench<'_> {
                 one.lose(UnavailableKind::NotApplicable, reason);
             }
         }
-        let notes = host_notes();
+        let watch = Watch::begin(System::here(), self.config.cpus.as_deref());
+        if let (UnfitHost::Refuse, Some(words)) = (self.config.unfit_host, watch.unfit()) {
+            return Err(Failure::transient(format!(
+                "this host is not fit to measure: {words}"
+            )));
+        }
         let started_at = Utc::now();
         for (number, turn) in turns.iter().enumerate() {
             let program = &programs[turn.benchmark];
@@ -101,6 +107,7 @@ impl Bench<'_> {
             self.log.line(&format!("{words}: {said}"));
         }
         let finished_at = Utc::now();
+        let host = watch.end();
         if collected.iter().all(Collecting::is_lost) {
             let words = collected.first().map(Collecting::why).unwrap_or_default();
             return Err(Failure::permanent(format!(
@@ -126,7 +133,8 @@ impl Bench<'_> {
             started_at,
             finished_at,
             interpreter,
-            host_notes: notes,
+            host_notes: host.notes,
+            host_flags: host.flags,
             benchmarks: results.collect(),
             pyperf,
         })
@@ -224,11 +232,4 @@ impl Bench<'_> {
             Mode::Counters => sandbox.with_fixed_layout(),
         }
     }
-}
-
-/// The host's state just before a run.
-fn host_notes() -> BTreeMap<String, String> {
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let minute = load.split(' ').next().unwrap_or("unknown").to_owned();
-    BTreeMap::from([("load_1m".to_owned(), minute)])
 }

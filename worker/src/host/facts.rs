@@ -88,7 +88,7 @@ fn settings(config: &Config, cpuinfo: &str) -> BTreeMap<String, String> {
 }
 
 /// The bracketed word of a kernel setting such as `always [madvise] never`.
-fn chosen(text: &str) -> String {
+pub(super) fn chosen(text: &str) -> String {
     text.split_once('[')
         .and_then(|(_, rest)| rest.split_once(']'))
         .map_or(String::new(), |(word, _)| word.to_owned())
@@ -99,7 +99,7 @@ fn read(path: impl AsRef<Path>) -> String {
 }
 
 /// The first value of a key in `/proc/cpuinfo`'s form.
-fn value_of(text: &str, key: &str) -> Option<String> {
+pub(super) fn value_of(text: &str, key: &str) -> Option<String> {
     text.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
         (name.trim() == key).then(|| value.trim().to_owned())

@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
 use askama::Template;
 use serde_json::Value;
-use speedwell_wire::{BuildRecipe, Metric, Unit};
+use speedwell_wire::{BuildRecipe, HostFlag, Metric, Unit};
 
 use super::widgets::strip;
 use super::{PageError, Shell, render};
@@ -29,6 +29,7 @@ struct Page {
     unavailable: Vec<RunUnavailable>,
     missing_metrics: Vec<(String, String, usize)>,
     latencies: Vec<ResponseTimes>,
+    flags: Vec<HostFlag>,
 }
 
 /// Response times of one benchmark over all repetitions.
@@ -83,6 +84,8 @@ pub(super) async fn run(context: Data<Context>, id: Path<i64>) -> Result<HttpRes
         .collect();
     let page = Page {
         shell: Shell::new(format!("Run {id}"), "overview"),
+        // What a newer worker wrote in another form is left to the JSON.
+        flags: serde_json::from_value(run.host_flags.clone()).unwrap_or_default(),
         short: format::short(&run.hash),
         started: format::moment(run.started_at),
         took: format::duration((run.finished_at - run.started_at).num_seconds()),
@@ -268,7 +271,7 @@ fn spread(prefix: &str, value: &Value, rows: &mut Vec<(String, String)>) {
 fn environment_facts(run: &RunDetail) -> Vec<(String, String)> {
     let mut rows = vec![("host".to_owned(), run.host.clone())];
     spread("", &run.facts, &mut rows);
-    spread("just before the run", &run.host_notes, &mut rows);
+    spread("", &run.host_notes, &mut rows);
     rows.push(("fingerprint".to_owned(), format::short(&run.fingerprint)));
     rows
 }

@@ -1,0 +1,1 @@
+ALTER TABLE run DROP COLUMN host_worst, DROP COLUMN host_flags;
