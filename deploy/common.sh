@@ -10,9 +10,9 @@ packages_to_run=(
 )
 # What deploy/debian-history needs to unpack Debian's source packages.
 packages_for_history=(dpkg-dev debian-archive-keyring)
-# What the tests need besides: a browser with its driver, a second Python, interpreters of other languages, and what Swift
+# What the tests need besides: valgrind, a browser with its driver, a second Python, interpreters of other languages, and what Swift
 # is compiled with and served by.
-packages_to_test=(chromium chromium-driver pypy3 nodejs php-cli default-jre-headless shellcheck python3-dev liberasurecode-dev memcached)
+packages_to_test=(valgrind chromium chromium-driver pypy3 nodejs php-cli default-jre-headless shellcheck python3-dev liberasurecode-dev memcached)
 
 seconds_since() { echo $(($(date +%s) - $1)); }
 

@@ -62,9 +62,25 @@ pub struct JobAssignment {
     /// repeats one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub build_repeat: u32,
+    /// Whether instructions are counted by valgrind.
+    #[serde(default)]
+    pub valgrind: ValgrindPolicy,
     /// Overrides the suite's number of processes per benchmark; absent means the suite's own.
     #[serde(default)]
     pub processes: Option<u32>,
+}
+
+/// Whether a runtime's instructions are counted by valgrind, which takes some twenty times as long as a benchmark itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ValgrindPolicy {
+    /// Never.
+    #[default]
+    Never,
+    /// Where the processor's own counters are not to be had.
+    NoPmu,
+    /// On every host.
+    Always,
 }
 
 fn is_zero(number: &u32) -> bool {

@@ -21,7 +21,7 @@ pub use error::ErrorBody;
 pub use host::{HostFlag, HostSeverity};
 pub use job::{
     ArtefactReference, ClaimRequest, ClaimResponse, FailureKind, Heartbeat, HeartbeatResponse,
-    JobAssignment, JobFailure, JobKind, Phase, Release, SourceReference,
+    JobAssignment, JobFailure, JobKind, Phase, Release, SourceReference, ValgrindPolicy,
 };
 pub use metric::{CounterSource, Direction, Metric, Unit};
 pub use recipe::{

@@ -133,6 +133,7 @@ fn claim() {
         suite: ("portable".into(), 1),
         benchmarks: vec![],
         build_repeat: 0,
+        valgrind: ValgrindPolicy::NoPmu,
         processes: None,
     };
     check("claim_response", &ClaimResponse { job: Some(job) });

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Context as _;
 use serde::Deserialize;
 use speedwell_wire::{
-    BuildRecipe, ConfigureProfile, Method, PinnedPackage, Translation, python_probe,
+    BuildRecipe, ConfigureProfile, Method, PinnedPackage, Translation, ValgrindPolicy, python_probe,
 };
 
 use super::{Problem, check_name};
@@ -62,6 +62,9 @@ pub struct RuntimeConfig {
     /// Classes of hosts that measure it; one job for each class.
     #[serde(default = "default_classes")]
     pub host_classes: Vec<String>,
+    /// Whether instructions are counted by valgrind: `never` (default), `no_pmu` or `always`.
+    #[serde(default)]
+    pub valgrind: ValgrindPolicy,
     /// Which commits are measured.
     #[serde(default)]
     pub policy: Policy,

@@ -209,6 +209,8 @@ pub struct SuiteResult {
     pub benchmark: String,
     /// The metric; absent: the whole benchmark is unavailable.
     pub metric: Option<String>,
+    /// Where its values come from; absent when it is unavailable.
+    pub counter_source: Option<String>,
     /// Median, and its 95 % interval; absent when it is unavailable.
     pub median: Option<f64>,
     /// Lower end.
@@ -237,14 +239,14 @@ pub async fn list_results(
             WHERE host_id = (SELECT host_id FROM of_suite ORDER BY id DESC LIMIT 1)
             ORDER BY runtime_id, id DESC),
          cells AS (
-            SELECT measurement.run_id, series.benchmark_id, metric, median, interval_low AS low, interval_high AS high,
+            SELECT measurement.run_id, series.benchmark_id, metric, counter_source, median, interval_low AS low, interval_high AS high,
                    sample_count AS count, NULL::text AS reason
             FROM newest JOIN measurement ON measurement.run_id = newest.id JOIN series ON series.id = series_id
             WHERE metric = ANY($2)
             UNION ALL
-            SELECT unavailable.run_id, benchmark_id, metric, NULL, NULL, NULL, NULL, reason
+            SELECT unavailable.run_id, benchmark_id, metric, NULL, NULL, NULL, NULL, NULL, reason
             FROM newest JOIN unavailable ON unavailable.run_id = newest.id WHERE metric IS NULL OR metric = ANY($2))
-         SELECT runtime.name AS runtime, host.name AS host, newest.id AS run_id, benchmark.name AS benchmark, metric, median,
+         SELECT runtime.name AS runtime, host.name AS host, newest.id AS run_id, benchmark.name AS benchmark, metric, counter_source, median,
                 low, high, count, reason
          FROM cells JOIN newest ON newest.id = cells.run_id JOIN runtime ON runtime.id = newest.runtime_id
          JOIN host ON host.id = newest.host_id JOIN benchmark ON benchmark.id = cells.benchmark_id

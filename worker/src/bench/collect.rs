@@ -9,6 +9,7 @@ use speedwell_wire::{
 use super::plan::{Mode, Turn};
 use super::session::{Outcome, Record};
 use super::suite::Benchmark;
+use super::valgrind;
 
 /// The processes of one benchmark so far.
 #[derive(Debug, Default)]
@@ -20,11 +21,87 @@ pub struct Collected {
     /// Why the benchmark, or only its counters, could not be measured.
     lost: Option<(UnavailableKind, String)>,
     counters_lost: Option<(UnavailableKind, String)>,
+    instructions: Instructions,
     /// The interpreter's word about itself.
     pub interpreter: Option<String>,
 }
 
+/// What valgrind gave so far.
+#[derive(Debug, Default, PartialEq)]
+enum Instructions {
+    /// Nothing was asked, or not yet.
+    #[default]
+    None,
+    /// All of the first process, and its loops.
+    Once { total: u64, loops: u64 },
+    /// Of one loop.
+    Counted(f64),
+    /// It cannot be had.
+    Lost(UnavailableKind, String),
+}
+
 impl Collected {
+    /// Whether a turn is worth its time, after what earlier ones said.
+    pub fn wants(&mut self, turn: &Turn) -> bool {
+        if turn.mode != Mode::Instructions {
+            return true;
+        }
+        if self
+            .timing
+            .iter()
+            .any(|(_, record)| record.measures_children)
+        {
+            self.lose_instructions(
+                "valgrind counts one process, and child processes are this benchmark",
+            );
+        }
+        match self.instructions {
+            Instructions::None => turn.process == 0,
+            Instructions::Once { .. } => turn.process == 1,
+            Instructions::Counted(_) | Instructions::Lost(..) => false,
+        }
+    }
+
+    /// Valgrind will not count here.
+    pub fn lose_instructions(&mut self, reason: &str) {
+        self.instructions = Instructions::Lost(UnavailableKind::Unsupported, reason.to_owned());
+    }
+
+    /// Takes the outcome of a process under valgrind with the log that valgrind left; what it gave, in words.
+    pub fn add_instructions(&mut self, turn: &Turn, outcome: Outcome, log: &str) -> String {
+        let lost = |kind, reason| {
+            Instructions::Lost(kind, format!("the process under valgrind: {reason}"))
+        };
+        let found = match (outcome, valgrind::instructions(log)) {
+            (Outcome::Lost(kind, reason), _) => lost(kind, reason),
+            (Outcome::Measured(_), None) => {
+                let last = log.lines().last().unwrap_or("nothing").chars().take(200);
+                let reason = format!("valgrind said no count, but {:?}", last.collect::<String>());
+                lost(UnavailableKind::Invalid, reason)
+            }
+            (Outcome::Measured(record), Some(total)) => match (turn.process, &self.instructions) {
+                (1, Instructions::Once { total: once, loops }) => {
+                    match valgrind::per_loop(*once, total, *loops) {
+                        Ok(count) => Instructions::Counted(count),
+                        Err(reason) => lost(UnavailableKind::Invalid, reason),
+                    }
+                }
+                _ => Instructions::Once {
+                    total,
+                    loops: record.loops * record.inner_loops,
+                },
+            },
+        };
+        let words = match &found {
+            Instructions::None => String::new(),
+            Instructions::Once { total, .. } => format!("{total} in all"),
+            Instructions::Counted(count) => format!("{count:.0} a loop"),
+            Instructions::Lost(kind, reason) => format!("{}: {reason}", kind.as_str()),
+        };
+        self.instructions = found;
+        words
+    }
+
     /// Whether the benchmark is given up: a process of it failed. A few good processes beside a failed one are no
     /// measurement that one could trust.
     pub fn is_lost(&self) -> bool {
@@ -58,6 +135,8 @@ impl Collected {
             (Mode::Counters, Outcome::Lost(kind, reason)) => {
                 self.counters_lost = Some((kind, reason))
             }
+            // They come with valgrind's log: `add_instructions`.
+            (Mode::Instructions, _) => {}
         }
     }
 
@@ -100,6 +179,7 @@ impl Collected {
             }
             (None, None) => {}
         }
+        add_instructions(&mut result, self.instructions);
         result
     }
 }
@@ -171,6 +251,47 @@ fn add_counters(result: &mut BenchmarkResult, record: Record) {
     result.unavailable.extend(record.unavailable);
 }
 
+fn add_instructions(result: &mut BenchmarkResult, instructions: Instructions) {
+    match instructions {
+        Instructions::None => {}
+        Instructions::Counted(value) => {
+            // They are there now, whatever the processor's own counters are.
+            result
+                .unavailable
+                .retain(|one| one.metric != Some(Metric::Instructions));
+            result.measurements.push(MeasurementReport {
+                metric: Metric::Instructions,
+                source: CounterSource::Valgrind,
+                samples: vec![Sample {
+                    process: 0,
+                    warmup: false,
+                    value,
+                }],
+            });
+        }
+        Instructions::Once { .. } => add_instructions(
+            result,
+            Instructions::Lost(
+                UnavailableKind::Invalid,
+                "valgrind ran only one of its two processes".to_owned(),
+            ),
+        ),
+        Instructions::Lost(kind, reason) => {
+            let measured = |one: &MeasurementReport| one.metric == Metric::Instructions;
+            if !result.measurements.iter().any(measured) {
+                result
+                    .unavailable
+                    .retain(|one| one.metric != Some(Metric::Instructions));
+                result.unavailable.push(Unavailable {
+                    metric: Some(Metric::Instructions),
+                    kind,
+                    reason,
+                });
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,6 +306,7 @@ mod tests {
             name: String::new(),
             loops: 1,
             inner_loops: 1,
+            measures_children: false,
             metadata: std::collections::BTreeMap::new(),
             values: Vec::new(),
             counts: Vec::new(),
@@ -235,5 +357,56 @@ mod tests {
                 ),
             ]
         );
+    }
+
+    fn under_valgrind(process: u32) -> Turn {
+        Turn {
+            benchmark: 0,
+            process,
+            mode: Mode::Instructions,
+        }
+    }
+
+    fn measured(loops: u64) -> Outcome {
+        Outcome::Measured(Box::new(Record {
+            loops,
+            inner_loops: 10,
+            ..record(&[])
+        }))
+    }
+
+    #[test]
+    fn instructions_are_the_difference_of_two_processes() {
+        let mut one = Collected::default();
+        let log = |count: u64| format!("==1== I   refs:      {count}\n");
+        assert!(one.wants(&under_valgrind(0)) && !one.wants(&under_valgrind(1)));
+        one.add_instructions(&under_valgrind(0), measured(5), &log(1_000));
+        assert!(one.wants(&under_valgrind(1)));
+        let said = one.add_instructions(&under_valgrind(1), measured(10), &log(1_600));
+        assert_eq!(said, "12 a loop");
+        assert_eq!(one.instructions, Instructions::Counted(12.0));
+    }
+
+    #[test]
+    fn what_valgrind_cannot_count_has_its_reason() {
+        let mut one = Collected::default();
+        let died = Outcome::Lost(UnavailableKind::Crashed, "signal 11".to_owned());
+        one.add_instructions(&under_valgrind(0), died, "");
+        assert!(!one.wants(&under_valgrind(1)));
+        assert!(
+            matches!(&one.instructions, Instructions::Lost(_, reason) if reason.contains("signal 11"))
+        );
+        let mut silent = Collected::default();
+        silent.add_instructions(&under_valgrind(0), measured(5), "==1== oops");
+        assert!(
+            matches!(&silent.instructions, Instructions::Lost(_, reason) if reason.contains("oops"))
+        );
+        let mut children = Collected::default();
+        let parent = Record {
+            measures_children: true,
+            ..record(&[])
+        };
+        children.timing.push((0, parent));
+        assert!(!children.wants(&under_valgrind(0)));
     }
 }

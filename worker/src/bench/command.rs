@@ -12,6 +12,7 @@ use super::Bench;
 use super::java;
 use super::plan::{Mode, Turn};
 use super::suite::{Benchmark, Plan};
+use super::valgrind;
 use crate::job::{Context as _, Failure, give_tree, make_folder};
 use crate::process::Spec;
 
@@ -91,7 +92,11 @@ pub fn spec(
             .or_insert_with(|| value.clone());
     }
     let script = script(bench, benchmark, &home)?;
-    let mut command: Vec<OsString> = vec![bench.python.clone().into()];
+    let mut command = match turn.mode {
+        Mode::Timing | Mode::Counters => Vec::new(),
+        Mode::Instructions => valgrind::prefix(&home),
+    };
+    command.push(bench.python.clone().into());
     command.extend(bench.arguments.iter().cloned());
     match environment {
         Some(classes) if java::is_script(&benchmark.script) => {
@@ -116,24 +121,31 @@ fn settings(
     turn: &Turn,
     timeout: u64,
 ) -> Result<String, Failure> {
+    // Valgrind's first process is the warm-up of its second.
+    let warm = turn.mode != Mode::Instructions;
+    let loops = benchmark
+        .loops
+        .get(plan.loops_of.as_ref().unwrap_or(&bench.job.recipe.family))
+        .copied()
+        .unwrap_or(1);
     let settings = Settings {
         protocol: 1,
         events_fd: EVENTS_FD,
         control_fd: CONTROL_FD,
         mode: match turn.mode {
-            Mode::Timing => "timing",
+            Mode::Timing | Mode::Instructions => "timing",
             Mode::Counters => "counters",
         },
-        loops: benchmark
-            .loops
-            .get(plan.loops_of.as_ref().unwrap_or(&bench.job.recipe.family))
-            .copied()
-            .unwrap_or(1),
-        warmups: plan.warmups,
-        warmup_seconds: plan.warmup_seconds,
+        loops: match turn.mode {
+            Mode::Timing | Mode::Counters => loops,
+            Mode::Instructions => loops * u64::from(turn.process + 1),
+        },
+        warmups: if warm { plan.warmups } else { 0 },
+        warmup_seconds: if warm { plan.warmup_seconds } else { 0.0 },
         values: match turn.mode {
             Mode::Timing => plan.values,
             Mode::Counters => plan.counter_values,
+            Mode::Instructions => 1,
         },
         max_seconds: timeout as f64 * 0.8,
         select: benchmark.select.as_deref(),

@@ -14,10 +14,12 @@ mod repetitions;
 mod requirements;
 mod session;
 mod suite;
+mod valgrind;
 mod workload;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use chrono::Utc;
@@ -77,8 +79,9 @@ impl Bench<'_> {
             .unwrap_or(plan.processes);
         let programs = self.suite.select(&self.job.benchmarks)?;
         let environments = self.environments(&programs)?;
-        let turns = plan::turns(programs.len(), processes, plan.counter_values > 0);
         let mut collected: Vec<Collecting> = programs.iter().map(Collecting::new).collect();
+        let valgrind = self.counts_by_valgrind(&plan, &mut collected);
+        let turns = plan::turns(programs.len(), processes, plan.counter_values > 0, valgrind);
         for (one, environment) in collected.iter_mut().zip(&environments) {
             if let Err(reason) = environment {
                 one.lose(UnavailableKind::NotApplicable, reason);
@@ -97,7 +100,7 @@ impl Bench<'_> {
             let Ok(environment) = &environments[turn.benchmark] else {
                 continue;
             };
-            if one.is_lost() {
+            if one.is_lost() || !one.wants(turn) {
                 continue;
             }
             let percent = number as f32 * 100.0 / turns.len() as f32;
@@ -153,6 +156,10 @@ impl Bench<'_> {
             (Program::Script(benchmark), Collecting::Script(one)) => {
                 let spec = command::spec(self, benchmark, plan, turn, environment)?;
                 let outcome = session::run(&self.sandbox_for(turn), &spec, turn.mode, self.stop)?;
+                if turn.mode == Mode::Instructions {
+                    let log = fs::read_to_string(valgrind::log_file(&spec.folder));
+                    return Ok(one.add_instructions(turn, outcome, &log.unwrap_or_default()));
+                }
                 let said = outcome.describe();
                 one.add(turn, outcome);
                 Ok(said)
@@ -194,6 +201,27 @@ impl Bench<'_> {
         programs.iter().map(of).collect()
     }
 
+    /// Whether valgrind counts in this run. Where the policy asks for it and it cannot, every script's result says why.
+    fn counts_by_valgrind(&self, plan: &suite::Plan, collected: &mut [Collecting]) -> bool {
+        let fits = plan.valgrind.unwrap_or(self.job.recipe.family == "cpython");
+        let wanted = match valgrind::is_wanted(self.job.valgrind) {
+            Ok(true) if !fits => Err(
+                "an interpreter that compiles while it runs is not warm after what valgrind can wait for"
+                    .to_owned(),
+            ),
+            other => other,
+        };
+        match wanted {
+            Ok(wanted) => wanted,
+            Err(reason) => {
+                for one in collected {
+                    one.lose_instructions(&reason);
+                }
+                false
+            }
+        }
+    }
+
     fn place(&self) -> Place<'_> {
         Place {
             environments: self.config.data.join("environments"),
@@ -229,7 +257,7 @@ impl Bench<'_> {
         let sandbox = self.sandbox.clone().pinned(self.config.cpus.as_deref());
         match turn.mode {
             Mode::Timing => sandbox,
-            Mode::Counters => sandbox.with_fixed_layout(),
+            Mode::Counters | Mode::Instructions => sandbox.with_fixed_layout(),
         }
     }
 }

@@ -7,6 +7,8 @@ pub enum Mode {
     Timing,
     /// Counters around every iteration.
     Counters,
+    /// All instructions of a process under valgrind; two processes, the second with twice the loops.
+    Instructions,
 }
 
 /// One process of one benchmark.
@@ -26,7 +28,7 @@ impl Turn {
     pub fn hash_seed(&self) -> u32 {
         match self.mode {
             Mode::Timing => self.process + 1,
-            Mode::Counters => 0,
+            Mode::Counters | Mode::Instructions => 0,
         }
     }
 
@@ -35,12 +37,13 @@ impl Turn {
         match self.mode {
             Mode::Timing => format!("process {} of {processes}", self.process + 1),
             Mode::Counters => "counters".to_owned(),
+            Mode::Instructions => format!("instructions, process {} of 2", self.process + 1),
         }
     }
 }
 
-/// Every process of a run in order: all benchmarks once, all a second time …, and the counters at the end.
-pub fn turns(benchmarks: usize, processes: u32, counters: bool) -> Vec<Turn> {
+/// Every process of a run in order: all benchmarks once, all a second time …, and at the end the counters, then valgrind's.
+pub fn turns(benchmarks: usize, processes: u32, counters: bool, valgrind: bool) -> Vec<Turn> {
     let timing = (0..processes).flat_map(|process| {
         (0..benchmarks).map(move |benchmark| Turn {
             benchmark,
@@ -53,7 +56,14 @@ pub fn turns(benchmarks: usize, processes: u32, counters: bool) -> Vec<Turn> {
         process: 0,
         mode: Mode::Counters,
     });
-    timing.chain(counting).collect()
+    let instructions = (0..benchmarks).filter(|_| valgrind).flat_map(|benchmark| {
+        (0..2).map(move |process| Turn {
+            benchmark,
+            process,
+            mode: Mode::Instructions,
+        })
+    });
+    timing.chain(counting).chain(instructions).collect()
 }
 
 #[cfg(test)]
@@ -62,7 +72,7 @@ mod tests {
 
     #[test]
     fn processes_are_the_outermost_loop() {
-        let order: Vec<(usize, u32, u32)> = turns(2, 2, true)
+        let order: Vec<(usize, u32, u32)> = turns(2, 2, true, false)
             .iter()
             .map(|turn| (turn.benchmark, turn.process, turn.hash_seed()))
             .collect();
@@ -77,7 +87,17 @@ mod tests {
                 (1, 0, 0)
             ]
         );
-        assert_eq!(turns(3, 1, false).len(), 3);
-        assert!(turns(0, 5, true).is_empty());
+        assert_eq!(turns(3, 1, false, false).len(), 3);
+        assert!(turns(0, 5, true, true).is_empty());
+        let last = turns(2, 1, true, true).split_off(4);
+        let pairs: Vec<(usize, u32)> = last
+            .iter()
+            .map(|turn| (turn.benchmark, turn.process))
+            .collect();
+        assert_eq!(pairs, [(0, 0), (0, 1), (1, 0), (1, 1)]);
+        assert!(
+            last.iter()
+                .all(|turn| turn.mode == Mode::Instructions && turn.hash_seed() == 0)
+        );
     }
 }

@@ -55,6 +55,21 @@ impl Collecting {
         }
     }
 
+    /// Whether a turn is worth its time. Servers are not run under valgrind: twenty times slower, they are others.
+    pub fn wants(&mut self, turn: &Turn) -> bool {
+        match self {
+            Self::Script(one) => one.wants(turn),
+            Self::Workload(_) => turn.mode != Mode::Instructions,
+        }
+    }
+
+    /// Valgrind will not count here.
+    pub fn lose_instructions(&mut self, reason: &str) {
+        if let Self::Script(one) = self {
+            one.lose_instructions(reason);
+        }
+    }
+
     /// Why it is lost.
     pub fn why(&self) -> String {
         match self {
@@ -128,6 +143,7 @@ impl Repetitions {
                 self.counters = Some(repetition);
                 "counted".to_owned()
             }
+            (Mode::Instructions, _) => "servers are not run under valgrind".to_owned(),
             (Mode::Timing, Err((kind, reason))) => {
                 let words = format!("{}: {reason}", kind.as_str());
                 self.lost = Some((kind, reason));

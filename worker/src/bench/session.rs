@@ -71,6 +71,8 @@ pub struct Record {
     pub loops: u64,
     /// Repetitions inside the script's own loop.
     pub inner_loops: u64,
+    /// Whether child processes of it are the benchmark.
+    pub measures_children: bool,
     /// The script's own notes.
     pub metadata: BTreeMap<String, String>,
     /// Iterations in order.

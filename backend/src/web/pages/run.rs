@@ -148,10 +148,12 @@ fn benchmark(measurements: &[RunMeasurement], warmups: &[RunWarmup]) -> Benchmar
         .iter()
         .filter(|one| !is_main(&one.metric))
         .map(|one| {
-            (
-                format::metric_label(&one.metric),
-                format::metric_value(one.median, &one.metric),
-            )
+            let label = format::metric_label(&one.metric);
+            let label = match one.counter_source.as_str() {
+                "software" | "pmu" => label,
+                source => format!("{label}, source {source}"),
+            };
+            (label, format::metric_value(one.median, &one.metric))
         });
     Benchmark {
         others: others.collect(),

@@ -2,23 +2,26 @@
 
 mod tables;
 
+use std::collections::BTreeSet;
+
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Query};
 use askama::Template;
 use serde::Deserialize;
-use speedwell_wire::{LockedPackage, Metric};
+use speedwell_wire::{CounterSource, LockedPackage, Metric};
 
-use self::tables::{Cell, Table, by_baseline, by_runtime};
+use self::tables::{Cell, Kind, Table, by_baseline, by_runtime};
 use super::{PageError, Shell, render};
 use crate::context::Context;
-use crate::db::suites::{self, SuiteBenchmark, SuiteName};
+use crate::db::suites::{self, SuiteBenchmark, SuiteName, SuiteResult};
 use crate::web::error::Error;
 use crate::web::format;
 
 /// The metrics that runtimes are compared by, as far as a suite has them.
-const COMPARED: [Metric; 18] = [
+const COMPARED: [Metric; 19] = [
     Metric::WallTime,
     Metric::SteadyTime,
+    Metric::Instructions,
     Metric::RequestsPerSecond,
     Metric::LatencyP50,
     Metric::LatencyP95,
@@ -132,7 +135,8 @@ pub(super) async fn suite(
         .into_iter()
         .filter(|one| one.version == newest)
         .collect();
-    let each = COMPARED.into_iter();
+    let kinds = kinds(&results);
+    let each = kinds.iter();
     render(&Page {
         shell: Shell::new(format!("Suite {name}"), "suites"),
         description,
@@ -140,10 +144,10 @@ pub(super) async fn suite(
         versions,
         tables: each
             .clone()
-            .filter_map(|metric| by_runtime(metric, &runtimes, baseline, &results))
+            .filter_map(|kind| by_runtime(kind, &runtimes, baseline, &results))
             .collect(),
         within: each
-            .filter_map(|metric| by_baseline(metric, &runtimes, &benchmarks, &results))
+            .filter_map(|kind| by_baseline(kind, &runtimes, &benchmarks, &results))
             .collect(),
         benchmarks,
         host: results
@@ -153,6 +157,23 @@ pub(super) async fn suite(
         runtimes,
         name: name.into_inner(),
     })
+}
+
+/// What runtimes are compared by here: each metric by each source that gave values, for values of two sources are never compared.
+fn kinds(results: &[SuiteResult]) -> Vec<Kind> {
+    let sources = |metric: Metric| {
+        let of_metric = results
+            .iter()
+            .filter(move |one| one.metric.as_deref() == Some(metric.as_str()));
+        let named = of_metric.filter_map(|one| one.counter_source.as_deref()?.parse().ok());
+        named.collect::<BTreeSet<CounterSource>>()
+    };
+    let each = |metric| {
+        sources(metric)
+            .into_iter()
+            .map(move |source| Kind { metric, source })
+    };
+    COMPARED.into_iter().flat_map(each).collect()
 }
 
 /// The packages by the lock that they belong to.

@@ -100,6 +100,7 @@ impl Listener {
                 name: String::new(),
                 loops: 0,
                 inner_loops: 1,
+                measures_children: false,
                 metadata: BTreeMap::new(),
                 values: Vec::new(),
                 counts: Vec::new(),
@@ -152,6 +153,7 @@ impl Listener {
             } => self.take_report(&metric, value, reason).map(|()| false),
             Event::Resting => {
                 let child = only_child(self.pid)?;
+                self.record.measures_children = true;
                 self.take_memory(
                     [tree::peak_memory(child), tree::resident_memory(child)],
                     [None, None],
@@ -191,6 +193,7 @@ impl Listener {
     /// The process has measured all, and waits while its memory is read.
     fn end(&mut self, peak: Option<u64>, no_peak: Option<String>) {
         self.ended = true;
+        self.record.measures_children |= peak.is_some() || no_peak.is_some();
         if self.record.once.contains_key(&Metric::MaxRss) {
             // A child at rest had its memory read.
         } else if peak.is_some() || no_peak.is_some() {

@@ -1,5 +1,6 @@
 //! Real processes that behave well and badly: they speak the protocol from a shell or from the real harness.
 
+use super::super::valgrind;
 use super::*;
 use std::fs;
 use std::path::Path;
@@ -239,4 +240,62 @@ fn a_boxed_program_may_open_its_pipes_by_path() {
         Outcome::Lost(_, reason) => assert!(reason.contains("opened"), "{reason}"),
         Outcome::Measured(record) => panic!("measured {record:?}"),
     }
+}
+
+/// Instructions of one loop of `adds` additions in a row, counted by valgrind.
+fn count_additions(adds: usize) -> f64 {
+    let script = format!(
+        "import pyperf\ndef work(loops):\n    z, x = 0, 1\n    begun = pyperf.perf_counter()\n    for _ in range(loops):\n        {}\n    return pyperf.perf_counter() - begun\n\
+         r = pyperf.Runner()\nr.bench_time_func('add', work)\n",
+        "z = z + x; ".repeat(adds)
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bench.py");
+    fs::write(&path, script).unwrap();
+    let harness = Path::new(env!("CARGO_MANIFEST_DIR")).join("harness");
+    let mut counts = [1_000_u64, 2_000].map(|loops| {
+        let settings = format!(
+            "{{\"protocol\":1,\"events_fd\":3,\"control_fd\":4,\"mode\":\"timing\",\"loops\":{loops},\"warmups\":0,\
+             \"warmup_seconds\":0,\"values\":1,\"max_seconds\":200}}"
+        );
+        let mut command = valgrind::prefix(folder.path());
+        command.extend(["/usr/bin/python3".into(), path.clone().into()]);
+        let spec = Spec {
+            command,
+            environment: BTreeMap::from([
+                ("PATH".to_owned(), "/usr/bin:/bin".into()),
+                ("PYTHONPATH".to_owned(), harness.clone().into()),
+                ("PYTHONHASHSEED".to_owned(), "0".into()),
+                ("PYTHONDONTWRITEBYTECODE".to_owned(), "1".into()),
+                ("SPEEDWELL_HARNESS".to_owned(), settings.into()),
+            ]),
+            folder: folder.path().into(),
+            timeout: 5 * MINUTE,
+        };
+        let outcome = run(&Sandbox::trusted(), &spec, Mode::Instructions, &Stop::default());
+        let Outcome::Measured(_) = outcome.unwrap() else {
+            panic!("lost")
+        };
+        let log = fs::read_to_string(valgrind::log_file(folder.path())).unwrap();
+        valgrind::instructions(&log).unwrap()
+    });
+    counts.sort_unstable();
+    valgrind::per_loop(counts[0], counts[1], 1_000).unwrap()
+}
+
+/// Counts of one build repeat to the instruction; what differs between two loops is what differs between their programs.
+#[test]
+fn instructions_under_valgrind_repeat_exactly() {
+    let (ten, again, twenty) = (
+        count_additions(10),
+        count_additions(10),
+        count_additions(20),
+    );
+    // The clock's value, printed as JSON, has a digit more or less from time to time.
+    assert!((ten - again).abs() < 20.0, "{ten} and {again}");
+    let one = (twenty - ten) / 10.0;
+    assert!(
+        (30.0..400.0).contains(&one),
+        "{one} instructions for an addition"
+    );
 }

@@ -74,6 +74,9 @@ pub struct Plan {
     pub values: u32,
     /// Measured iterations of the counters' process; 0: no such process.
     pub counter_values: u32,
+    /// Whether valgrind can count here: an interpreter that compiles while it runs is not warm after so few loops. Absent:
+    /// for family `cpython` alone.
+    pub valgrind: Option<bool>,
     /// The family whose loop counts are used; absent: the plan's own.
     pub loops_of: Option<String>,
 }

@@ -44,6 +44,7 @@ fn the_suites_are_sound_and_our_own_scripts_are_the_locked_ones() {
         ("cython", 22),
         ("keystone", 4),
         ("memory", 21),
+        ("micro", 10),
         ("modern", 114),
         ("numeric", 44),
         ("portable", 41),

@@ -104,7 +104,15 @@ async fn assignment(
         job.build_repeat,
     )
     .await?;
+    let settings = context
+        .config
+        .runtimes
+        .iter()
+        .find(|one| one.name == job.runtime);
     Ok(JobAssignment {
+        valgrind: settings
+            .map(|settings| settings.valgrind)
+            .unwrap_or_default(),
         job_id: job.id,
         lease_id,
         kind: if job.kind == "build" {

@@ -1,6 +1,6 @@
 //! Tables of a suite's newest results: runtimes side by side, and benchmarks beside the ones they are compared with.
 
-use speedwell_wire::{Direction, Metric};
+use speedwell_wire::{CounterSource, Direction, Metric};
 
 use super::Runtime;
 use crate::db::suites::{SuiteBenchmark, SuiteResult};
@@ -9,9 +9,39 @@ use crate::web::format;
 /// Fewer values have no interval that means anything.
 const FEWEST: i32 = 3;
 
+/// A metric from one source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kind {
+    pub(super) metric: Metric,
+    pub(super) source: CounterSource,
+}
+
+impl Kind {
+    /// The metric, with its source where others give it too.
+    fn label(self) -> String {
+        match self.source {
+            CounterSource::Software | CounterSource::Pmu => self.metric.label().to_owned(),
+            source => format!("{}, source {source}", self.metric.label()),
+        }
+    }
+
+    /// Whether a result belongs here. One that is unavailable has no source.
+    fn has(self, found: &SuiteResult) -> bool {
+        let of_metric = found
+            .metric
+            .as_deref()
+            .is_none_or(|name| name == self.metric.as_str());
+        let of_source = found
+            .counter_source
+            .as_deref()
+            .is_none_or(|name| name == self.source.as_str());
+        of_metric && of_source
+    }
+}
+
 /// One metric: benchmarks by runtimes. Ratios are to another cell of the same table.
 pub(super) struct Table {
-    pub(super) label: &'static str,
+    pub(super) label: String,
     pub(super) better: &'static str,
     pub(super) rows: Vec<(String, Vec<Cell>)>,
     /// Geometric mean of the ratios of each runtime, with how many benchmarks it is over.
@@ -31,14 +61,14 @@ pub(super) enum Cell {
 
 /// Every benchmark of a metric; each runtime against the one at `baseline`.
 pub(super) fn by_runtime(
-    metric: Metric,
+    kind: &Kind,
     runtimes: &[Runtime],
     baseline: usize,
     results: &[SuiteResult],
 ) -> Option<Table> {
     let mut names: Vec<&str> = results
         .iter()
-        .filter(|one| one.median.is_some() && one.metric.as_deref() == Some(metric.as_str()))
+        .filter(|one| one.median.is_some() && kind.has(one))
         .map(|one| one.benchmark.as_str())
         .collect();
     names.sort_unstable();
@@ -51,11 +81,11 @@ pub(super) fn by_runtime(
     for name in names {
         let base = runtimes
             .get(baseline)
-            .and_then(|runtime| find(results, metric, runtime, name));
+            .and_then(|runtime| find(results, *kind, runtime, name));
         let mut cells = Vec::new();
         for (index, runtime) in runtimes.iter().enumerate() {
             let base = base.filter(|_| index != baseline);
-            let (cell, ratio) = cell(metric, find(results, metric, runtime, name), base);
+            let (cell, ratio) = cell(*kind, find(results, *kind, runtime, name), base);
             logarithms[index].extend(ratio.map(f64::ln));
             cells.push(cell);
         }
@@ -66,8 +96,8 @@ pub(super) fn by_runtime(
         (!values.is_empty()).then(|| (format!("{mean:.2}×"), values.len()))
     };
     Some(Table {
-        label: metric.label(),
-        better: better(metric),
+        label: kind.label(),
+        better: better(kind.metric),
         means: logarithms.iter().map(mean).collect(),
         rows,
     })
@@ -75,7 +105,7 @@ pub(super) fn by_runtime(
 
 /// The benchmarks that have a baseline in the suite, against it on the same runtime.
 pub(super) fn by_baseline(
-    metric: Metric,
+    kind: &Kind,
     runtimes: &[Runtime],
     benchmarks: &[SuiteBenchmark],
     results: &[SuiteResult],
@@ -88,8 +118,8 @@ pub(super) fn by_baseline(
         let cells: Vec<Cell> = runtimes
             .iter()
             .map(|runtime| {
-                let base = find(results, metric, runtime, baseline);
-                cell(metric, find(results, metric, runtime, &one.name), base).0
+                let base = find(results, *kind, runtime, baseline);
+                cell(*kind, find(results, *kind, runtime, &one.name), base).0
             })
             .collect();
         if cells.iter().any(|cell| matches!(cell, Cell::Value { .. })) {
@@ -97,8 +127,8 @@ pub(super) fn by_baseline(
         }
     }
     (!rows.is_empty()).then(|| Table {
-        label: metric.label(),
-        better: better(metric),
+        label: kind.label(),
+        better: better(kind.metric),
         rows,
         means: Vec::new(),
     })
@@ -114,22 +144,18 @@ fn better(metric: Metric) -> &'static str {
 /// A benchmark's value on a runtime, or why it has none.
 fn find<'a>(
     results: &'a [SuiteResult],
-    metric: Metric,
+    kind: Kind,
     runtime: &Runtime,
     name: &str,
 ) -> Option<&'a SuiteResult> {
-    results.iter().find(|one| {
-        let of_metric = one
-            .metric
-            .as_deref()
-            .is_none_or(|found| found == metric.as_str());
-        one.runtime == runtime.name && one.benchmark == name && of_metric
-    })
+    results
+        .iter()
+        .find(|one| one.runtime == runtime.name && one.benchmark == name && kind.has(one))
 }
 
 /// A cell, and its ratio to the baseline. The ratio has a colour only where the two intervals are apart.
 fn cell(
-    metric: Metric,
+    kind: Kind,
     found: Option<&SuiteResult>,
     base: Option<&SuiteResult>,
 ) -> (Cell, Option<f64>) {
@@ -142,6 +168,7 @@ fn cell(
             None,
         );
     };
+    let metric = kind.metric;
     let text = |value| format::value(value, metric.unit());
     let known = |one: &SuiteResult| one.count.is_some_and(|count| count >= FEWEST);
     let sure = known(found) && base.is_some_and(known);
@@ -165,7 +192,9 @@ fn cell(
         });
     let cell = Cell::Value {
         value: text(median),
-        interval: if known(found) {
+        interval: if kind.source == CounterSource::Valgrind {
+            "counted once; the same build gives the same".to_owned()
+        } else if known(found) {
             format!("{} – {}", text(low), text(high))
         } else {
             "too few values for an interval".to_owned()
@@ -179,6 +208,43 @@ fn cell(
 mod tests {
     use super::*;
 
+    fn of(metric: Metric) -> Kind {
+        Kind {
+            metric,
+            source: CounterSource::Software,
+        }
+    }
+
+    #[test]
+    fn values_of_two_sources_are_two_tables() {
+        let counted = |runtime: &str, source: &str, median: f64| SuiteResult {
+            metric: Some("instructions".to_owned()),
+            counter_source: Some(source.to_owned()),
+            ..result(runtime, Some(median), 0.0)
+        };
+        let results = [
+            counted("a", "pmu", 90.0),
+            counted("a", "valgrind", 100.0),
+            counted("b", "valgrind", 200.0),
+        ];
+        let runtimes = ["a", "b"].map(|name| Runtime {
+            name: name.to_owned(),
+            run_id: 1,
+            baseline: name == "a",
+        });
+        let kind = |source| Kind {
+            metric: Metric::Instructions,
+            source,
+        };
+        let table = by_runtime(&kind(CounterSource::Valgrind), &runtimes, 0, &results).unwrap();
+        assert_eq!(table.label, "Instructions, source valgrind");
+        assert!(
+            matches!(&table.rows[0].1[1], Cell::Value { ratio: Some((text, "")), .. } if text == "2.00×")
+        );
+        let table = by_runtime(&kind(CounterSource::Pmu), &runtimes, 0, &results).unwrap();
+        assert!(matches!(table.rows[0].1[1], Cell::Missing));
+    }
+
     fn result(runtime: &str, median: Option<f64>, spread: f64) -> SuiteResult {
         SuiteResult {
             runtime: runtime.to_owned(),
@@ -186,6 +252,7 @@ mod tests {
             run_id: 1,
             benchmark: "b".to_owned(),
             metric: median.map(|_| "requests_per_second".to_owned()),
+            counter_source: median.map(|_| "software".to_owned()),
             median,
             low: median.map(|value| value - spread),
             high: median.map(|value| value + spread),
@@ -224,7 +291,7 @@ mod tests {
             benchmark("plain", None),
             benchmark("compiled", Some("plain")),
         ];
-        let metric = Metric::RequestsPerSecond;
+        let metric = &of(Metric::RequestsPerSecond);
         let table = by_baseline(metric, &runtimes, &benchmarks, &results).unwrap();
         assert_eq!(table.rows.len(), 1);
         let (name, cells) = &table.rows[0];
@@ -234,7 +301,7 @@ mod tests {
         );
         assert!(matches!(cells[1], Cell::Missing));
         assert!(by_baseline(metric, &runtimes, &benchmarks[..1], &results).is_none());
-        assert!(by_baseline(Metric::WallTime, &runtimes, &benchmarks, &results).is_none());
+        assert!(by_baseline(&of(Metric::WallTime), &runtimes, &benchmarks, &results).is_none());
     }
 
     #[test]
@@ -250,28 +317,31 @@ mod tests {
         });
         let mute = metric(result("b", None, 0.0));
         let results = [metric(result("a", Some(2.0), 0.1)), mute.clone()];
-        let table = by_runtime(Metric::GcPauseMax, &runtimes, 0, &results).unwrap();
+        let table = by_runtime(&of(Metric::GcPauseMax), &runtimes, 0, &results).unwrap();
         assert!(matches!(
             &table.rows[0].1[..],
             [Cell::Value { .. }, Cell::Unavailable(reason), Cell::Missing] if reason == "404"
         ));
-        assert!(by_runtime(Metric::GcPauseMax, &runtimes, 0, &[mute]).is_none());
+        assert!(by_runtime(&of(Metric::GcPauseMax), &runtimes, 0, &[mute]).is_none());
     }
 
     #[test]
     fn a_ratio_is_coloured_only_where_the_intervals_are_apart() {
         let base = result("a", Some(100.0), 5.0);
-        let class =
-            |found: &SuiteResult| match cell(Metric::RequestsPerSecond, Some(found), Some(&base)) {
-                (
-                    Cell::Value {
-                        ratio: Some((text, class)),
-                        ..
-                    },
-                    _,
-                ) => (text, class),
-                _ => ("none".to_owned(), ""),
-            };
+        let class = |found: &SuiteResult| match cell(
+            of(Metric::RequestsPerSecond),
+            Some(found),
+            Some(&base),
+        ) {
+            (
+                Cell::Value {
+                    ratio: Some((text, class)),
+                    ..
+                },
+                _,
+            ) => (text, class),
+            _ => ("none".to_owned(), ""),
+        };
         assert_eq!(
             class(&result("b", Some(200.0), 5.0)),
             ("2.00×".to_owned(), "improved")
@@ -291,12 +361,12 @@ mod tests {
         assert_eq!(class(&single), ("2.00×".to_owned(), ""));
         assert_eq!(class(&result("b", None, 0.0)), ("none".to_owned(), ""));
         assert!(matches!(
-            cell(Metric::WallTime, None, Some(&base)),
+            cell(of(Metric::WallTime), None, Some(&base)),
             (Cell::Missing, None)
         ));
         let zero = result("a", Some(0.0), 0.0);
         assert_eq!(
-            cell(Metric::RequestsPerSecond, Some(&base), Some(&zero)).1,
+            cell(of(Metric::RequestsPerSecond), Some(&base), Some(&zero)).1,
             None
         );
     }
