@@ -14,6 +14,7 @@ def apply(folder):
 
     # Otherwise it would have to be /etc/swift/swift.conf.
     utils.set_swift_dir(folder)
+    _fix_locals()
     if platform.python_implementation() == "PyPy":
         _fix_pypy()
 
@@ -24,7 +25,6 @@ def _fix_pypy():
     # It looks for locks made before patching through gc.get_referrers, which walks PyPy's whole heap for each of them:
     # a server did not start within two minutes. No thread exists yet, so there is nothing to repair.
     eventlet.patcher._green_existing_locks = lambda: None
-    _fix_locals()
     if str is not bytes:
         # `text_factory = str` means "decode" to CPython; PyPy calls it as a function on bytes, and b'0' becomes "b'0'".
         # Without being told it gives text too.
@@ -40,9 +40,9 @@ def _fix_pypy():
 
 
 def _fix_locals():
-    """Eventlet's thread locals give an object another `__dict__` at each access, kept in a dictionary of weak keys. On PyPy 2 and
-    3 an attribute was sometimes gone between two accesses of one greenlet, and a request answered 503. Here the values
-    lie with the greenlet itself."""
+    """Eventlet's thread locals give an object another `__dict__` before each access, taken from a dictionary of weak keys. Now and
+    then an attribute was gone that the same greenlet had just set, and a request answered 503: within minutes on PyPy 2 and 3,
+    once on CPython 2.7. Here the values lie with the greenlet itself, on every runtime alike."""
     import eventlet.corolocal
     import greenlet
 
