@@ -25,6 +25,16 @@ impl Kind {
         }
     }
 
+    /// What is to be known of all its values.
+    fn note(self) -> &'static str {
+        match self.source {
+            CounterSource::Valgrind => {
+                "Counted once each: the same build on the same host gives the same count."
+            }
+            _ => "",
+        }
+    }
+
     /// Whether a result belongs here. One that is unavailable has no source.
     fn has(self, found: &SuiteResult) -> bool {
         let of_metric = found
@@ -43,6 +53,8 @@ impl Kind {
 pub(super) struct Table {
     pub(super) label: String,
     pub(super) better: &'static str,
+    /// What is to be known of all values, once.
+    pub(super) note: &'static str,
     pub(super) rows: Vec<(String, Vec<Cell>)>,
     /// Geometric mean of the ratios of each runtime, with how many benchmarks it is over.
     pub(super) means: Vec<Option<(String, usize)>>,
@@ -98,6 +110,7 @@ pub(super) fn by_runtime(
     Some(Table {
         label: kind.label(),
         better: better(kind.metric),
+        note: kind.note(),
         means: logarithms.iter().map(mean).collect(),
         rows,
     })
@@ -119,7 +132,8 @@ pub(super) fn by_baseline(
             .iter()
             .map(|runtime| {
                 let base = find(results, *kind, runtime, baseline);
-                cell(*kind, find(results, *kind, runtime, &one.name), base).0
+                let found = find(results, *kind, runtime, &one.name);
+                with_difference(*kind, cell(*kind, found, base).0, found, base)
             })
             .collect();
         if cells.iter().any(|cell| matches!(cell, Cell::Value { .. })) {
@@ -129,9 +143,36 @@ pub(super) fn by_baseline(
     (!rows.is_empty()).then(|| Table {
         label: kind.label(),
         better: better(kind.metric),
+        note: kind.note(),
         rows,
         means: Vec::new(),
     })
+}
+
+/// Exact counts have no interval; in its place stands how many more they are than the baseline's.
+fn with_difference(
+    kind: Kind,
+    cell: Cell,
+    found: Option<&SuiteResult>,
+    base: Option<&SuiteResult>,
+) -> Cell {
+    let medians = found
+        .and_then(|found| found.median)
+        .zip(base.and_then(|base| base.median));
+    match (cell, medians) {
+        (Cell::Value { value, ratio, .. }, Some((median, base)))
+            if kind.source == CounterSource::Valgrind =>
+        {
+            let word = if median < base { "less" } else { "more" };
+            let difference = format::value((median - base).abs(), kind.metric.unit());
+            Cell::Value {
+                value,
+                interval: format!("{difference} {word}"),
+                ratio,
+            }
+        }
+        (cell, _) => cell,
+    }
 }
 
 fn better(metric: Metric) -> &'static str {
@@ -170,7 +211,8 @@ fn cell(
     };
     let metric = kind.metric;
     let text = |value| format::value(value, metric.unit());
-    let known = |one: &SuiteResult| one.count.is_some_and(|count| count >= FEWEST);
+    let exact = kind.source == CounterSource::Valgrind;
+    let known = |one: &SuiteResult| exact || one.count.is_some_and(|count| count >= FEWEST);
     let sure = known(found) && base.is_some_and(known);
     let base = base.and_then(|base| Some((base.median?, base.low?, base.high?)));
     let ratio = base
@@ -192,8 +234,8 @@ fn cell(
         });
     let cell = Cell::Value {
         value: text(median),
-        interval: if kind.source == CounterSource::Valgrind {
-            "counted once; the same build gives the same".to_owned()
+        interval: if exact {
+            String::new()
         } else if known(found) {
             format!("{} – {}", text(low), text(high))
         } else {
@@ -239,7 +281,29 @@ mod tests {
         let table = by_runtime(&kind(CounterSource::Valgrind), &runtimes, 0, &results).unwrap();
         assert_eq!(table.label, "Instructions, source valgrind");
         assert!(
-            matches!(&table.rows[0].1[1], Cell::Value { ratio: Some((text, "")), .. } if text == "2.00×")
+            matches!(&table.rows[0].1[1], Cell::Value { ratio: Some((text, "regressed")), .. } if text == "2.00×")
+        );
+        let benchmarks = ["plain", "b"].map(|name| SuiteBenchmark {
+            version: 1,
+            suite_sha256: String::new(),
+            created_at: chrono::DateTime::UNIX_EPOCH,
+            name: name.to_owned(),
+            description: String::new(),
+            identity: String::new(),
+            script_sha256: String::new(),
+            baseline: (name == "b").then(|| "plain".to_owned()),
+        });
+        let plain = SuiteResult {
+            benchmark: "plain".to_owned(),
+            ..counted("a", "valgrind", 40.0)
+        };
+        let all = [plain, counted("a", "valgrind", 100.0)];
+        let within = by_baseline(&kind(CounterSource::Valgrind), &runtimes, &benchmarks, &all);
+        let within = within.unwrap();
+        assert!(
+            matches!(&within.rows[0].1[0], Cell::Value { interval, .. } if interval.starts_with("60") && interval.ends_with(" more")),
+            "{}",
+            within.label
         );
         let table = by_runtime(&kind(CounterSource::Pmu), &runtimes, 0, &results).unwrap();
         assert!(matches!(table.rows[0].1[1], Cell::Missing));
