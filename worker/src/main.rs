@@ -11,6 +11,7 @@ use speedwell_worker::agent::Agent;
 use speedwell_worker::backend::Backend;
 use speedwell_worker::bench::Suites;
 use speedwell_worker::config::Config;
+use speedwell_worker::counters::{Calibration, Outcome, calibrate, calibrate_valgrind};
 use speedwell_worker::host;
 use speedwell_worker::job::Shop;
 use speedwell_worker::process::Sandbox;
@@ -57,6 +58,14 @@ enum Command {
         #[arg(long, conflicts_with = "restore")]
         print_boot: bool,
     },
+    /// Open every counter of this host, count known work with each, and say why the rest cannot.
+    Counters,
+    /// Turn a loop of known length; started by `counters` under valgrind.
+    #[command(hide = true)]
+    Spin {
+        /// How many times.
+        turns: u64,
+    },
     /// Do one job if there is one, deliver it, and end.
     Once,
     /// Run a server workload from within the box; started by the worker itself.
@@ -96,6 +105,10 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         return speedwell_worker::workload::driver::drive(plan, *events, *control)
             .map(|()| ExitCode::SUCCESS);
     }
+    if let Command::Spin { turns } = arguments.command {
+        speedwell_worker::counters::spin(turns);
+        return Ok(ExitCode::SUCCESS);
+    }
     let config = Config::read(&arguments.config)?;
     std::fs::create_dir_all(&config.data)
         .with_context(|| format!("data: cannot make the folder {}", config.data.display()))?;
@@ -109,8 +122,26 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         } => tune(&config, restore, print_boot),
         Command::Run => work(config, sandbox, false),
         Command::Once => work(config, sandbox, true),
-        Command::Drive { .. } => unreachable!("is done above"),
+        Command::Counters => counters(&config),
+        Command::Drive { .. } | Command::Spin { .. } => unreachable!("is done above"),
     }
+}
+
+fn counters(config: &Config) -> anyhow::Result<ExitCode> {
+    let folder = config.data.join("calibration");
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("data: cannot make the folder {}", folder.display()))?;
+    let mut all = calibrate();
+    all.push(calibrate_valgrind(&std::env::current_exe()?, &folder));
+    for one in &all {
+        println!("{}", one.describe());
+    }
+    let wrong = |one: &Calibration| matches!(one.outcome, Outcome::Wrong { .. });
+    Ok(if all.iter().any(wrong) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 fn doctor(config: &Config, json: bool) -> anyhow::Result<ExitCode> {

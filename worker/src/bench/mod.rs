@@ -14,7 +14,7 @@ mod repetitions;
 mod requirements;
 mod session;
 mod suite;
-mod valgrind;
+pub(crate) mod valgrind;
 mod workload;
 
 use std::collections::BTreeMap;

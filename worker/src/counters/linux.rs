@@ -8,6 +8,7 @@ use perf_event_open_sys as sys;
 use speedwell_wire::{Metric, Unavailable, UnavailableKind};
 use sys::bindings as perf;
 
+use super::calibrate::distrust;
 use super::{Event, HARDWARE, Reading, SOFTWARE};
 
 /// The counters of one process: every group that could be opened, and the reasons for the rest.
@@ -38,18 +39,38 @@ impl CounterSet {
     /// Opens both groups, disabled, on a process with all its threads; they follow what those start later. 0: this thread.
     ///
     /// A Java machine runs its program in a second thread, and compiles and collects in more.
+    ///
+    /// A counter that made something else of known work ([`super::calibrate`]) is left out, with that as its reason.
     pub fn open(pid: i32) -> Self {
+        Self::open_those(pid, distrust)
+    }
+
+    /// All that can be opened, before anything is proven.
+    pub(super) fn open_unproven(pid: i32) -> Self {
+        Self::open_those(pid, |_| None)
+    }
+
+    fn open_those(pid: i32, distrust: impl Fn(Metric) -> Option<String>) -> Self {
         let others = other_threads(pid);
         let mut set = Self {
             groups: Vec::new(),
             unavailable: Vec::new(),
         };
-        for events in [SOFTWARE, HARDWARE] {
-            match open_group(events, pid) {
+        for all in [SOFTWARE, HARDWARE] {
+            let (events, wrong): (Vec<Event>, Vec<Event>) = all
+                .iter()
+                .partition(|event| distrust(event.metric).is_none());
+            set.unavailable
+                .extend(wrong.iter().map(|event| Unavailable {
+                    metric: Some(event.metric),
+                    kind: UnavailableKind::Invalid,
+                    reason: distrust(event.metric).unwrap_or_default(),
+                }));
+            match open_group(&events, pid) {
                 Ok(group) => {
                     set.groups.push(group);
                     // A thread that cannot be opened has ended since.
-                    let more = others.iter().filter_map(|id| open_group(events, *id).ok());
+                    let more = others.iter().filter_map(|id| open_group(&events, *id).ok());
                     set.groups.extend(more);
                 }
                 Err(error) => set
@@ -57,21 +78,16 @@ impl CounterSet {
                     .extend(events.iter().map(|event| unavailable(event.metric, &error))),
             }
         }
-        if set
+        let parts = [Some(Metric::Cycles), Some(Metric::Instructions)];
+        let missing = set
             .unavailable
             .iter()
-            .any(|missing| missing.metric == Some(Metric::Cycles))
-        {
-            let error = set
-                .unavailable
-                .iter()
-                .find(|missing| missing.metric == Some(Metric::Cycles))
-                .cloned();
-            set.unavailable.extend(error.map(|missing| Unavailable {
-                metric: Some(Metric::Ipc),
-                ..missing
-            }));
-        }
+            .find(|one| parts.contains(&one.metric));
+        let ratio = missing.map(|missing| Unavailable {
+            metric: Some(Metric::Ipc),
+            ..missing.clone()
+        });
+        set.unavailable.extend(ratio);
         set
     }
 

@@ -4,10 +4,12 @@
 //! requests, and read after each region. What cannot be opened is unavailable with its reason, never zero. Nothing is
 //! scaled: a reading that ran for less than it was enabled (the kernel had to share the counters) is rejected.
 
+mod calibrate;
 mod linux;
 
 use speedwell_wire::{CounterSource, Metric};
 
+pub use calibrate::{Calibration, Outcome, calibrate, calibrate_valgrind, spin};
 pub use linux::CounterSet;
 
 /// One event to count: which metric it gives, where it comes from, and the kernel's `type` and `config`.
@@ -45,6 +47,26 @@ pub const HARDWARE: &[Event] = &[
     Event::hardware(Metric::Branches, perf::PERF_COUNT_HW_BRANCH_INSTRUCTIONS),
     Event::hardware(Metric::BranchMisses, perf::PERF_COUNT_HW_BRANCH_MISSES),
 ];
+
+/// Every metric that is counted here.
+pub const ALL: &[Metric] = &[
+    Metric::TaskClock,
+    Metric::PageFaults,
+    Metric::ContextSwitches,
+    Metric::Cycles,
+    Metric::Instructions,
+    Metric::Branches,
+    Metric::BranchMisses,
+];
+
+/// Where a metric's values would come from.
+fn source_of(metric: Metric) -> CounterSource {
+    if SOFTWARE.iter().any(|event| event.metric == metric) {
+        CounterSource::Software
+    } else {
+        CounterSource::Pmu
+    }
+}
 
 impl Event {
     const fn software(metric: Metric, config: u32) -> Self {
