@@ -30,7 +30,7 @@ import subprocess
 import sys
 import time
 
-__version__ = "speedwell-3"
+__version__ = "speedwell-4"
 
 PROTOCOL = 1
 EXIT_USAGE = 64         # a script defined no benchmark, or a second one
@@ -345,10 +345,11 @@ class Runner(object):
 
         def timed(loops):
             read = _own_clock()
-            with open(os.devnull, "r+b") as null:
+            # Two of them: Jython does not open it for both at once.
+            with open(os.devnull, "rb") as nothing, open(os.devnull, "wb") as null:
                 begun = read()
                 for _ in range(loops):
-                    status = subprocess.call(command, stdin=null, stdout=null, stderr=null, close_fds=True,
+                    status = subprocess.call(command, stdin=nothing, stdout=null, stderr=null, close_fds=True,
                                              env=environment)
                     if status:
                         raise Exception("the command ended with status %d: %r" % (status, command))
