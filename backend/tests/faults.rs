@@ -333,3 +333,48 @@ impl Drop for Unmount {
         );
     }
 }
+
+#[tokio::test]
+async fn an_unfit_host_takes_no_job_until_it_is_told_to() {
+    let mut lab = Lab::new(&[("good", GOOD)]);
+    let path = lab.path("worker.toml");
+    let told = std::fs::read_to_string(&path).unwrap();
+    let strict = told.replace("unfit_host = \"measure\"\n", "");
+    assert_ne!(strict, told);
+    std::fs::write(&path, &strict).unwrap();
+    let doctor = std::process::Command::new(
+        std::path::Path::new(env!("CARGO_BIN_EXE_speedwell-backend"))
+            .with_file_name("speedwell-worker"),
+    )
+    .args(["--config", path.to_str().unwrap(), "doctor", "--json"])
+    .output()
+    .unwrap();
+    if doctor.status.code() != Some(20) {
+        eprintln!("skipped: this host is fit, so there is nothing for a worker to refuse");
+        return;
+    }
+    lab.commit(QUICK);
+    lab.start_backend().await;
+    lab.start_worker();
+    lab.until(
+        "the worker says why",
+        Duration::from_secs(60),
+        async |lab| lab.log("worker.log").contains("not fit to measure"),
+    )
+    .await;
+    lab.until("the job waits", Duration::from_secs(60), async |lab| {
+        lab.job().await["state"] == "queued"
+    })
+    .await;
+    // Some looks later it still does.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(lab.job().await["state"], "queued");
+    lab.terminate_worker();
+    std::fs::write(&path, &told).unwrap();
+    lab.start_worker();
+    lab.until_state("succeeded").await;
+    let run = lab.get("/api/v1/runs/1").await;
+    assert!(run.contains("\"severity\":\"unfit\""), "{run}");
+    let page = lab.get("/runs/1").await;
+    assert!(page.contains("The host was not as it should be"), "{page}");
+}

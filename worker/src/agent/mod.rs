@@ -61,7 +61,7 @@ impl Agent {
                 ending: *self.ending.borrow(),
                 registered: self.environment_id.is_some(),
                 results_wait: !waiting.is_empty(),
-                host_ready: self.host_ready()?,
+                host_ready: self.host_ready().await?,
                 away: self.away,
             });
             let outcome = match step {
@@ -118,7 +118,7 @@ impl Agent {
         }
     }
 
-    fn host_ready(&self) -> anyhow::Result<bool> {
+    async fn host_ready(&self) -> anyhow::Result<bool> {
         let free = host::free_mib(&self.shop.config.data)?;
         if free < self.shop.config.min_free_mib {
             tracing::error!(
@@ -126,17 +126,20 @@ impl Agent {
                 self.shop.config.min_free_mib
             );
         }
-        Ok(free >= self.shop.config.min_free_mib && self.host_fit())
+        Ok(free >= self.shop.config.min_free_mib && self.host_fit().await?)
     }
 
     /// Whether the doctor lets this host measure, or the configuration does.
-    fn host_fit(&self) -> bool {
+    async fn host_fit(&self) -> anyhow::Result<bool> {
         let config = &self.shop.config;
         if self.environment_id.is_none() || config.unfit_host == UnfitHost::Measure {
-            return true;
+            return Ok(true);
         }
-        let checks = doctor::examine(&System::here(), config.cpus.as_deref());
-        match doctor::unfit(&checks) {
+        let cpus = config.cpus.clone();
+        // It watches the processors for a moment.
+        let examine = move || doctor::examine(&System::here(), cpus.as_deref());
+        let checks = tokio::task::spawn_blocking(examine).await?;
+        Ok(match doctor::unfit(&checks) {
             None => true,
             Some(words) => {
                 tracing::error!(
@@ -145,7 +148,7 @@ impl Agent {
                 );
                 false
             }
-        }
+        })
     }
 
     async fn register(&mut self) -> Result<(), Refusal> {
