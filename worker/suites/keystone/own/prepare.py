@@ -3,6 +3,7 @@
 Every number that differs from Keystone's defaults is here for a reason that stands beside it.
 """
 import os
+import sqlite3
 import sys
 import uuid
 
@@ -78,6 +79,13 @@ def main():
     # Nothing is read back here, and memcached does not run yet.
     keystone.conf.CONF.set_override("enabled", False, group="cache")
     upgrades.offline_sync_database_to_version(None)
+    # In SQLite's own mode a commit waits for every reader, and after five seconds a request was answered 500 ("database is
+    # locked"). With a log ahead of the file, readers stop nobody. The mode is kept in the file.
+    database = sqlite3.connect("keystone.sqlite")
+    mode, = database.execute("PRAGMA journal_mode=WAL").fetchone()
+    database.close()
+    if mode != "wal":
+        raise SystemExit("SQLite does not write ahead here, but in mode %r" % mode)
     keys = keystone.conf.CONF.fernet_tokens
     repository = fernet_utils.FernetUtils(keys.key_repository, keys.max_active_keys, "fernet_tokens")
     repository.create_key_directory()

@@ -250,6 +250,19 @@ fn cell(
 mod tests {
     use super::*;
 
+    fn suite_benchmark(name: &str, baseline: Option<&str>) -> SuiteBenchmark {
+        SuiteBenchmark {
+            version: 1,
+            suite_sha256: String::new(),
+            created_at: chrono::DateTime::UNIX_EPOCH,
+            name: name.to_owned(),
+            description: String::new(),
+            identity: String::new(),
+            script_sha256: String::new(),
+            baseline: baseline.map(str::to_owned),
+        }
+    }
+
     fn of(metric: Metric) -> Kind {
         Kind {
             metric,
@@ -283,16 +296,10 @@ mod tests {
         assert!(
             matches!(&table.rows[0].1[1], Cell::Value { ratio: Some((text, "regressed")), .. } if text == "2.00×")
         );
-        let benchmarks = ["plain", "b"].map(|name| SuiteBenchmark {
-            version: 1,
-            suite_sha256: String::new(),
-            created_at: chrono::DateTime::UNIX_EPOCH,
-            name: name.to_owned(),
-            description: String::new(),
-            identity: String::new(),
-            script_sha256: String::new(),
-            baseline: (name == "b").then(|| "plain".to_owned()),
-        });
+        let benchmarks = [
+            suite_benchmark("plain", None),
+            suite_benchmark("b", Some("plain")),
+        ];
         let plain = SuiteResult {
             benchmark: "plain".to_owned(),
             ..counted("a", "valgrind", 40.0)
@@ -341,19 +348,9 @@ mod tests {
             run_id: 1,
             baseline: false,
         });
-        let benchmark = |name: &str, baseline: Option<&str>| SuiteBenchmark {
-            version: 1,
-            suite_sha256: String::new(),
-            created_at: chrono::DateTime::UNIX_EPOCH,
-            name: name.to_owned(),
-            description: String::new(),
-            identity: String::new(),
-            script_sha256: String::new(),
-            baseline: baseline.map(str::to_owned),
-        };
         let benchmarks = [
-            benchmark("plain", None),
-            benchmark("compiled", Some("plain")),
+            suite_benchmark("plain", None),
+            suite_benchmark("compiled", Some("plain")),
         ];
         let metric = &of(Metric::RequestsPerSecond);
         let table = by_baseline(metric, &runtimes, &benchmarks, &results).unwrap();
