@@ -80,10 +80,7 @@ pub fn validate(report: &RunReport, now: DateTime<Utc>) -> Result<Vec<NewMeasure
         );
         return Err(Invalid::new("benchmarks", message));
     }
-    for (name, note) in &report.host_notes {
-        check_text(&format!("host_notes[{name:?}]"), note, 1_000)?;
-    }
-    check_flags(report)?;
+    check_host(report)?;
     let mut seen = HashSet::new();
     let mut measurements = Vec::new();
     for (index, benchmark) in report.benchmarks.iter().enumerate() {
@@ -209,7 +206,10 @@ fn check_sha256(field: &str, text: &str) -> Result<(), Invalid> {
     }
 }
 
-fn check_flags(report: &RunReport) -> Result<(), Invalid> {
+fn check_host(report: &RunReport) -> Result<(), Invalid> {
+    for (name, note) in &report.host_notes {
+        check_text(&format!("host_notes[{name:?}]"), note, 1_000)?;
+    }
     if report.host_flags.len() > MAX_FLAGS {
         let message = format!(
             "{} of them; at most {MAX_FLAGS} are accepted",
