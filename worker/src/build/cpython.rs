@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Instant;
 
 use speedwell_wire::{BuildRecipe, ConfigureProfile};
@@ -64,7 +64,9 @@ fn build(
     variables.insert("PYTHONHASHSEED".to_owned(), "0".into());
     let mut steps = Steps::new(workshop, variables);
 
-    let configure = workshop.source.join("configure");
+    // A relative path: the compiler writes the source's path into the program (assertions), and an absolute one has the job's
+    // number in it. It moves what follows in memory, and differs from what ccache makes of it in builds that it serves.
+    let configure = from_to(&objects, workshop.source).join("configure");
     let mut command = vec![OsString::from("sh"), configure.into_os_string()];
     command.extend(options.arguments(two).into_iter().map(OsString::from));
     steps.run(
@@ -110,6 +112,14 @@ fn build(
         ccache_hits,
         ccache_misses,
     })
+}
+
+/// The relative path that leads from one absolute folder to another.
+fn from_to(from: &Path, to: &Path) -> PathBuf {
+    let shared = from.components().zip(to.components());
+    let shared = shared.take_while(|(one, other)| one == other).count();
+    let up = from.components().skip(shared).map(|_| Component::ParentDir);
+    up.chain(to.components().skip(shared)).collect()
 }
 
 /// `PY_MAJOR_VERSION` of the source.
@@ -173,6 +183,22 @@ fn prune(prefix: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_source_is_named_without_the_jobs_number() {
+        let path = |from: &str, to: &str| {
+            let path = from_to(Path::new(from), Path::new(to));
+            path.to_string_lossy().into_owned()
+        };
+        let one = path("/lab/jobs/7/build/objects", "/lab/jobs/7/source");
+        assert_eq!(one, "../../source");
+        assert_eq!(
+            one,
+            path("/other/jobs/1234/build/objects", "/other/jobs/1234/source")
+        );
+        assert_eq!(path("/a/b", "/c"), "../../c");
+        assert_eq!(path("/a", "/a/b"), "b");
+    }
 
     #[test]
     fn configure_hears_what_each_line_of_python_understands() {
