@@ -65,6 +65,9 @@ pub struct JobAssignment {
     /// Whether instructions are counted by valgrind.
     #[serde(default)]
     pub valgrind: ValgrindPolicy,
+    /// Whether each benchmark is profiled.
+    #[serde(default)]
+    pub profile: ProfilePolicy,
     /// Overrides the suite's number of processes per benchmark; absent means the suite's own.
     #[serde(default)]
     pub processes: Option<u32>,
@@ -81,6 +84,17 @@ pub enum ValgrindPolicy {
     NoPmu,
     /// On every host.
     Always,
+}
+
+/// Whether a runtime's benchmarks are profiled, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProfilePolicy {
+    /// Not at all.
+    #[default]
+    Never,
+    /// By valgrind's callgrind, which takes some eighty times as long as a benchmark itself.
+    Callgrind,
 }
 
 fn is_zero(number: &u32) -> bool {

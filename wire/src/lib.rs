@@ -21,15 +21,16 @@ pub use error::ErrorBody;
 pub use host::{HostFlag, HostSeverity};
 pub use job::{
     ArtefactReference, ClaimRequest, ClaimResponse, FailureKind, Heartbeat, HeartbeatResponse,
-    JobAssignment, JobFailure, JobKind, Phase, Release, SourceReference, ValgrindPolicy,
+    JobAssignment, JobFailure, JobKind, Phase, ProfilePolicy, Release, SourceReference,
+    ValgrindPolicy,
 };
 pub use metric::{CounterSource, Direction, Metric, Unit};
 pub use recipe::{
     BuildRecipe, ConfigureProfile, Method, PinnedPackage, Registry, Translation, python_probe,
 };
 pub use report::{
-    BenchmarkResult, BuildReport, LatencyHistogram, MeasurementReport, RunReceipt, RunReport,
-    Sample, Unavailable, UnavailableKind,
+    BenchmarkResult, BuildReport, LatencyHistogram, MeasurementReport, ProfileReport, ProfileStack,
+    ProfileTool, RunReceipt, RunReport, Sample, Unavailable, UnavailableKind,
 };
 pub use suite::{BenchmarkIdentity, LockedPackage, SuiteManifest};
 

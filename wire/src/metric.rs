@@ -126,7 +126,8 @@ metrics! {
     LatencyP99 = "latency_p99", "Response time, 99 %", Seconds, LowerIsBetter;
     /// Processor time of all servers under test per request, user and kernel.
     CpuPerRequest = "cpu_per_request", "Processor time per request", Seconds, LowerIsBetter;
-    /// Share of a server workload's processor time, user and kernel, in the function that runs bytecode; by sampling.
+    /// Share of a server workload's processor time, user and kernel, in the function that runs bytecode, by sampling; of
+    /// another benchmark, the share of its instructions of user space, by its profile.
     MainLoopShare = "main_loop_share", "Time in the interpreter's main loop", Ratio, LowerIsBetter;
     /// Share of a server workload's processor time in machine code that was made at run time; by sampling.
     CompiledShare = "compiled_share", "Time in code compiled at run time", Ratio, HigherIsBetter;

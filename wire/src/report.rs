@@ -84,6 +84,51 @@ pub struct BenchmarkResult {
     /// Response times of a server workload, whole: one histogram per repetition.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub latencies: Vec<LatencyHistogram>,
+    /// Where its instructions went, when that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<ProfileReport>,
+}
+
+/// Where the instructions of one loop went, by call stack.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProfileReport {
+    /// What made it.
+    pub tool: ProfileTool,
+    /// Instructions of one loop in all, with those of the stacks that are left out because they are small.
+    pub total: f64,
+    /// The stacks, the largest first.
+    pub stacks: Vec<ProfileStack>,
+}
+
+/// What can make a profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProfileTool {
+    /// Valgrind's callgrind: instructions of user space, counted and not sampled.
+    Callgrind,
+}
+
+impl ProfileTool {
+    /// The stable name used in the database and on pages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Callgrind => "callgrind",
+        }
+    }
+}
+
+/// One call stack with the instructions of its innermost function alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProfileStack {
+    /// Functions, the outermost first, joined by `;`. Long stacks lack their outermost functions.
+    #[serde(rename = "s")]
+    pub frames: String,
+    /// File name of the program or library that the innermost function is in; empty where it is in none.
+    #[serde(rename = "o")]
+    pub object: String,
+    /// Instructions per loop.
+    #[serde(rename = "n")]
+    pub count: f64,
 }
 
 /// All response times of one repetition of one phase.

@@ -134,6 +134,7 @@ fn claim() {
         benchmarks: vec![],
         build_repeat: 0,
         valgrind: ValgrindPolicy::NoPmu,
+        profile: speedwell_wire::ProfilePolicy::Callgrind,
         processes: None,
     };
     check("claim_response", &ClaimResponse { job: Some(job) });
@@ -233,6 +234,15 @@ fn reports() {
                     .into(),
             }],
             latencies: Vec::new(),
+            profile: Some(speedwell_wire::ProfileReport {
+                tool: speedwell_wire::ProfileTool::Callgrind,
+                total: 1_250.5,
+                stacks: vec![speedwell_wire::ProfileStack {
+                    frames: "main;_PyEval_EvalFrameDefault;long_add".to_owned(),
+                    object: "python3.10".to_owned(),
+                    count: 1_250.0,
+                }],
+            }),
         }],
         pyperf: serde_json::json!({"version": "1.0", "benchmarks": []}),
     };

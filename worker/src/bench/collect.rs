@@ -6,6 +6,7 @@ use speedwell_wire::{
     BenchmarkResult, CounterSource, MeasurementReport, Metric, Sample, Unavailable, UnavailableKind,
 };
 
+use super::callgrind::Profiling;
 use super::plan::{Mode, Turn};
 use super::session::{Outcome, Record};
 use super::suite::Benchmark;
@@ -22,6 +23,8 @@ pub struct Collected {
     lost: Option<(UnavailableKind, String)>,
     counters_lost: Option<(UnavailableKind, String)>,
     instructions: Instructions,
+    /// Where they go.
+    pub profiling: Profiling,
     /// The interpreter's word about itself.
     pub interpreter: Option<String>,
 }
@@ -43,17 +46,21 @@ enum Instructions {
 impl Collected {
     /// Whether a turn is worth its time, after what earlier ones said.
     pub fn wants(&mut self, turn: &Turn) -> bool {
-        if turn.mode != Mode::Instructions {
+        if !turn.mode.is_under_valgrind() {
             return true;
         }
-        if self
-            .timing
-            .iter()
-            .any(|(_, record)| record.measures_children)
-        {
-            self.lose_instructions(
-                "valgrind counts one process, and child processes are this benchmark",
-            );
+        let mut records = self.timing.iter();
+        if records.any(|(_, record)| record.measures_children) {
+            let reason = "valgrind counts one process, and child processes are this benchmark";
+            match turn.mode {
+                Mode::Profile => self.profiling.lose(reason),
+                Mode::Timing | Mode::Counters | Mode::Instructions => {
+                    self.lose_instructions(reason);
+                }
+            }
+        }
+        if turn.mode == Mode::Profile {
+            return self.profiling.wants(turn);
         }
         match self.instructions {
             Instructions::None => turn.process == 0,
@@ -135,8 +142,8 @@ impl Collected {
             (Mode::Counters, Outcome::Lost(kind, reason)) => {
                 self.counters_lost = Some((kind, reason))
             }
-            // They come with valgrind's log: `add_instructions`.
-            (Mode::Instructions, _) => {}
+            // They come with valgrind's files: `add_instructions`, `Profiling::add`.
+            (Mode::Instructions | Mode::Profile, _) => {}
         }
     }
 
@@ -152,6 +159,7 @@ impl Collected {
             measurements: Vec::new(),
             unavailable: Vec::new(),
             latencies: Vec::new(),
+            profile: None,
         };
         if let Some((kind, reason)) = self.lost {
             result.unavailable.push(Unavailable {
@@ -180,6 +188,15 @@ impl Collected {
             (None, None) => {}
         }
         add_instructions(&mut result, self.instructions);
+        match self.profiling {
+            Profiling::None | Profiling::Once { .. } => {}
+            Profiling::Profiled(profile) => result.profile = Some(profile),
+            Profiling::Lost(kind, reason) => result.unavailable.push(Unavailable {
+                metric: Some(Metric::MainLoopShare),
+                kind,
+                reason,
+            }),
+        }
         result
     }
 }
@@ -327,6 +344,7 @@ mod tests {
             measurements: Vec::new(),
             unavailable: Vec::new(),
             latencies: Vec::new(),
+            profile: None,
         };
         let whole = record(&[
             (Metric::SteadyRss, Ok(1e6)),

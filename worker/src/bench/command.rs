@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Bench;
+use super::callgrind;
 use super::java;
 use super::plan::{Mode, Turn};
 use super::suite::{Benchmark, Plan};
@@ -95,6 +96,7 @@ pub fn spec(
     let mut command = match turn.mode {
         Mode::Timing | Mode::Counters => Vec::new(),
         Mode::Instructions => valgrind::prefix(&home),
+        Mode::Profile => callgrind::prefix(&home),
     };
     command.push(bench.python.clone().into());
     command.extend(bench.arguments.iter().cloned());
@@ -122,7 +124,7 @@ fn settings(
     timeout: u64,
 ) -> Result<String, Failure> {
     // Valgrind's first process is the warm-up of its second.
-    let warm = turn.mode != Mode::Instructions;
+    let warm = !turn.mode.is_under_valgrind();
     let loops = benchmark
         .loops
         .get(plan.loops_of.as_ref().unwrap_or(&bench.job.recipe.family))
@@ -133,19 +135,19 @@ fn settings(
         events_fd: EVENTS_FD,
         control_fd: CONTROL_FD,
         mode: match turn.mode {
-            Mode::Timing | Mode::Instructions => "timing",
+            Mode::Timing | Mode::Instructions | Mode::Profile => "timing",
             Mode::Counters => "counters",
         },
         loops: match turn.mode {
             Mode::Timing | Mode::Counters => loops,
-            Mode::Instructions => loops * u64::from(turn.process + 1),
+            Mode::Instructions | Mode::Profile => loops * u64::from(turn.process + 1),
         },
         warmups: if warm { plan.warmups } else { 0 },
         warmup_seconds: if warm { plan.warmup_seconds } else { 0.0 },
         values: match turn.mode {
             Mode::Timing => plan.values,
             Mode::Counters => plan.counter_values,
-            Mode::Instructions => 1,
+            Mode::Instructions | Mode::Profile => 1,
         },
         max_seconds: timeout as f64 * 0.8,
         select: benchmark.select.as_deref(),

@@ -4,6 +4,7 @@
 //! the host touches all of them a little instead of one of them wholly. Timing processes have no counters; one further
 //! process per benchmark has them, with hash seed 0 and a fixed address space layout.
 
+mod callgrind;
 mod collect;
 mod command;
 mod fetch;
@@ -23,7 +24,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use chrono::Utc;
-use speedwell_wire::{JobAssignment, RunReport, UnavailableKind};
+use speedwell_wire::{JobAssignment, ProfilePolicy, RunReport, UnavailableKind, ValgrindPolicy};
 
 use crate::config::{Config, UnfitHost};
 use crate::host::{System, Watch};
@@ -81,7 +82,13 @@ impl Bench<'_> {
         let environments = self.environments(&programs)?;
         let mut collected: Vec<Collecting> = programs.iter().map(Collecting::new).collect();
         let valgrind = self.counts_by_valgrind(&plan, &mut collected);
-        let turns = plan::turns(programs.len(), processes, plan.counter_values > 0, valgrind);
+        let extra = [
+            (plan.counter_values > 0).then_some(Mode::Counters),
+            valgrind.then_some(Mode::Instructions),
+            self.profiles(&plan, &mut collected)
+                .then_some(Mode::Profile),
+        ];
+        let turns = plan::turns(programs.len(), processes, extra.into_iter().flatten());
         for (one, environment) in collected.iter_mut().zip(&environments) {
             if let Err(reason) = environment {
                 one.lose(UnavailableKind::NotApplicable, reason);
@@ -160,6 +167,9 @@ impl Bench<'_> {
                     let log = fs::read_to_string(valgrind::log_file(&spec.folder));
                     return Ok(one.add_instructions(turn, outcome, &log.unwrap_or_default()));
                 }
+                if turn.mode == Mode::Profile {
+                    return Ok(one.profiling.add(outcome, &spec.folder));
+                }
                 let said = outcome.describe();
                 one.add(turn, outcome);
                 Ok(said)
@@ -203,23 +213,40 @@ impl Bench<'_> {
 
     /// Whether valgrind counts in this run. Where the policy asks for it and it cannot, every script's result says why.
     fn counts_by_valgrind(&self, plan: &suite::Plan, collected: &mut [Collecting]) -> bool {
-        let fits = plan.valgrind.unwrap_or(self.job.recipe.family == "cpython");
-        let wanted = match valgrind::is_wanted(self.job.valgrind) {
-            Ok(true) if !fits => Err(
-                "an interpreter that compiles while it runs is not warm after what valgrind can wait for"
-                    .to_owned(),
-            ),
-            other => other,
-        };
-        match wanted {
-            Ok(wanted) => wanted,
-            Err(reason) => {
-                for one in collected {
-                    one.lose_instructions(&reason);
-                }
-                false
+        let wanted = valgrind::is_wanted(self.job.valgrind);
+        self.fits_valgrind(plan, wanted).unwrap_or_else(|reason| {
+            for one in collected {
+                one.lose_instructions(&reason);
             }
+            false
+        })
+    }
+
+    /// Whether callgrind profiles in this run, in the same way.
+    fn profiles(&self, plan: &suite::Plan, collected: &mut [Collecting]) -> bool {
+        let wanted = match self.job.profile {
+            ProfilePolicy::Never => Ok(false),
+            ProfilePolicy::Callgrind => valgrind::is_wanted(ValgrindPolicy::Always),
+        };
+        self.fits_valgrind(plan, wanted).unwrap_or_else(|reason| {
+            for one in collected {
+                one.lose_profile(&reason);
+            }
+            false
+        })
+    }
+
+    fn fits_valgrind(
+        &self,
+        plan: &suite::Plan,
+        wanted: Result<bool, String>,
+    ) -> Result<bool, String> {
+        let fits = plan.valgrind.unwrap_or(self.job.recipe.family == "cpython");
+        if wanted == Ok(true) && !fits {
+            let reason = "an interpreter that compiles while it runs is not warm after what valgrind can wait for";
+            return Err(reason.to_owned());
         }
+        wanted
     }
 
     fn place(&self) -> Place<'_> {
@@ -257,7 +284,7 @@ impl Bench<'_> {
         let sandbox = self.sandbox.clone().pinned(self.config.cpus.as_deref());
         match turn.mode {
             Mode::Timing => sandbox,
-            Mode::Counters | Mode::Instructions => sandbox.with_fixed_layout(),
+            Mode::Counters | Mode::Instructions | Mode::Profile => sandbox.with_fixed_layout(),
         }
     }
 }

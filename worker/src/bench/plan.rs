@@ -9,6 +9,18 @@ pub enum Mode {
     Counters,
     /// All instructions of a process under valgrind; two processes, the second with twice the loops.
     Instructions,
+    /// Where the instructions go, under valgrind; two processes as for [`Mode::Instructions`].
+    Profile,
+}
+
+impl Mode {
+    /// Whether the process runs under valgrind, some twenty to forty times slower.
+    pub fn is_under_valgrind(self) -> bool {
+        match self {
+            Self::Timing | Self::Counters => false,
+            Self::Instructions | Self::Profile => true,
+        }
+    }
 }
 
 /// One process of one benchmark.
@@ -28,7 +40,7 @@ impl Turn {
     pub fn hash_seed(&self) -> u32 {
         match self.mode {
             Mode::Timing => self.process + 1,
-            Mode::Counters | Mode::Instructions => 0,
+            Mode::Counters | Mode::Instructions | Mode::Profile => 0,
         }
     }
 
@@ -38,12 +50,13 @@ impl Turn {
             Mode::Timing => format!("process {} of {processes}", self.process + 1),
             Mode::Counters => "counters".to_owned(),
             Mode::Instructions => format!("instructions, process {} of 2", self.process + 1),
+            Mode::Profile => format!("profile, process {} of 2", self.process + 1),
         }
     }
 }
 
-/// Every process of a run in order: all benchmarks once, all a second time …, and at the end the counters, then valgrind's.
-pub fn turns(benchmarks: usize, processes: u32, counters: bool, valgrind: bool) -> Vec<Turn> {
+/// Every process of a run in order: all benchmarks once, all a second time …, and at the end those of `extra`, mode by mode.
+pub fn turns(benchmarks: usize, processes: u32, extra: impl Iterator<Item = Mode>) -> Vec<Turn> {
     let timing = (0..processes).flat_map(|process| {
         (0..benchmarks).map(move |benchmark| Turn {
             benchmark,
@@ -51,19 +64,17 @@ pub fn turns(benchmarks: usize, processes: u32, counters: bool, valgrind: bool) 
             mode: Mode::Timing,
         })
     });
-    let counting = (0..benchmarks).filter(|_| counters).map(|benchmark| Turn {
-        benchmark,
-        process: 0,
-        mode: Mode::Counters,
-    });
-    let instructions = (0..benchmarks).filter(|_| valgrind).flat_map(|benchmark| {
-        (0..2).map(move |process| Turn {
-            benchmark,
-            process,
-            mode: Mode::Instructions,
+    let further = extra.flat_map(|mode| {
+        let processes = if mode.is_under_valgrind() { 2 } else { 1 };
+        (0..benchmarks).flat_map(move |benchmark| {
+            (0..processes).map(move |process| Turn {
+                benchmark,
+                process,
+                mode,
+            })
         })
     });
-    timing.chain(counting).chain(instructions).collect()
+    timing.chain(further).collect()
 }
 
 #[cfg(test)]
@@ -72,7 +83,7 @@ mod tests {
 
     #[test]
     fn processes_are_the_outermost_loop() {
-        let order: Vec<(usize, u32, u32)> = turns(2, 2, true, false)
+        let order: Vec<(usize, u32, u32)> = turns(2, 2, [Mode::Counters].into_iter())
             .iter()
             .map(|turn| (turn.benchmark, turn.process, turn.hash_seed()))
             .collect();
@@ -87,9 +98,9 @@ mod tests {
                 (1, 0, 0)
             ]
         );
-        assert_eq!(turns(3, 1, false, false).len(), 3);
-        assert!(turns(0, 5, true, true).is_empty());
-        let last = turns(2, 1, true, true).split_off(4);
+        assert_eq!(turns(3, 1, std::iter::empty()).len(), 3);
+        assert!(turns(0, 5, [Mode::Counters].into_iter()).is_empty());
+        let last = turns(2, 1, [Mode::Counters, Mode::Instructions].into_iter()).split_off(4);
         let pairs: Vec<(usize, u32)> = last
             .iter()
             .map(|turn| (turn.benchmark, turn.process))

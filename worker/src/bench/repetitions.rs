@@ -59,7 +59,7 @@ impl Collecting {
     pub fn wants(&mut self, turn: &Turn) -> bool {
         match self {
             Self::Script(one) => one.wants(turn),
-            Self::Workload(_) => turn.mode != Mode::Instructions,
+            Self::Workload(_) => !turn.mode.is_under_valgrind(),
         }
     }
 
@@ -67,6 +67,13 @@ impl Collecting {
     pub fn lose_instructions(&mut self, reason: &str) {
         if let Self::Script(one) = self {
             one.lose_instructions(reason);
+        }
+    }
+
+    /// There will be no profile here.
+    pub fn lose_profile(&mut self, reason: &str) {
+        if let Self::Script(one) = self {
+            one.profiling.lose(reason);
         }
     }
 
@@ -143,7 +150,9 @@ impl Repetitions {
                 self.counters = Some(repetition);
                 "counted".to_owned()
             }
-            (Mode::Instructions, _) => "servers are not run under valgrind".to_owned(),
+            (Mode::Instructions | Mode::Profile, _) => {
+                "servers are not run under valgrind".to_owned()
+            }
             (Mode::Timing, Err((kind, reason))) => {
                 let words = format!("{}: {reason}", kind.as_str());
                 self.lost = Some((kind, reason));
@@ -173,6 +182,7 @@ impl Repetitions {
             measurements: Vec::new(),
             unavailable: Vec::new(),
             latencies: Vec::new(),
+            profile: None,
         };
         let invalid = self
             .invalid

@@ -13,7 +13,7 @@ use speedwell_wire::{Metric, ValgrindPolicy};
 use crate::counters::CounterSet;
 
 /// Debian's.
-const PROGRAM: &str = "/usr/bin/valgrind";
+pub(super) const PROGRAM: &str = "/usr/bin/valgrind";
 
 /// Whether instructions are to be counted by valgrind, and why not if somebody could expect it.
 pub fn is_wanted(policy: ValgrindPolicy) -> Result<bool, String> {

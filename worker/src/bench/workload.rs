@@ -64,7 +64,9 @@ pub fn run(
     let spec = spec(bench, installed, plan, turn, environment, &file)?;
     let sandbox = match turn.mode {
         Mode::Timing => bench.sandbox.clone(),
-        Mode::Counters | Mode::Instructions => bench.sandbox.clone().with_fixed_layout(),
+        Mode::Counters | Mode::Instructions | Mode::Profile => {
+            bench.sandbox.clone().with_fixed_layout()
+        }
     };
     let sandbox = sandbox.pinned(bench.config.load_cpus.as_deref());
     let mut listener = Listener {
