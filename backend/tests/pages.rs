@@ -3,7 +3,10 @@
 mod support;
 
 use speedwell_backend::db::suites;
-use speedwell_wire::{FailureKind, HostFlag, HostSeverity, JobFailure, Phase, paths};
+use speedwell_wire::{
+    FailureKind, HostFlag, HostSeverity, JobFailure, Phase, ProfileReport, ProfileStack,
+    ProfileTool, paths,
+};
 use sqlx::PgPool;
 use support::TestApp;
 use support::worker::{TestWorker, insert_job, insert_rows, measure};
@@ -377,4 +380,91 @@ async fn benchmarks_of_one_name_are_told_apart_by_their_version(pool: PgPool) {
             "{path}"
         );
     }
+}
+
+/// A profile of two stacks; the second's function has a hostile name.
+fn profile(adds: f64) -> ProfileReport {
+    let stack = |frames: &str, count| ProfileStack {
+        frames: frames.to_owned(),
+        object: "python3.14".to_owned(),
+        count,
+    };
+    ProfileReport {
+        tool: ProfileTool::Callgrind,
+        total: adds + 400.0,
+        stacks: vec![
+            stack("main;_PyEval_EvalFrameDefault", 300.0),
+            stack("main;_PyEval_EvalFrameDefault;long_add", adds),
+            stack("main;<script>alert(1)</script>", 50.0),
+        ],
+    }
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn a_profile_has_its_page_and_compares_with_another(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    let rows = insert_rows(&pool, 2).await;
+    let worker = TestWorker::register(&app, "secret").await;
+    for (commit, adds) in [(0, 600.0), (1, 100.0)] {
+        insert_job(&pool, &rows, commit, 1).await;
+        let job = worker.claim().await.unwrap();
+        let artefact = worker.build(&job, b"build").await;
+        let mut report = worker.report(&job, &artefact, 0.1);
+        report.benchmarks[0].profile = Some(ProfileReport {
+            total: 1.0,
+            ..profile(adds)
+        });
+        let (status, answer) = worker.upload(job.job_id, &report).await;
+        assert_eq!(status, 422);
+        assert!(
+            answer.to_string().contains("benchmarks[0].profile.total"),
+            "{answer}"
+        );
+        report.benchmarks[0].profile = Some(profile(adds));
+        assert_eq!(worker.upload(job.job_id, &report).await.0, 200);
+    }
+    let name = report_name();
+    let (_, page) = app.get("/runs/1").await;
+    assert!(page.contains(&format!("/runs/1/profiles/{name}")), "{page}");
+    let (status, page) = app.get(&format!("/runs/1/profiles/{name}")).await;
+    assert_eq!(status, 200, "{page}");
+    for words in [
+        "Main interpreter loop",
+        "30.0\u{a0}%",
+        "60.0\u{a0}%",
+        "run 2, cpython-main",
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    assert!(!page.contains("<script"), "{page}");
+    let (_, page) = app.get(&format!("/runs/2/profiles/{name}?against=1")).await;
+    // 500 instructions less of 1000.
+    assert!(
+        page.contains("-50.0\u{a0}%") && page.contains("Numbers"),
+        "{page}"
+    );
+    let (status, svg) = app
+        .get(&format!(
+            "/runs/2/profiles/{name}/flame.svg?still=true&against=1"
+        ))
+        .await;
+    assert!(status == 200 && svg.contains("long_add"), "{svg}");
+    assert!(!svg.contains("<script"), "{svg}");
+    for path in ["/runs/1/profiles/other", "/runs/9/profiles/nbody"] {
+        assert_eq!(app.get(path).await.0, 404, "{path}");
+    }
+    let missing = format!("/runs/1/profiles/{name}?against=77");
+    assert_eq!(app.get(&missing).await.0, 404);
+    let share: f64 = sqlx::query_scalar(
+        "SELECT median FROM measurement JOIN series ON series.id = series_id
+         WHERE metric = 'main_loop_share' AND counter_source = 'valgrind' AND run_id = 1",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert!((share - 0.3).abs() < 1e-9, "{share}");
+}
+
+fn report_name() -> String {
+    support::worker::manifest().benchmarks[0].name.clone()
 }

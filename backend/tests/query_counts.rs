@@ -49,7 +49,7 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
         (format!("/commits/{hash}"), 3),
         ("/suites".to_owned(), 1),
         ("/suites/portable".to_owned(), 3),
-        ("/runs/1".to_owned(), 5),
+        ("/runs/1".to_owned(), 6),
         ("/queue".to_owned(), 4),
         ("/jobs/1".to_owned(), 5),
     ];

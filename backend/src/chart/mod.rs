@@ -5,6 +5,7 @@
 //! and dark pages. Text from outside is escaped here and by plotters.
 
 mod draw;
+pub mod flame;
 
 /// What to draw. All x are finite; values that are not finite are left out.
 #[derive(Debug, Clone)]

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Context as _;
 use serde::Deserialize;
 use speedwell_wire::{
-    BuildRecipe, ConfigureProfile, Method, PinnedPackage, Translation, ValgrindPolicy, python_probe,
+    BuildRecipe, ConfigureProfile, Method, PinnedPackage, ProfilePolicy, Translation,
+    ValgrindPolicy, python_probe,
 };
 
 use super::{Problem, check_name};
@@ -65,6 +66,9 @@ pub struct RuntimeConfig {
     /// Whether instructions are counted by valgrind: `never` (default), `no_pmu` or `always`.
     #[serde(default)]
     pub valgrind: ValgrindPolicy,
+    /// Whether each benchmark is profiled: `never` (default) or `callgrind`.
+    #[serde(default)]
+    pub profiler: ProfilePolicy,
     /// Which commits are measured.
     #[serde(default)]
     pub policy: Policy,

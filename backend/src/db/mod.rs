@@ -12,6 +12,7 @@ pub mod jobs;
 pub mod locks;
 pub mod logs;
 pub mod overview;
+pub mod profiles;
 pub mod progress;
 pub mod queue;
 pub mod repositories;

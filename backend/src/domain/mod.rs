@@ -2,6 +2,7 @@
 
 pub mod commit;
 pub mod compare;
+pub mod components;
 pub mod job;
 pub mod language;
 pub mod latency;

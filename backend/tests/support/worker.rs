@@ -260,6 +260,7 @@ impl<'a> TestWorker<'a> {
                 reason: "no counters on this machine".into(),
             }],
             latencies: Vec::new(),
+            profile: None,
         };
         let benchmarks = manifest().benchmarks;
         RunReport {

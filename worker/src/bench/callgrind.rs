@@ -170,6 +170,9 @@ fn stack(names: &str, object: &str) -> String {
             (false, _) => function(name),
         })
         .collect();
+    if names.split('\'').count() > DEPTH {
+        frames.push("[outer functions]".to_owned());
+    }
     frames.reverse();
     frames.join(";")
 }
@@ -306,5 +309,7 @@ mod tests {
         assert_eq!(function("_Py_dealloc.part.0.isra.1"), "_Py_dealloc");
         assert_eq!(function(&"x".repeat(500)).len(), LONGEST_NAME);
         assert_eq!(stack("'2'", ""), "");
+        let deep = stack(&["f"; DEPTH + 1].join("'"), "");
+        assert!(deep.starts_with("[outer functions];f;"), "{deep}");
     }
 }

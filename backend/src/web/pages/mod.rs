@@ -5,6 +5,7 @@ mod commit;
 mod error;
 mod job;
 mod overview;
+mod profile;
 mod queue;
 mod run;
 mod runtime;
@@ -66,6 +67,14 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/suites/{name}", get().to(suite::suite))
         .route("/commits/{hash}", get().to(commit::commit))
         .route("/runs/{id}", get().to(run::run))
+        .route(
+            "/runs/{id}/profiles/{benchmark}",
+            get().to(profile::profile),
+        )
+        .route(
+            "/runs/{id}/profiles/{benchmark}/flame.svg",
+            get().to(profile::flame),
+        )
         .route("/api", get().to(api::api))
         .route("/queue", get().to(queue::queue))
         .route("/jobs/{id}", get().to(job::job))

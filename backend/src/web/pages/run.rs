@@ -9,6 +9,7 @@ use speedwell_wire::{BuildRecipe, HostFlag, Metric, Unit};
 use super::widgets::strip;
 use super::{PageError, Shell, render};
 use crate::context::Context;
+use crate::db::profiles;
 use crate::db::runs::{self, RunDetail, RunMeasurement, RunUnavailable};
 use crate::db::warmup::{self, RunWarmup};
 use crate::domain::latency;
@@ -30,6 +31,8 @@ struct Page {
     missing_metrics: Vec<(String, String, usize)>,
     latencies: Vec<ResponseTimes>,
     flags: Vec<HostFlag>,
+    /// Benchmarks that have a profile.
+    profiles: Vec<String>,
 }
 
 /// Response times of one benchmark over all repetitions.
@@ -77,6 +80,7 @@ pub(super) async fn run(context: Data<Context>, id: Path<i64>) -> Result<HttpRes
     let unavailable = runs::list_unavailable(&context.pool, *id).await?;
     let warmups = warmup::list(&context.pool, *id).await?;
     let latencies = runs::list_latencies(&context.pool, *id).await?;
+    let profiles = profiles::list_benchmarks(&context.pool, *id).await?;
     let whole: Vec<RunUnavailable> = unavailable
         .iter()
         .filter(|one| one.metric.is_none())
@@ -101,6 +105,7 @@ pub(super) async fn run(context: Data<Context>, id: Path<i64>) -> Result<HttpRes
             .collect(),
         missing_metrics: missing_metrics(&unavailable),
         unavailable: whole,
+        profiles,
         run,
     };
     render(&page)

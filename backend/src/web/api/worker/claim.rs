@@ -113,6 +113,9 @@ async fn assignment(
         valgrind: settings
             .map(|settings| settings.valgrind)
             .unwrap_or_default(),
+        profile: settings
+            .map(|settings| settings.profiler)
+            .unwrap_or_default(),
         job_id: job.id,
         lease_id,
         kind: if job.kind == "build" {

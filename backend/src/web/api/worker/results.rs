@@ -17,8 +17,10 @@ use crate::artefacts::{is_sha256, sha256_hex};
 use crate::context::Context;
 use crate::db::hosts::Host;
 use crate::db::ingest::{self, RunKeys};
+use crate::db::profiles::{self, NewProfile};
 use crate::db::{builds, hosts, jobs, suites};
-use crate::domain::run_report::{Invalid, validate};
+use crate::domain::components;
+use crate::domain::run_report::{Invalid, main_loop_shares, validate};
 use crate::web::error::Error;
 
 /// A report that unpacks to more than this is no report.
@@ -148,7 +150,8 @@ pub(super) async fn run(
     if let Some(receipt) = earlier_receipt(&context, &host, report.upload_id).await? {
         return Ok(Json(receipt));
     }
-    let measurements = validate(&report, Utc::now())?;
+    let mut measurements = validate(&report, Utc::now())?;
+    measurements.extend(main_loop_shares(&report));
     if !hosts::owns_environment(&context.pool, host.id, report.environment_id).await? {
         return Err(Invalid::new(
             "environment_id",
@@ -163,6 +166,8 @@ pub(super) async fn run(
     let raw = zstd::encode_all(pyperf.as_slice(), 6).map_err(anyhow::Error::from)?;
     let raw_bytes = raw.len() as u64;
     let raw_artefact = context.artefacts.put(Bytes::from(raw)).await?;
+
+    let profiles = store_profiles(&context, &report, &benchmarks).await?;
 
     let mut transaction = context.pool.begin().await?;
     let job = jobs::lock_for_result(&mut transaction, *job_id, host.id, report.lease_id).await?;
@@ -206,6 +211,7 @@ pub(super) async fn run(
     .await?;
     ingest::insert_unavailable(&mut transaction, run_id, &report, &benchmarks).await?;
     ingest::insert_latencies(&mut transaction, run_id, &report, &benchmarks).await?;
+    profiles::insert(&mut transaction, run_id, &profiles).await?;
     finish_job(&mut transaction, *job_id, host.id, run_id).await?;
     transaction.commit().await?;
     tracing::info!(host = host.name, job = *job_id, run = run_id, "run stored");
@@ -213,6 +219,33 @@ pub(super) async fn run(
         run_id,
         created: true,
     }))
+}
+
+/// Puts the stacks of a run's profiles into the store, before the transaction as the raw file is; and sums them up.
+async fn store_profiles(
+    context: &Context,
+    report: &RunReport,
+    benchmarks: &[i64],
+) -> Result<Vec<NewProfile<'static>>, Error> {
+    let mapping = components::mapping();
+    let mut profiles = Vec::new();
+    for (benchmark, id) in report.benchmarks.iter().zip(benchmarks) {
+        let Some(profile) = &benchmark.profile else {
+            continue;
+        };
+        let json = serde_json::to_vec(profile).map_err(anyhow::Error::from)?;
+        let packed = zstd::encode_all(json.as_slice(), 6).map_err(anyhow::Error::from)?;
+        profiles.push(NewProfile {
+            benchmark_id: *id,
+            tool: profile.tool.as_str(),
+            total: profile.total,
+            components: mapping.shares(profile),
+            mapping: &mapping.version,
+            bytes: i64::try_from(packed.len()).unwrap_or(i64::MAX),
+            artefact: context.artefacts.put(Bytes::from(packed)).await?,
+        });
+    }
+    Ok(profiles)
 }
 
 async fn finish_job(

@@ -1,0 +1,4 @@
+DROP TABLE profile;
+DELETE FROM artefact WHERE kind = 'profile';
+ALTER TABLE artefact DROP CONSTRAINT artefact_kind_check;
+ALTER TABLE artefact ADD CONSTRAINT artefact_kind_check CHECK (kind IN ('build', 'run', 'log'));
