@@ -11,6 +11,7 @@ pub mod ingest;
 pub mod jobs;
 pub mod locks;
 pub mod logs;
+pub mod noise;
 pub mod overview;
 pub mod progress;
 pub mod queue;

@@ -8,6 +8,7 @@ pub mod detect;
 pub mod discover;
 pub mod enqueue;
 pub mod maintain;
+pub mod noise;
 pub mod paths;
 pub mod reclaim;
 pub mod warmup;
@@ -56,6 +57,11 @@ pub const TICKS: &[Tick] = &[
         name: "warmup",
         every: Duration::from_secs(3),
         pass: |context| Box::pin(warmup::tick(context)),
+    },
+    Tick {
+        name: "noise",
+        every: Duration::from_secs(15),
+        pass: |context| Box::pin(noise::tick(context)),
     },
     Tick {
         name: "paths",
