@@ -5,6 +5,7 @@ use sqlx::migrate::Migrator;
 pub mod builds;
 pub mod commits;
 pub mod compare;
+pub mod controls;
 pub mod enqueue;
 pub mod hosts;
 pub mod ingest;

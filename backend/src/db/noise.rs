@@ -119,3 +119,65 @@ pub async fn replace(
     .await
     .map(drop)
 }
+
+/// The floor of one series as pages show it.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub struct FloorRow {
+    /// The benchmark.
+    pub benchmark: String,
+    /// Its identity.
+    pub identity: String,
+    /// The metric.
+    pub metric: String,
+    /// Where its values come from.
+    pub counter_source: String,
+    /// Between the processes of one run.
+    pub process_deviation: Option<f64>,
+    /// Values that it is from.
+    pub process_count: Option<i32>,
+    /// Between runs of one build.
+    pub run_deviation: Option<f64>,
+    /// Values that it is from.
+    pub run_count: Option<i32>,
+    /// Between builds of one commit.
+    pub rebuild_deviation: Option<f64>,
+    /// Values that it is from.
+    pub rebuild_count: Option<i32>,
+    /// Smallest change that one run a side shows.
+    pub smallest_change: Option<f64>,
+    /// That five runs a side show.
+    pub smallest_change_of_five: Option<f64>,
+    /// What these rest on.
+    pub basis: Option<String>,
+}
+
+/// The runtimes that have floors on a host: those with most kinds of repetition first.
+pub async fn list_runtimes(db: impl PgExecutor<'_>, host_id: i64) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(
+        "SELECT runtime.name FROM noise_floor JOIN series ON series.id = series_id
+         JOIN runtime ON runtime.id = runtime_id WHERE host_id = $1 GROUP BY runtime.id
+         ORDER BY count(rebuild_deviation) > 0 DESC, count(run_deviation) > 0 DESC, ordinal, runtime.name",
+    )
+    .bind(host_id)
+    .fetch_all(db)
+    .await
+}
+
+/// The floors of a runtime on a host, by benchmark.
+pub async fn list_floors(
+    db: impl PgExecutor<'_>,
+    host_id: i64,
+    runtime: &str,
+) -> sqlx::Result<Vec<FloorRow>> {
+    sqlx::query_as(
+        "SELECT benchmark.name AS benchmark, identity, metric, counter_source, process_deviation, process_count,
+                run_deviation, run_count, rebuild_deviation, rebuild_count, smallest_change, smallest_change_of_five, basis
+         FROM noise_floor JOIN series ON series.id = series_id JOIN benchmark ON benchmark.id = benchmark_id
+         JOIN runtime ON runtime.id = runtime_id
+         WHERE host_id = $1 AND runtime.name = $2 ORDER BY benchmark.name, benchmark.id DESC, metric, counter_source",
+    )
+    .bind(host_id)
+    .bind(runtime)
+    .fetch_all(db)
+    .await
+}

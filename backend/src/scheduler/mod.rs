@@ -4,6 +4,7 @@
 //! connection, so a killed backend gives it up by itself.
 
 pub mod archive;
+pub mod control;
 pub mod detect;
 pub mod discover;
 pub mod enqueue;
@@ -57,6 +58,11 @@ pub const TICKS: &[Tick] = &[
         name: "warmup",
         every: Duration::from_secs(3),
         pass: |context| Box::pin(warmup::tick(context)),
+    },
+    Tick {
+        name: "control",
+        every: Duration::from_secs(10),
+        pass: |context| Box::pin(control::tick(context)),
     },
     Tick {
         name: "noise",

@@ -3,6 +3,7 @@
 mod api;
 mod commit;
 mod error;
+mod host;
 mod job;
 mod overview;
 mod queue;
@@ -67,6 +68,8 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/commits/{hash}", get().to(commit::commit))
         .route("/runs/{id}", get().to(run::run))
         .route("/api", get().to(api::api))
+        .route("/hosts", get().to(host::list))
+        .route("/hosts/{name}", get().to(host::host))
         .route("/queue", get().to(queue::queue))
         .route("/jobs/{id}", get().to(job::job))
         .route(STYLE_ADDRESS, get().to(style));

@@ -30,6 +30,7 @@ struct Page {
     missing_metrics: Vec<(String, String, usize)>,
     latencies: Vec<ResponseTimes>,
     flags: Vec<HostFlag>,
+    host_link: String,
 }
 
 /// Response times of one benchmark over all repetitions.
@@ -86,6 +87,7 @@ pub(super) async fn run(context: Data<Context>, id: Path<i64>) -> Result<HttpRes
         shell: Shell::new(format!("Run {id}"), "overview"),
         // What a newer worker wrote in another form is left to the JSON.
         flags: serde_json::from_value(run.host_flags.clone()).unwrap_or_default(),
+        host_link: format!("/hosts/{}", format::encode(&run.host)),
         short: format::short(&run.hash),
         started: format::moment(run.started_at),
         took: format::duration((run.finished_at - run.started_at).num_seconds()),
@@ -242,7 +244,7 @@ fn main_metric(one: &RunMeasurement) -> Main {
 }
 
 /// A JSON object as rows; nested objects are spread.
-fn spread(prefix: &str, value: &Value, rows: &mut Vec<(String, String)>) {
+pub(super) fn spread(prefix: &str, value: &Value, rows: &mut Vec<(String, String)>) {
     match value {
         Value::Object(fields) => {
             for (name, field) in fields {
