@@ -128,8 +128,6 @@ pub struct ControlValue {
     pub low: f64,
     /// Upper end.
     pub high: f64,
-    /// Its deviation between runs on this host, where it is known.
-    pub run_deviation: Option<f64>,
 }
 
 /// The main metrics of the newest `limit` runs of each control on a host, of the build that everything uses; by control
@@ -144,14 +142,13 @@ pub async fn list_values(
         "SELECT runtime.id AS runtime_id, runtime.name AS runtime, commit.hash, run.id AS run_id, measured_at,
                 measurement.environment_id,
                 (SELECT count(*) FROM host_epoch WHERE host_epoch.host_id = $1 AND begins_at <= measured_at) AS host_epoch,
-                series.benchmark_id, metric, median, interval_low AS low, interval_high AS high, run_deviation
+                series.benchmark_id, metric, median, interval_low AS low, interval_high AS high
          FROM runtime CROSS JOIN LATERAL (
             SELECT run.id, run.commit_id FROM run JOIN build ON build.id = build_id
             WHERE run.runtime_id = runtime.id AND run.host_id = $1 AND build.repeat = 0
             ORDER BY run.id DESC LIMIT $3) run
          JOIN commit ON commit.id = run.commit_id
          JOIN measurement ON measurement.run_id = run.id JOIN series ON series.id = series_id
-         LEFT JOIN noise_floor ON noise_floor.series_id = series.id
          WHERE runtime.control AND ($2::bigint IS NULL OR runtime.id = $2) AND metric = ANY($4)
          ORDER BY runtime.ordinal, runtime.name, run.commit_id, run.id, series.benchmark_id",
     )

@@ -46,9 +46,8 @@ pub struct Move {
     pub threshold: f64,
 }
 
-/// The first move in the history of a control on one host since its last epoch, oldest run first. `floors` holds the
-/// deviation between runs of each benchmark where it is known.
-pub fn find_move(history: &[ControlRun], floors: &BTreeMap<i64, f64>) -> Option<Move> {
+/// The first move in the history of a control on one host since its last epoch, oldest run first.
+pub fn find_move(history: &[ControlRun]) -> Option<Move> {
     let mut begins = 0;
     for end in 0..history.len() {
         if end > 0 && history[end].environment != history[end - 1].environment {
@@ -61,7 +60,7 @@ pub fn find_move(history: &[ControlRun], floors: &BTreeMap<i64, f64>) -> Option<
             continue;
         };
         let from = begins.max(first.saturating_sub(WINDOW));
-        let found = compare(&history[from..first], &history[first..=end], floors);
+        let found = compare(&history[from..first], &history[first..=end]);
         if let Some((change, threshold)) = found {
             return Some(Move {
                 index: first,
@@ -74,11 +73,7 @@ pub fn find_move(history: &[ControlRun], floors: &BTreeMap<i64, f64>) -> Option<
 }
 
 /// Change and threshold when the newest runs lie beyond it.
-fn compare(
-    earlier: &[ControlRun],
-    newest: &[ControlRun],
-    floors: &BTreeMap<i64, f64>,
-) -> Option<(f64, f64)> {
+fn compare(earlier: &[ControlRun], newest: &[ControlRun]) -> Option<(f64, f64)> {
     if earlier.len() < FEWEST {
         return None;
     }
@@ -94,13 +89,7 @@ fn compare(
     if before.len() < FEWEST || after.len() < NEWEST {
         return None;
     }
-    let seen = spread(std::slice::from_ref(&before)).map_or(0.0, |spread| spread.deviation);
-    let known = centres.keys().filter_map(|benchmark| floors.get(benchmark));
-    let variance: f64 = known
-        .filter(|one| one.is_finite())
-        .map(|one| one.powi(2))
-        .sum();
-    let deviation = seen.max(variance.sqrt() / centres.len() as f64);
+    let deviation = noise(earlier, &centres, &before);
     let shares = 1.0 / before.len() as f64 + 1.0 / after.len() as f64;
     let threshold = (DEVIATIONS * deviation * (MEDIAN_VARIANCE * shares).sqrt()).max(FLOOR);
     let centre = median(before);
@@ -108,6 +97,24 @@ fn compare(
     let agrees = |level: &f64| (level - centre) * shift.signum() > shift.abs() / 2.0;
     let moved = shift.abs() > threshold && after.iter().all(agrees);
     moved.then(|| (shift.exp_m1(), threshold.exp_m1()))
+}
+
+/// The deviation of a run's level while nothing changed: as the earlier runs' levels show it, or as the noise floors of the
+/// single benchmarks make it, whichever is larger. A few levels may lie close by chance; many benchmarks do not. The
+/// floors are those of the earlier runs alone: over all runs, the change itself would count as noise.
+fn noise(earlier: &[ControlRun], centres: &BTreeMap<i64, f64>, levels: &[f64]) -> f64 {
+    let seen = spread(&[levels.to_vec()]);
+    let variance: f64 = centres
+        .keys()
+        .filter_map(|benchmark| {
+            let values = earlier.iter().filter_map(|run| run.values.get(benchmark));
+            let values = values.copied().filter(|value| value.is_finite());
+            Some(spread(&[values.collect()])?.deviation.powi(2))
+        })
+        .sum();
+    let of_benchmarks = variance.sqrt() / centres.len() as f64;
+    seen.map_or(0.0, |spread| spread.deviation)
+        .max(of_benchmarks)
 }
 
 /// The earlier median of each benchmark that all of the newest runs and at least half of the earlier ones have.
@@ -162,7 +169,7 @@ mod tests {
     }
 
     fn found(levels: &[f64]) -> Option<Move> {
-        find_move(&history(levels), &BTreeMap::new())
+        find_move(&history(levels))
     }
 
     #[test]
@@ -197,11 +204,14 @@ mod tests {
     #[test]
     fn a_noisy_host_needs_a_larger_change() {
         let mut runs = history(&[0.0, 0.03, -0.03, 0.02, -0.02, 0.03, 0.05, 0.05, 0.05]);
-        assert_eq!(find_move(&runs, &BTreeMap::new()), None);
-        // A quiet history, but a floor that says otherwise.
+        assert_eq!(find_move(&runs), None);
+        // Levels that lie close by chance: the benchmarks go up and down against each other.
         runs = history(&[0.0, 0.0, 0.0, 0.0, 0.0, 0.05, 0.05, 0.05]);
-        assert_eq!(find_move(&runs, &[(1, 0.1), (2, 0.1)].into()), None);
-        assert!(find_move(&runs, &[(1, f64::NAN), (7, 1.0)].into()).is_some());
+        for (index, run) in runs.iter_mut().enumerate().take(5) {
+            let swing = 0.1 * (index as f64 - 2.0);
+            run.values = [(1, swing), (2, 5.0 - swing)].into();
+        }
+        assert_eq!(find_move(&runs), None);
     }
 
     #[test]
@@ -211,18 +221,18 @@ mod tests {
         for run in &mut runs[5..] {
             run.environment = 2;
         }
-        assert_eq!(find_move(&runs, &BTreeMap::new()), None);
+        assert_eq!(find_move(&runs), None);
         let mut runs = history(&levels);
         for run in &mut runs {
             run.values.insert(3, f64::NAN);
         }
         runs[1].values.clear();
-        assert_eq!(find_move(&runs, &BTreeMap::new()).unwrap().index, 5);
+        assert_eq!(find_move(&runs).unwrap().index, 5);
         // A benchmark that only the newest runs have says nothing.
         let mut runs = history(&[0.0; 9]);
         for run in &mut runs[5..] {
             run.values.insert(4, 100.0);
         }
-        assert_eq!(find_move(&runs, &BTreeMap::new()), None);
+        assert_eq!(find_move(&runs), None);
     }
 }

@@ -1,6 +1,5 @@
 //! Controls: queues them by their schedule on every host of their classes, and begins a host's epoch when one has moved.
 
-use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
@@ -76,7 +75,7 @@ pub async fn tick(context: &Context) -> Outcome {
                 controls::list_values(&mut *transaction, host_id, runtime_id, RUNS).await?;
             let runs = newest_epoch(&values);
             let history: Vec<ControlRun> = runs.iter().map(|run| control_run(run)).collect();
-            let Some(moved) = find_move(&history, &floors(&values)) else {
+            let Some(moved) = find_move(&history) else {
                 break;
             };
             let first = runs[moved.index][0];
@@ -127,14 +126,6 @@ fn control_run(run: &[&ControlValue]) -> ControlRun {
         environment: run.first().map_or(0, |one| one.environment_id),
         values: run.iter().map(value).collect(),
     }
-}
-
-/// Deviations between runs, where they are known.
-fn floors(values: &[ControlValue]) -> BTreeMap<i64, f64> {
-    let known = values.iter();
-    known
-        .filter_map(|one| Some((one.benchmark_id, one.run_deviation?)))
-        .collect()
 }
 
 #[cfg(test)]

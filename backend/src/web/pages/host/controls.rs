@@ -85,9 +85,15 @@ fn dot(run: &[ControlValue], first: &HashMap<i64, Estimate>) -> Option<Dot> {
     })
 }
 
+/// Seconds since the first run: the axis gets air by its values' size, so that it must begin near zero.
+fn place(dots: &[Dot], dot: &Dot) -> f64 {
+    let first = dots.first().map_or(dot.at, |first| first.at);
+    (dot.at - first).num_seconds() as f64
+}
+
 fn draw(runtime: &str, dots: &[Dot]) -> String {
     let point = |dot: &Dot| Point {
-        x: dot.at.timestamp() as f64,
+        x: place(dots, dot),
         value: dot.ratio.ratio,
         low: dot.ratio.low,
         high: dot.ratio.high,
@@ -130,7 +136,7 @@ fn ticks(dots: &[Dot]) -> Vec<(f64, String)> {
     let within_days = span < 3 * 86_400;
     let mut ticks: Vec<(f64, String)> = Vec::new();
     for dot in dots {
-        let x = dot.at.timestamp() as f64;
+        let x = place(dots, dot);
         let near = |(before, _): &(f64, String)| x - before < span as f64 / 6.0;
         if ticks.last().is_some_and(near) {
             continue;
@@ -163,7 +169,6 @@ mod tests {
             median,
             low: median * 0.99,
             high: median * 1.01,
-            run_deviation: None,
         }
     }
 
@@ -183,6 +188,12 @@ mod tests {
         let svg = &found[0].svg;
         assert_eq!(svg.matches("<a href=\"/runs/").count(), 3);
         assert_eq!(svg.matches("class=\"break\"").count(), 1);
+        let places: std::collections::BTreeSet<&str> = svg
+            .split("<circle cx=\"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .collect();
+        assert_eq!(places.len(), 3, "one beside the other: {places:?}");
         assert!(!svg.contains("<b>"));
     }
 
