@@ -1,5 +1,6 @@
 //! `speedwell.toml`: every setting of the backend in one documented struct, checked before anything starts.
 
+mod control;
 mod runtime;
 
 use std::collections::BTreeSet;
@@ -9,6 +10,7 @@ use std::str::FromStr;
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 
+pub use control::ControlConfig;
 pub use runtime::{PROGRAMS, RuntimeConfig};
 
 /// The whole configuration.
@@ -35,6 +37,9 @@ pub struct Config {
     /// A host that has not been heard of for this many seconds is shown as stale.
     #[serde(default = "default_stale_seconds")]
     pub stale_seconds: u64,
+    /// When controls are measured.
+    #[serde(default)]
+    pub control: ControlConfig,
     /// Repositories to track.
     #[serde(default, rename = "repository")]
     pub repositories: Vec<RepositoryConfig>,
@@ -99,6 +104,8 @@ impl Config {
 
     fn validate(&self) -> Result<(), Problem> {
         check_schedule(&self.schedule).map_err(|e| Problem::new("schedule", &self.schedule, e))?;
+        let schedule = &self.control.schedule;
+        check_schedule(schedule).map_err(|e| Problem::new("control.schedule", schedule, e))?;
         let mut names = BTreeSet::new();
         for repository in &self.repositories {
             check_name(&repository.name)

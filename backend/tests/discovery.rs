@@ -76,6 +76,7 @@ async fn sync(context: &speedwell_backend::context::Context) {
         recipe: &runtime.build_recipe().unwrap(),
         suite: "portable",
         ordinal: 0,
+        control: false,
     };
     repositories::upsert_runtime(&mut connection, id, &settings)
         .await
@@ -358,6 +359,7 @@ async fn a_new_version_of_a_program_is_a_point_and_the_older_ones_job_is_given_u
             recipe: &recipe,
             suite: "portable",
             ordinal: 0,
+            control: false,
         };
         let runtime = repositories::upsert_runtime(&mut connection, repository, &settings)
             .await

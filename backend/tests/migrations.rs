@@ -39,7 +39,7 @@ async fn the_newest_goes_down_and_up_over_a_filled_database(pool: PgPool) {
     let app = TestApp::start(&pool).await;
     let rows = insert_rows(&pool, 2).await;
     measure(&pool, &app, &rows, &[0.1]).await;
-    sqlx::query("UPDATE job SET reason = 'release'")
+    sqlx::query("UPDATE job SET reason = 'control'")
         .execute(&pool)
         .await
         .unwrap();

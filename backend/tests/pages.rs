@@ -18,6 +18,7 @@ async fn an_empty_service_says_what_to_do(pool: PgPool) {
         ("/", "No runtime is configured"),
         ("/queue", "No host is registered"),
         ("/benchmarks", "No worker has registered a suite yet"),
+        ("/hosts", "No host is registered"),
     ] {
         let (status, page) = app.get(path).await;
         assert_eq!(status, 200, "{path}");
@@ -33,6 +34,7 @@ async fn what_is_not_there_is_a_page_that_says_so(pool: PgPool) {
         "/jobs/7",
         "/benchmarks/x",
         "/runtimes/x",
+        "/hosts/x",
         "/commits/0123456789",
         "/no/such/page",
         "/runs/x",

@@ -4,6 +4,7 @@ mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use speedwell_backend::scheduler::noise;
 use sqlx::PgPool;
 use support::TestApp;
 use support::worker::{insert_job, insert_rows, measure};
@@ -39,6 +40,11 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
     let rows = insert_rows(&pool, 6).await;
     measure(&pool, &app, &rows, &[0.1; 5]).await;
     insert_job(&pool, &rows, 5, 1).await;
+    sqlx::query("UPDATE runtime SET control = true")
+        .execute(&pool)
+        .await
+        .unwrap();
+    noise::tick(&app.context).await.unwrap();
     let hash = format!("{:0>40}", "3");
     // (page, most queries)
     let pages = [
@@ -51,6 +57,8 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
         ("/suites/portable".to_owned(), 3),
         ("/runs/1".to_owned(), 6),
         ("/queue".to_owned(), 4),
+        ("/hosts".to_owned(), 1),
+        ("/hosts/lab-1".to_owned(), 7),
         ("/jobs/1".to_owned(), 5),
     ];
     for (path, most) in pages {

@@ -46,6 +46,7 @@ pub(super) async fn sync(config: &Config, pool: &PgPool) -> anyhow::Result<()> {
             recipe: &recipe,
             suite: &runtime.suite,
             ordinal: i32::try_from(ordinal).unwrap_or(i32::MAX),
+            control: runtime.control,
         };
         let key = repositories::upsert_runtime(&mut transaction, *repository_id, &settings).await?;
         kept.push(key);
@@ -113,7 +114,11 @@ pub(super) fn describe(config: &Config) -> String {
             runtime.place().0,
             runtime.describe(),
             runtime.suite,
-            policy_in_words(&runtime.policy),
+            if runtime.control {
+                format!("a control, by \"{}\"", config.control.schedule)
+            } else {
+                policy_in_words(&runtime.policy)
+            },
             runtime.host_classes.join(", "),
         )
     }));

@@ -72,6 +72,11 @@ pub struct RuntimeConfig {
     /// Which commits are measured.
     #[serde(default)]
     pub policy: Policy,
+    /// True: it stays as it is and is measured again and again, to see whether the host does; no policy then.
+    #[serde(default)]
+    pub control: bool,
+    /// Tag, or at least seven digits of the hash, of the one commit that is measured; for a control that is built.
+    pub pinned: Option<String>,
 }
 
 fn default_recipe() -> String {
@@ -139,6 +144,7 @@ impl RuntimeConfig {
                 "at least one class is needed",
             ));
         }
+        super::control::validate(self)?;
         self.policy
             .validate()
             .map_err(|e| Problem::new("runtime.policy", &self.name, e))

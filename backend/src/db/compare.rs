@@ -85,13 +85,16 @@ pub async fn list_runs(db: impl PgExecutor<'_>, commit_id: i64) -> sqlx::Result<
         "SELECT run.id AS run_id, runtime.name AS runtime, host.name AS host, run.finished_at,
             previous.id AS previous_run_id, previous.hash AS previous_hash,
             place.position - previous.position AS distance,
-            previous.environment_id = run.environment_id AS same_environment
+            previous.environment_id = run.environment_id AND NOT EXISTS (
+                SELECT 1 FROM host_epoch WHERE host_epoch.host_id = run.host_id
+                  AND begins_at > least(previous.finished_at, run.finished_at)
+                  AND begins_at <= greatest(previous.finished_at, run.finished_at)) AS same_environment
          FROM (SELECT DISTINCT ON (runtime_id, host_id) * FROM run WHERE commit_id = $1
                ORDER BY runtime_id, host_id, id DESC) run
          JOIN runtime ON runtime.id = run.runtime_id JOIN host ON host.id = run.host_id
          LEFT JOIN branch_commit place ON place.branch_id = runtime.branch_id AND place.commit_id = run.commit_id
          LEFT JOIN LATERAL (
-            SELECT earlier.id, commit.hash, before.position, earlier.environment_id
+            SELECT earlier.id, commit.hash, before.position, earlier.environment_id, earlier.finished_at
             FROM run earlier
             JOIN branch_commit before ON before.branch_id = runtime.branch_id AND before.commit_id = earlier.commit_id
             JOIN commit ON commit.id = earlier.commit_id

@@ -67,6 +67,8 @@ pub struct RuntimeSettings<'a> {
     pub suite: &'a str,
     /// Its place on pages.
     pub ordinal: i32,
+    /// Whether it is a control.
+    pub control: bool,
 }
 
 /// Adds a runtime or gives a known one its settings; makes its branch.
@@ -84,11 +86,11 @@ pub async fn upsert_runtime(
     .fetch_one(&mut *db)
     .await?;
     sqlx::query_scalar(
-        "INSERT INTO runtime (name, language, branch_id, recipe, recipe_sha256, suite_name, ordinal)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
+        "INSERT INTO runtime (name, language, branch_id, recipe, recipe_sha256, suite_name, ordinal, control)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          ON CONFLICT (name) DO UPDATE SET language = excluded.language, branch_id = excluded.branch_id,
              recipe = excluded.recipe, recipe_sha256 = excluded.recipe_sha256, suite_name = excluded.suite_name,
-             ordinal = excluded.ordinal, enabled = true
+             ordinal = excluded.ordinal, control = excluded.control, enabled = true
          RETURNING id",
     )
     .bind(settings.name)
@@ -98,6 +100,7 @@ pub async fn upsert_runtime(
     .bind(&settings.recipe.sha256)
     .bind(settings.suite)
     .bind(settings.ordinal)
+    .bind(settings.control)
     .fetch_one(db)
     .await
 }

@@ -107,6 +107,8 @@ pub struct SeriesPoint {
     pub measured_at: DateTime<Utc>,
     /// Points of different environments belong to different epochs.
     pub environment_id: i64,
+    /// How many epochs controls had begun on the host by then; another number is another epoch too.
+    pub host_epoch: i64,
     /// Samples that count.
     pub sample_count: i32,
     /// Median in the metric's unit.
@@ -141,7 +143,9 @@ pub async fn list_points(
         "SELECT point.series_id, point.position, commit.hash, commit.subject, commit.committed_at, point.run_id,
                 point.measured_at, point.environment_id, point.sample_count, point.median, point.interval_low,
                 point.interval_high, point.min, point.max, verdict.state AS verdict, verdict.change, verdict.threshold,
-                run.host_worst
+                run.host_worst,
+                (SELECT count(*) FROM host_epoch WHERE host_epoch.host_id = run.host_id
+                    AND begins_at <= point.measured_at) AS host_epoch
          FROM unnest($1::bigint[]) AS wanted (series_id)
          CROSS JOIN LATERAL (
             SELECT * FROM measurement WHERE series_id = wanted.series_id AND position IS NOT NULL

@@ -25,6 +25,8 @@ pub struct DetectPoint {
     pub position: i32,
     /// Breaks the epoch when it differs from the neighbour's.
     pub environment_id: i64,
+    /// How many epochs its host had begun by then; breaks the epoch likewise.
+    pub host_epoch: i64,
     /// Median over the commit's runs, of the medians.
     pub median: f64,
     /// Lower end of the interval, the same way.
@@ -47,19 +49,22 @@ pub async fn list_to_detect(
     .await
 }
 
-/// The points of a series in branch order. Several runs of a commit in one environment are one point; of several
-/// environments the newest one's runs count.
+/// The points of a series in branch order. Several runs of a commit in one epoch (environment, and what controls said of
+/// the host) are one point; of several epochs the newest one's runs count.
 pub async fn list_points(
     db: impl PgExecutor<'_>,
     series_id: i64,
 ) -> sqlx::Result<Vec<DetectPoint>> {
     sqlx::query_as(
-        "SELECT DISTINCT ON (position) commit_id, position, environment_id,
+        "SELECT DISTINCT ON (position) commit_id, position, environment_id, host_epoch,
                 percentile_cont(0.5) WITHIN GROUP (ORDER BY median) AS median,
                 percentile_cont(0.5) WITHIN GROUP (ORDER BY interval_low) AS low,
                 percentile_cont(0.5) WITHIN GROUP (ORDER BY interval_high) AS high
-         FROM measurement WHERE series_id = $1 AND position IS NOT NULL
-         GROUP BY position, commit_id, environment_id ORDER BY position, max(id) DESC",
+         FROM (SELECT measurement.*, (SELECT count(*) FROM host_epoch WHERE host_epoch.host_id = series.host_id
+                   AND begins_at <= measured_at) AS host_epoch
+               FROM measurement JOIN series ON series.id = series_id
+               WHERE series_id = $1 AND position IS NOT NULL) measured
+         GROUP BY position, commit_id, environment_id, host_epoch ORDER BY position, max(id) DESC",
     )
     .bind(series_id)
     .fetch_all(db)

@@ -1,6 +1,8 @@
 //! Numbers in, verdicts out; pure. No clock, no database: the same points give the same verdicts for ever.
 
 mod baseline;
+pub mod control;
+pub mod noise;
 pub mod warmup;
 
 pub use baseline::{Change, Judgement, Point, Scale, State, judge};

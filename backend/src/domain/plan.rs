@@ -30,6 +30,8 @@ pub enum Reason {
     Release,
     /// Somebody asked for it.
     Requested,
+    /// A frozen interpreter, to see whether the host is what it was.
+    Control,
 }
 
 impl Reason {
@@ -40,13 +42,16 @@ impl Reason {
             Self::Gap => "gap",
             Self::Release => "release",
             Self::Requested => "requested",
+            Self::Control => "control",
         }
     }
 
-    /// What a person waits for goes first, then the newest commits everywhere; gaps wait.
+    /// What a person waits for goes first, then what says whether the rest can be trusted, then the newest commits
+    /// everywhere; gaps wait.
     pub fn priority(self) -> i32 {
         match self {
             Self::Requested => 200,
+            Self::Control => 150,
             Self::Newest => 100,
             Self::Release => 50,
             Self::Gap => 10,

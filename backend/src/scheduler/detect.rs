@@ -1,12 +1,13 @@
 //! Makes the verdicts of series that have new points. One transaction per series; a killed pass leaves the rest marked.
 
+use std::collections::HashMap;
 use std::str::FromStr;
 
 use speedwell_wire::{Direction, Metric};
 
 use super::Outcome;
 use crate::context::Context;
-use crate::db::verdicts;
+use crate::db::verdicts::{self, DetectPoint};
 use crate::detection::{Point, Scale, judge};
 
 /// Series in one pass: a run of the portable suite touches about two hundred.
@@ -17,15 +18,7 @@ pub async fn tick(context: &Context) -> Outcome {
     let waiting = verdicts::list_to_detect(&context.pool, BATCH).await?;
     for series in &waiting {
         let points = verdicts::list_points(&context.pool, series.id).await?;
-        let values: Vec<Point> = points
-            .iter()
-            .map(|point| Point {
-                value: point.median,
-                low: point.low,
-                high: point.high,
-                epoch: point.environment_id,
-            })
-            .collect();
+        let values = values(&points);
         let judgements = match Metric::from_str(&series.metric) {
             Ok(metric) => judge(&values, scale_of(metric)),
             Err(unknown) => {
@@ -40,6 +33,22 @@ pub async fn tick(context: &Context) -> Outcome {
         transaction.commit().await?;
     }
     Ok((!waiting.is_empty()).then(|| format!("judged {} series", waiting.len())))
+}
+
+/// The points as the detector takes them: an epoch is an environment, and a stretch between two moves of a control in it.
+fn values(points: &[DetectPoint]) -> Vec<Point> {
+    let mut epochs: HashMap<(i64, i64), i64> = HashMap::new();
+    let value = |point: &DetectPoint| {
+        let next = i64::try_from(epochs.len()).unwrap_or(i64::MAX);
+        let epoch = epochs.entry((point.environment_id, point.host_epoch));
+        Point {
+            value: point.median,
+            low: point.low,
+            high: point.high,
+            epoch: *epoch.or_insert(next),
+        }
+    };
+    points.iter().map(value).collect()
 }
 
 /// The smallest change worth a word: 1 % of a time or size; counted instructions repeat to a few parts in ten thousand.

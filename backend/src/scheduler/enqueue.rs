@@ -2,7 +2,7 @@
 //!
 //! Every insert stands alone and the unique index on open work refuses doubles, so a killed pass is simply repeated.
 
-use super::Outcome;
+use super::{Outcome, control};
 use crate::context::Context;
 use crate::db::{enqueue, repositories};
 use crate::domain::plan::{self, Reason};
@@ -18,6 +18,10 @@ pub async fn tick(context: &Context) -> Outcome {
             .iter()
             .find(|settings| settings.name == runtime.name);
         let Some(settings) = settings else { continue };
+        if settings.control {
+            count += control::enqueue(context, runtime.id, settings).await?;
+            continue;
+        }
         for class in &settings.host_classes {
             let queued = enqueue::count_queued(&context.pool, runtime.id, class).await?;
             let room = i64::from(settings.policy.queue) - queued;

@@ -4,10 +4,12 @@
 //! connection, so a killed backend gives it up by itself.
 
 pub mod archive;
+pub mod control;
 pub mod detect;
 pub mod discover;
 pub mod enqueue;
 pub mod maintain;
+pub mod noise;
 pub mod paths;
 pub mod reclaim;
 pub mod warmup;
@@ -56,6 +58,16 @@ pub const TICKS: &[Tick] = &[
         name: "warmup",
         every: Duration::from_secs(3),
         pass: |context| Box::pin(warmup::tick(context)),
+    },
+    Tick {
+        name: "control",
+        every: Duration::from_secs(10),
+        pass: |context| Box::pin(control::tick(context)),
+    },
+    Tick {
+        name: "noise",
+        every: Duration::from_secs(15),
+        pass: |context| Box::pin(noise::tick(context)),
     },
     Tick {
         name: "paths",

@@ -3,6 +3,7 @@
 mod api;
 mod commit;
 mod error;
+mod host;
 mod job;
 mod overview;
 mod profile;
@@ -76,6 +77,8 @@ pub fn configure(config: &mut ServiceConfig) {
             get().to(profile::flame),
         )
         .route("/api", get().to(api::api))
+        .route("/hosts", get().to(host::list))
+        .route("/hosts/{name}", get().to(host::host))
         .route("/queue", get().to(queue::queue))
         .route("/jobs/{id}", get().to(job::job))
         .route(STYLE_ADDRESS, get().to(style));

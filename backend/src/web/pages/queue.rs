@@ -36,6 +36,7 @@ struct Row {
 }
 
 struct Host {
+    link: String,
     row: HostRow,
     stale: bool,
     seen: String,
@@ -96,6 +97,7 @@ fn host(context: &Context, row: HostRow, now: DateTime<Utc>) -> Host {
         .map(|cores| format!(", {cores} processor{}", if cores == 1 { "" } else { "s" }))
         .unwrap_or_default();
     Host {
+        link: format!("/hosts/{}", format::encode(&row.name)),
         stale: age.is_none_or(|age| age > limit),
         seen: row
             .last_seen_at

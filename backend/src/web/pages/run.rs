@@ -31,8 +31,12 @@ struct Page {
     missing_metrics: Vec<(String, String, usize)>,
     latencies: Vec<ResponseTimes>,
     flags: Vec<HostFlag>,
+<<<<<<< HEAD
     /// Benchmarks that have a profile.
     profiles: Vec<String>,
+=======
+    host_link: String,
+>>>>>>> controls
 }
 
 /// Response times of one benchmark over all repetitions.
@@ -90,6 +94,7 @@ pub(super) async fn run(context: Data<Context>, id: Path<i64>) -> Result<HttpRes
         shell: Shell::new(format!("Run {id}"), "overview"),
         // What a newer worker wrote in another form is left to the JSON.
         flags: serde_json::from_value(run.host_flags.clone()).unwrap_or_default(),
+        host_link: format!("/hosts/{}", format::encode(&run.host)),
         short: format::short(&run.hash),
         started: format::moment(run.started_at),
         took: format::duration((run.finished_at - run.started_at).num_seconds()),
@@ -247,7 +252,7 @@ fn main_metric(one: &RunMeasurement) -> Main {
 }
 
 /// A JSON object as rows; nested objects are spread.
-fn spread(prefix: &str, value: &Value, rows: &mut Vec<(String, String)>) {
+pub(super) fn spread(prefix: &str, value: &Value, rows: &mut Vec<(String, String)>) {
     match value {
         Value::Object(fields) => {
             for (name, field) in fields {

@@ -159,7 +159,10 @@ fn draw(benchmark: &str, metric: &str, chosen: &[&SeriesName], points: &[SeriesP
             .filter(|point| point.series_id == one.id)
             .collect();
         let stretches = own
-            .chunk_by(|before, after| before.environment_id == after.environment_id)
+            .chunk_by(|before, after| {
+                (before.environment_id, before.host_epoch)
+                    == (after.environment_id, after.host_epoch)
+            })
             .map(|stretch| {
                 stretch
                     .iter()

@@ -1,0 +1,204 @@
+//! Controls: when they were measured, what they showed, and the epochs of hosts that follow from it.
+
+use chrono::{DateTime, Utc};
+use speedwell_wire::Metric;
+use sqlx::{PgConnection, PgExecutor};
+
+use crate::detection::control::{CONTROL_VERSION, Move};
+use crate::domain::plan::Reason;
+
+/// A host that may measure a control.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct ControlHost {
+    /// Key.
+    pub id: i64,
+    /// Whether such a job waits or runs.
+    pub open: bool,
+    /// When the newest such job was queued.
+    pub queued_at: Option<DateTime<Utc>>,
+}
+
+/// The hosts of a class that have been heard of within so many seconds, with what they know of a control.
+pub async fn list_hosts(
+    db: impl PgExecutor<'_>,
+    runtime_id: i64,
+    commit_id: i64,
+    class: &str,
+    heard_seconds: i64,
+) -> sqlx::Result<Vec<ControlHost>> {
+    sqlx::query_as(
+        "SELECT host.id, coalesce(bool_or(state IN ('queued', 'running')), false) AS open, max(job.created_at) AS queued_at
+         FROM host LEFT JOIN job ON job.host_id = host.id AND job.runtime_id = $1 AND job.commit_id = $2
+              AND job.reason = $5
+         WHERE class = $3 AND last_seen_at > now() - make_interval(secs => $4::float8)
+         GROUP BY host.id ORDER BY host.id",
+    )
+    .bind(runtime_id)
+    .bind(commit_id)
+    .bind(class)
+    .bind(heard_seconds)
+    .bind(Reason::Control.as_str())
+    .fetch_all(db)
+    .await
+}
+
+/// The commit that stands for the newest version of a program nobody builds.
+pub async fn find_head(db: impl PgExecutor<'_>, runtime_id: i64) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar(
+        "SELECT commit_id FROM runtime JOIN branch_commit USING (branch_id) WHERE runtime.id = $1
+         ORDER BY position DESC LIMIT 1",
+    )
+    .bind(runtime_id)
+    .fetch_optional(db)
+    .await
+}
+
+/// Queues a control for one host; nothing happens when the same work is open already.
+pub async fn insert_job(
+    db: impl PgExecutor<'_>,
+    runtime_id: i64,
+    commit_id: i64,
+    class: &str,
+    host_id: i64,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query(
+        "INSERT INTO job (kind, runtime_id, commit_id, host_class, host_id, priority, reason, requester)
+         VALUES ('measure', $1, $2, $3, $4, $5, $6, 'scheduler') ON CONFLICT DO NOTHING",
+    )
+    .bind(runtime_id)
+    .bind(commit_id)
+    .bind(class)
+    .bind(host_id)
+    .bind(Reason::Control.priority())
+    .bind(Reason::Control.as_str())
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// A control that a host has run anew.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+pub struct ControlToJudge {
+    /// The host.
+    pub host_id: i64,
+    /// The control.
+    pub runtime_id: i64,
+    /// Its newest run there.
+    pub run_id: i64,
+}
+
+/// Controls with runs that were not judged yet.
+pub async fn list_to_judge(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<ControlToJudge>> {
+    sqlx::query_as(
+        "SELECT newest.* FROM (
+            SELECT host.id AS host_id, runtime.id AS runtime_id,
+                (SELECT id FROM run WHERE runtime_id = runtime.id AND host_id = host.id ORDER BY id DESC LIMIT 1) AS run_id
+            FROM runtime CROSS JOIN host WHERE runtime.control) newest
+         LEFT JOIN control_judged judged USING (host_id, runtime_id)
+         WHERE newest.run_id IS NOT NULL AND newest.run_id IS DISTINCT FROM judged.run_id",
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// One benchmark of one run of a control.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub struct ControlValue {
+    /// The control.
+    pub runtime_id: i64,
+    /// Its name.
+    pub runtime: String,
+    /// The commit: another version of the control is another control.
+    pub hash: String,
+    /// The run.
+    pub run_id: i64,
+    /// When it ended.
+    pub measured_at: DateTime<Utc>,
+    /// The environment.
+    pub environment_id: i64,
+    /// How many epochs the host had begun by then.
+    pub host_epoch: i64,
+    /// The benchmark.
+    pub benchmark_id: i64,
+    /// The metric that it is there for.
+    pub metric: String,
+    /// Median.
+    pub median: f64,
+    /// 95 % interval of it.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// The main metrics of the newest `limit` runs of each control on a host, of the build that everything uses; by control
+/// and version, oldest run first. `runtime_id`: only this control.
+pub async fn list_values(
+    db: impl PgExecutor<'_>,
+    host_id: i64,
+    runtime_id: Option<i64>,
+    limit: i64,
+) -> sqlx::Result<Vec<ControlValue>> {
+    sqlx::query_as(
+        "SELECT runtime.id AS runtime_id, runtime.name AS runtime, commit.hash, run.id AS run_id, measured_at,
+                measurement.environment_id,
+                (SELECT count(*) FROM host_epoch WHERE host_epoch.host_id = $1 AND begins_at <= measured_at) AS host_epoch,
+                series.benchmark_id, metric, median, interval_low AS low, interval_high AS high
+         FROM runtime CROSS JOIN LATERAL (
+            SELECT run.id, run.commit_id FROM run JOIN build ON build.id = build_id
+            WHERE run.runtime_id = runtime.id AND run.host_id = $1 AND build.repeat = 0
+            ORDER BY run.id DESC LIMIT $3) run
+         JOIN commit ON commit.id = run.commit_id
+         JOIN measurement ON measurement.run_id = run.id JOIN series ON series.id = series_id
+         WHERE runtime.control AND ($2::bigint IS NULL OR runtime.id = $2) AND metric = ANY($4)
+         ORDER BY runtime.ordinal, runtime.name, run.commit_id, run.id, series.benchmark_id",
+    )
+    .bind(host_id)
+    .bind(runtime_id)
+    .bind(limit)
+    .bind(Metric::MAIN.map(Metric::as_str).to_vec())
+    .fetch_all(db)
+    .await
+}
+
+/// Begins an epoch of a host, and lets the detect and noise ticks look at its series again.
+pub async fn begin_epoch(
+    db: &mut PgConnection,
+    control: &ControlToJudge,
+    begins_at: DateTime<Utc>,
+    moved: &Move,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO host_epoch (host_id, begins_at, runtime_id, change, threshold, version)
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+    )
+    .bind(control.host_id)
+    .bind(begins_at)
+    .bind(control.runtime_id)
+    .bind(moved.change)
+    .bind(moved.threshold)
+    .bind(CONTROL_VERSION)
+    .execute(&mut *db)
+    .await?;
+    sqlx::query(
+        "UPDATE series SET changed_at = greatest(clock_timestamp(), changed_at + interval '1 microsecond')
+         WHERE host_id = $1",
+    )
+    .bind(control.host_id)
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// Notes that a control's runs on a host are judged up to its newest.
+pub async fn mark_judged(db: impl PgExecutor<'_>, control: &ControlToJudge) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO control_judged (host_id, runtime_id, run_id) VALUES ($1, $2, $3)
+         ON CONFLICT (host_id, runtime_id) DO UPDATE SET run_id = excluded.run_id",
+    )
+    .bind(control.host_id)
+    .bind(control.runtime_id)
+    .bind(control.run_id)
+    .execute(db)
+    .await
+    .map(drop)
+}

@@ -1,0 +1,144 @@
+//! Controls: queues them by their schedule on every host of their classes, and begins a host's epoch when one has moved.
+
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use speedwell_wire::{Direction, Metric};
+
+use super::Outcome;
+use crate::config::RuntimeConfig;
+use crate::context::Context;
+use crate::db::controls::{self, ControlToJudge, ControlValue};
+use crate::db::enqueue;
+use crate::detection::control::{ControlRun, find_move};
+
+/// Newest runs of a control that are read; an epoch rarely has more, and older ones are beyond the window anyway.
+const RUNS: i64 = 200;
+
+/// Queues a control where it is due; how many jobs. Part of the enqueue tick.
+pub(super) async fn enqueue(
+    context: &Context,
+    runtime_id: i64,
+    settings: &RuntimeConfig,
+) -> anyhow::Result<usize> {
+    let commit = match &settings.pinned {
+        None => controls::find_head(&context.pool, runtime_id).await?,
+        Some(name) => {
+            let found = enqueue::find_commits(&context.pool, runtime_id, name).await?;
+            if found.len() > 1 {
+                tracing::warn!("{}: several commits begin with {name}", settings.name);
+            }
+            // None yet: the repository has not been fetched.
+            found
+                .first()
+                .filter(|_| found.len() == 1)
+                .map(|(id, _)| *id)
+        }
+    };
+    let Some(commit_id) = commit else {
+        return Ok(0);
+    };
+    let heard = i64::try_from(context.config.stale_seconds).unwrap_or(i64::MAX);
+    let mut count = 0;
+    for class in &settings.host_classes {
+        let hosts =
+            controls::list_hosts(&context.pool, runtime_id, commit_id, class, heard).await?;
+        for host in hosts {
+            let schedule = &context.config.control.schedule;
+            if host.open || !is_due(schedule, host.queued_at, Utc::now()) {
+                continue;
+            }
+            let queued =
+                controls::insert_job(&context.pool, runtime_id, commit_id, class, host.id).await?;
+            count += usize::from(queued);
+        }
+    }
+    Ok(count)
+}
+
+/// Due: never queued, or a moment of the schedule has come since.
+fn is_due(schedule: &str, queued_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+    let Some(last) = queued_at else { return true };
+    let schedule = cron::Schedule::from_str(schedule);
+    schedule.is_ok_and(|schedule| schedule.after(&last).next().is_some_and(|next| next <= now))
+}
+
+/// One pass: judges every control that a host has run anew. One transaction each.
+pub async fn tick(context: &Context) -> Outcome {
+    let mut notes = Vec::new();
+    for control in controls::list_to_judge(&context.pool).await? {
+        let mut transaction = context.pool.begin().await?;
+        // A move begins an epoch, and what follows it is judged anew within that: as often as there are runs for it.
+        for _ in 0..RUNS {
+            let (host_id, runtime_id) = (control.host_id, Some(control.runtime_id));
+            let values =
+                controls::list_values(&mut *transaction, host_id, runtime_id, RUNS).await?;
+            let runs = newest_epoch(&values);
+            let history: Vec<ControlRun> = runs.iter().map(|run| control_run(run)).collect();
+            let Some(moved) = find_move(&history) else {
+                break;
+            };
+            let first = runs[moved.index][0];
+            controls::begin_epoch(&mut transaction, &control, first.measured_at, &moved).await?;
+            notes.push(describe(&control, first, moved.change));
+        }
+        controls::mark_judged(&mut *transaction, &control).await?;
+        transaction.commit().await?;
+    }
+    Ok((!notes.is_empty()).then(|| notes.join("; ")))
+}
+
+fn describe(control: &ControlToJudge, first: &ControlValue, change: f64) -> String {
+    format!(
+        "host {} is not what it was since {}: its control {} takes {:+.1} %",
+        control.host_id,
+        first.measured_at,
+        first.runtime,
+        change * 100.0
+    )
+}
+
+/// The runs of the newest version of a control within its host's newest epoch, oldest first.
+fn newest_epoch(values: &[ControlValue]) -> Vec<Vec<&ControlValue>> {
+    let Some(newest) = values.iter().max_by_key(|one| one.run_id) else {
+        return Vec::new();
+    };
+    let own: Vec<&ControlValue> = values
+        .iter()
+        .filter(|one| one.hash == newest.hash && one.host_epoch == newest.host_epoch)
+        .collect();
+    let runs = own.chunk_by(|a, b| a.run_id == b.run_id);
+    runs.map(<[&ControlValue]>::to_vec).collect()
+}
+
+/// Throughput is turned over, so that more is slower everywhere.
+fn control_run(run: &[&ControlValue]) -> ControlRun {
+    let value = |one: &&ControlValue| {
+        let logarithm = one.median.ln();
+        let direction = one.metric.parse::<Metric>().map(Metric::direction);
+        let slower = match direction {
+            Ok(Direction::HigherIsBetter) => -logarithm,
+            _ => logarithm,
+        };
+        (one.benchmark_id, slower)
+    };
+    ControlRun {
+        environment: run.first().map_or(0, |one| one.environment_id),
+        values: run.iter().map(value).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_control_is_due_once_for_each_moment_of_its_schedule() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let due = |queued: Option<&str>, now: &str| is_due("0 0 3 * * *", queued.map(at), at(now));
+        assert!(due(None, "2026-11-25T00:00:00Z"));
+        assert!(!due(Some("2026-11-25T03:00:01Z"), "2026-11-25T23:00:00Z"));
+        assert!(due(Some("2026-11-25T03:00:01Z"), "2026-11-26T03:00:00Z"));
+        assert!(due(Some("2026-11-20T03:00:01Z"), "2026-11-26T02:00:00Z"));
+    }
+}
