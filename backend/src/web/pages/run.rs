@@ -31,12 +31,9 @@ struct Page {
     missing_metrics: Vec<(String, String, usize)>,
     latencies: Vec<ResponseTimes>,
     flags: Vec<HostFlag>,
-<<<<<<< HEAD
     /// Benchmarks that have a profile.
     profiles: Vec<String>,
-=======
     host_link: String,
->>>>>>> controls
 }
 
 /// Response times of one benchmark over all repetitions.
