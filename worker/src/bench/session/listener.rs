@@ -235,7 +235,7 @@ impl Listener {
         let most = match metric.unit() {
             Unit::Seconds => lived,
             Unit::Ratio => 1.0,
-            Unit::Count | Unit::Bytes | Unit::PerSecond => 1e15,
+            Unit::Count | Unit::Bytes | Unit::PerSecond | Unit::Joules => 1e15,
         };
         let least = if metric.can_be_zero() {
             0.0
