@@ -7,6 +7,7 @@
 mod collect;
 mod command;
 mod fetch;
+mod groups;
 mod java;
 mod plan;
 mod pyperf_file;
@@ -26,6 +27,7 @@ use chrono::Utc;
 use speedwell_wire::{JobAssignment, RunReport, UnavailableKind};
 
 use crate::config::{Config, UnfitHost};
+use crate::counters;
 use crate::host::{System, Watch};
 use crate::job::{Failure, JobLog};
 use crate::process::{Sandbox, Stop};
@@ -81,7 +83,17 @@ impl Bench<'_> {
         let environments = self.environments(&programs)?;
         let mut collected: Vec<Collecting> = programs.iter().map(Collecting::new).collect();
         let valgrind = self.counts_by_valgrind(&plan, &mut collected);
-        let turns = plan::turns(programs.len(), processes, plan.counter_values > 0, valgrind);
+        let groups = if plan.counter_values > 0 {
+            counters::groups_of_host()
+        } else {
+            0
+        };
+        let groups_of = |index: usize| match programs[index] {
+            Program::Script(_) => groups,
+            // A repetition of a workload takes minutes: the first group only.
+            Program::Workload(..) => groups.min(1),
+        };
+        let turns = plan::turns(programs.len(), processes, groups_of, valgrind);
         for (one, environment) in collected.iter_mut().zip(&environments) {
             if let Err(reason) = environment {
                 one.lose(UnavailableKind::NotApplicable, reason);
@@ -155,7 +167,7 @@ impl Bench<'_> {
         match (program, one) {
             (Program::Script(benchmark), Collecting::Script(one)) => {
                 let spec = command::spec(self, benchmark, plan, turn, environment)?;
-                let outcome = session::run(&self.sandbox_for(turn), &spec, turn.mode, self.stop)?;
+                let outcome = session::run(&self.sandbox_for(turn), &spec, turn, self.stop)?;
                 if turn.mode == Mode::Instructions {
                     let log = fs::read_to_string(valgrind::log_file(&spec.folder));
                     return Ok(one.add_instructions(turn, outcome, &log.unwrap_or_default()));

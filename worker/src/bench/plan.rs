@@ -36,14 +36,21 @@ impl Turn {
     pub fn describe(&self, processes: u32) -> String {
         match self.mode {
             Mode::Timing => format!("process {} of {processes}", self.process + 1),
-            Mode::Counters => "counters".to_owned(),
+            Mode::Counters if self.process == 0 => "counters".to_owned(),
+            Mode::Counters => format!("counters, group {}", self.process + 1),
             Mode::Instructions => format!("instructions, process {} of 2", self.process + 1),
         }
     }
 }
 
 /// Every process of a run in order: all benchmarks once, all a second time …, and at the end the counters, then valgrind's.
-pub fn turns(benchmarks: usize, processes: u32, counters: bool, valgrind: bool) -> Vec<Turn> {
+/// `counters`: how many groups of counters a benchmark has, with a process for each.
+pub fn turns(
+    benchmarks: usize,
+    processes: u32,
+    counters: impl Fn(usize) -> u32,
+    valgrind: bool,
+) -> Vec<Turn> {
     let timing = (0..processes).flat_map(|process| {
         (0..benchmarks).map(move |benchmark| Turn {
             benchmark,
@@ -51,10 +58,12 @@ pub fn turns(benchmarks: usize, processes: u32, counters: bool, valgrind: bool) 
             mode: Mode::Timing,
         })
     });
-    let counting = (0..benchmarks).filter(|_| counters).map(|benchmark| Turn {
-        benchmark,
-        process: 0,
-        mode: Mode::Counters,
+    let counting = (0..benchmarks).flat_map(|benchmark| {
+        (0..counters(benchmark)).map(move |process| Turn {
+            benchmark,
+            process,
+            mode: Mode::Counters,
+        })
     });
     let instructions = (0..benchmarks).filter(|_| valgrind).flat_map(|benchmark| {
         (0..2).map(move |process| Turn {
@@ -72,7 +81,7 @@ mod tests {
 
     #[test]
     fn processes_are_the_outermost_loop() {
-        let order: Vec<(usize, u32, u32)> = turns(2, 2, true, false)
+        let order: Vec<(usize, u32, u32)> = turns(2, 2, |_| 1, false)
             .iter()
             .map(|turn| (turn.benchmark, turn.process, turn.hash_seed()))
             .collect();
@@ -87,9 +96,15 @@ mod tests {
                 (1, 0, 0)
             ]
         );
-        assert_eq!(turns(3, 1, false, false).len(), 3);
-        assert!(turns(0, 5, true, true).is_empty());
-        let last = turns(2, 1, true, true).split_off(4);
+        assert_eq!(turns(3, 1, |_| 0, false).len(), 3);
+        assert!(turns(0, 5, |_| 1, true).is_empty());
+        let groups = turns(2, 0, |benchmark| if benchmark == 0 { 3 } else { 1 }, false);
+        let groups: Vec<(usize, u32)> = groups
+            .iter()
+            .map(|turn| (turn.benchmark, turn.process))
+            .collect();
+        assert_eq!(groups, [(0, 0), (0, 1), (0, 2), (1, 0)]);
+        let last = turns(2, 1, |_| 1, true).split_off(4);
         let pairs: Vec<(usize, u32)> = last
             .iter()
             .map(|turn| (turn.benchmark, turn.process))
