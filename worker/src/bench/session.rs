@@ -21,7 +21,7 @@ use speedwell_wire::{CounterSource, Metric, Unavailable, UnavailableKind};
 use listener::Listener;
 
 use super::command::{CONTROL_FD, EVENTS_FD};
-use super::plan::{Mode, Turn};
+use super::plan::Turn;
 use crate::job::{Context as _, Failure};
 use crate::process::{self, End, Guard, Sandbox, Spec, Stop, Tail};
 

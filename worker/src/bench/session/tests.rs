@@ -1,5 +1,6 @@
 //! Real processes that behave well and badly: they speak the protocol from a shell or from the real harness.
 
+use super::super::plan::Mode;
 use super::super::valgrind;
 use super::*;
 use std::fs;
