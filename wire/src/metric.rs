@@ -198,13 +198,17 @@ impl Metric {
         )
     }
 
-    /// Whether zero is a value like any other: a count or a rate of events, slots that none were lost of, no warm-up at
+    /// Whether zero is a value like any other: a count or a rate of events, slots of which none were lost, no warm-up at
     /// all, or a collector that never ran.
     pub fn can_be_zero(self) -> bool {
         self.unit() == Unit::Count
             || self.is_rate_of_events()
             || self.is_share_of_slots()
-            || matches!(self, Self::WarmupTime | Self::GcTimeShare)
+            // The processor tells its energy once in a millisecond; a short iteration can see none.
+            || matches!(
+                self,
+                Self::WarmupTime | Self::GcTimeShare | Self::PackageEnergy | Self::MemoryEnergy
+            )
     }
 
     /// Whether it is a number of events per thousand instructions.

@@ -135,11 +135,17 @@ impl CounterSet {
 
     fn lack(&mut self, event: &Event, reason: String) {
         match event.quantity {
-            Quantity::Metric(metric) => self.unavailable.push(Unavailable {
-                metric: Some(metric),
-                kind: UnavailableKind::Unsupported,
-                reason,
-            }),
+            // Energy is asked of every package: one reason is enough.
+            Quantity::Metric(metric) => {
+                let metric = Some(metric);
+                if self.unavailable.iter().all(|known| known.metric != metric) {
+                    self.unavailable.push(Unavailable {
+                        metric,
+                        kind: UnavailableKind::Unsupported,
+                        reason,
+                    });
+                }
+            }
             Quantity::Input(input) => self.missing_inputs.push((input, reason)),
         }
     }

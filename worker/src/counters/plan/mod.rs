@@ -148,6 +148,21 @@ impl Plan {
         plan
     }
 
+    /// Lines for people: what each group gives, and what is missing and why.
+    pub fn describe(&self) -> Vec<String> {
+        let generation = format!("plan    for {:?}", self.generation);
+        let mut lines = vec![generation];
+        lines.extend(self.groups.iter().map(|group| {
+            let gives: Vec<&str> = group.gives.iter().map(|metric| metric.as_str()).collect();
+            format!("group   {}: {}", group.name, gives.join(", "))
+        }));
+        lines.extend(self.unavailable.iter().map(|missing| {
+            let metric = missing.metric.map_or("", Metric::as_str);
+            format!("absent  {metric:<17} {}", missing.reason)
+        }));
+        lines
+    }
+
     fn keep_what_fits(&mut self, counters: usize) {
         let all = std::mem::take(&mut self.groups);
         for (index, group) in all.into_iter().enumerate() {
