@@ -402,9 +402,14 @@ fn named(
     let inputs = inputs
         .iter()
         .map(|(input, name)| (Quantity::Input(*input), *name));
-    let there = metrics.chain(inputs).filter_map(|(quantity, name)| {
-        Some(Event::of_unit(quantity, unit.kind, unit.event(name).ok()?))
-    });
+    // Cycles and instructions that have no name are asked for as generic events: the kernel's refusal is their reason.
+    let generic = |quantity| both().into_iter().find(|event| event.quantity == quantity);
+    let there = metrics
+        .chain(inputs)
+        .filter_map(|(quantity, name)| match unit.event(name) {
+            Ok(config) => Some(Event::of_unit(quantity, unit.kind, config)),
+            Err(_) => generic(quantity),
+        });
     group.events = there.collect();
     group
 }

@@ -300,6 +300,19 @@ fn arm_has_what_the_kernel_names() {
     assert_eq!(tree.plan().generation, Generation::Unknown);
 }
 
+/// As QEMU without exact instruction counts: instructions must be refused by the kernel, and not silently not be asked for.
+#[test]
+fn arm_without_a_name_for_instructions_still_asks_for_them() {
+    let tree = Tree::new("", 0, 0);
+    let events: &[(&str, &str)] = &[
+        ("format/event", "config:0-15\n"),
+        ("events/cpu_cycles", "event=0x0011\n"),
+    ];
+    tree.unit("armv8_pmuv3", 8, &[events]);
+    let plan = tree.plan();
+    assert_eq!(plan.groups[0].events[1], HARDWARE[1]);
+}
+
 #[test]
 fn a_machine_without_a_counting_unit_has_one_group() {
     for (vendor, family, model) in [
