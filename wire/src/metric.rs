@@ -29,6 +29,8 @@ pub enum Unit {
     Ratio,
     /// Events per second.
     PerSecond,
+    /// Joules.
+    Joules,
 }
 
 /// Declares the enum, its text form and its properties from one table.
@@ -87,6 +89,45 @@ metrics! {
     Branches = "branches", "Branches", Count, LowerIsBetter;
     /// Mispredicted branches, user space only.
     BranchMisses = "branch_misses", "Branch misses", Count, LowerIsBetter;
+    /// Misses of the level-1 instruction cache in user space per thousand instructions. On Intel since Sapphire Rapids: fetches
+    /// of code that reached level 2, which stand for them.
+    L1iMpki = "l1i_mpki", "Instruction cache misses per 1000 instructions", Ratio, LowerIsBetter;
+    /// Lines that had to be brought into the level-1 data cache, per thousand instructions, user space only.
+    L1dMpki = "l1d_mpki", "Data cache misses per 1000 instructions", Ratio, LowerIsBetter;
+    /// Accesses that missed the last level of cache, per thousand instructions, user space only.
+    LlcMpki = "llc_mpki", "Last-level cache misses per 1000 instructions", Ratio, LowerIsBetter;
+    /// Page walks for instructions (misses of every instruction TLB), per thousand instructions, user space only.
+    ItlbMpki = "itlb_mpki", "Instruction page walks per 1000 instructions", Ratio, LowerIsBetter;
+    /// Page walks for data, loads and (on Intel) stores, per thousand instructions, user space only.
+    DtlbMpki = "dtlb_mpki", "Data page walks per 1000 instructions", Ratio, LowerIsBetter;
+    /// Share of the pipeline's slots whose operation retired (top-down analysis, level 1).
+    Retiring = "retiring", "Slots that retire", Ratio, HigherIsBetter;
+    /// Share of the slots lost to work that was thrown away (level 1).
+    BadSpeculation = "bad_speculation", "Slots lost to bad speculation", Ratio, LowerIsBetter;
+    /// Share of the slots for which no operation had been fetched and decoded (level 1).
+    FrontendBound = "frontend_bound", "Slots lost in the front end", Ratio, LowerIsBetter;
+    /// Share of the slots that waited for data or execution units (level 1).
+    BackendBound = "backend_bound", "Slots lost in the back end", Ratio, LowerIsBetter;
+    /// Part of [`Metric::Retiring`]: slots of instructions that take several operations (level 2).
+    HeavyOperations = "heavy_operations", "Slots that retire, heavy operations", Ratio, LowerIsBetter;
+    /// Part of [`Metric::Retiring`]: the others (level 2).
+    LightOperations = "light_operations", "Slots that retire, light operations", Ratio, HigherIsBetter;
+    /// Part of [`Metric::BadSpeculation`]: mispredicted branches (level 2).
+    BranchMispredicts = "branch_mispredicts", "Slots lost to mispredicted branches", Ratio, LowerIsBetter;
+    /// Part of [`Metric::BadSpeculation`]: machine clears (level 2).
+    MachineClears = "machine_clears", "Slots lost to machine clears", Ratio, LowerIsBetter;
+    /// Part of [`Metric::FrontendBound`]: nothing was delivered at all (level 2).
+    FetchLatency = "fetch_latency", "Slots lost to fetch latency", Ratio, LowerIsBetter;
+    /// Part of [`Metric::FrontendBound`]: too little was delivered (level 2).
+    FetchBandwidth = "fetch_bandwidth", "Slots lost to fetch bandwidth", Ratio, LowerIsBetter;
+    /// Part of [`Metric::BackendBound`]: waits for caches and memory (level 2).
+    MemoryBound = "memory_bound", "Slots lost to memory", Ratio, LowerIsBetter;
+    /// Part of [`Metric::BackendBound`]: waits for execution units (level 2).
+    CoreBound = "core_bound", "Slots lost in the core", Ratio, LowerIsBetter;
+    /// Energy of all processor packages meanwhile (RAPL): of the whole machine, whatever else runs on it.
+    PackageEnergy = "package_energy", "Package energy", Joules, LowerIsBetter;
+    /// Energy of the memory meanwhile (RAPL): of the whole machine.
+    MemoryEnergy = "memory_energy", "Memory energy", Joules, LowerIsBetter;
     /// Page faults, minor and major.
     PageFaults = "page_faults", "Page faults", Count, LowerIsBetter;
     /// Context switches of the process.
@@ -158,9 +199,44 @@ impl Metric {
         )
     }
 
-    /// Whether zero is a value like any other: a count, no warm-up at all, or a collector that never ran.
+    /// Whether zero is a value like any other: a count or a rate of events, slots of which none were lost, no warm-up at
+    /// all, or a collector that never ran.
     pub fn can_be_zero(self) -> bool {
-        self.unit() == Unit::Count || matches!(self, Self::WarmupTime | Self::GcTimeShare)
+        self.unit() == Unit::Count
+            || self.is_rate_of_events()
+            || self.is_share_of_slots()
+            // The processor tells its energy once in a millisecond; a short iteration can see none.
+            || matches!(
+                self,
+                Self::WarmupTime | Self::GcTimeShare | Self::PackageEnergy | Self::MemoryEnergy
+            )
+    }
+
+    /// Whether it is a number of events per thousand instructions.
+    pub fn is_rate_of_events(self) -> bool {
+        matches!(
+            self,
+            Self::L1iMpki | Self::L1dMpki | Self::LlcMpki | Self::ItlbMpki | Self::DtlbMpki
+        )
+    }
+
+    /// Whether it is a share of the pipeline's slots (top-down analysis).
+    pub fn is_share_of_slots(self) -> bool {
+        matches!(
+            self,
+            Self::Retiring
+                | Self::BadSpeculation
+                | Self::FrontendBound
+                | Self::BackendBound
+                | Self::HeavyOperations
+                | Self::LightOperations
+                | Self::BranchMispredicts
+                | Self::MachineClears
+                | Self::FetchLatency
+                | Self::FetchBandwidth
+                | Self::MemoryBound
+                | Self::CoreBound
+        )
     }
 }
 

@@ -134,7 +134,7 @@ fn claim() {
         benchmarks: vec![],
         build_repeat: 0,
         valgrind: ValgrindPolicy::NoPmu,
-        profile: speedwell_wire::ProfilePolicy::Callgrind,
+        profile: ProfilePolicy::Callgrind,
         processes: None,
     };
     check("claim_response", &ClaimResponse { job: Some(job) });
@@ -174,6 +174,18 @@ fn lease_messages() {
             field: Some("lease_id".into()),
         },
     );
+}
+
+fn profile() -> ProfileReport {
+    ProfileReport {
+        tool: ProfileTool::Callgrind,
+        total: 1_250.5,
+        stacks: vec![ProfileStack {
+            frames: "main;_PyEval_EvalFrameDefault;long_add".to_owned(),
+            object: "python3.10".to_owned(),
+            count: 1_250.0,
+        }],
+    }
 }
 
 #[test]
@@ -234,15 +246,7 @@ fn reports() {
                     .into(),
             }],
             latencies: Vec::new(),
-            profile: Some(speedwell_wire::ProfileReport {
-                tool: speedwell_wire::ProfileTool::Callgrind,
-                total: 1_250.5,
-                stacks: vec![speedwell_wire::ProfileStack {
-                    frames: "main;_PyEval_EvalFrameDefault;long_add".to_owned(),
-                    object: "python3.10".to_owned(),
-                    count: 1_250.0,
-                }],
-            }),
+            profile: Some(profile()),
         }],
         pyperf: serde_json::json!({"version": "1.0", "benchmarks": []}),
     };

@@ -136,6 +136,9 @@ fn counters(config: &Config) -> anyhow::Result<ExitCode> {
     for one in &all {
         println!("{}", one.describe());
     }
+    for line in speedwell_worker::counters::plan::of_host().describe() {
+        println!("{line}");
+    }
     let wrong = |one: &Calibration| matches!(one.outcome, Outcome::Wrong { .. });
     Ok(if all.iter().any(wrong) {
         ExitCode::FAILURE

@@ -67,6 +67,26 @@ fn scale_of(metric: Metric) -> Scale {
         Metric::WarmupTime => 0.2,
         Metric::RequestsPerSecond | Metric::CpuPerRequest | Metric::LatencyP50 => 0.03,
         Metric::BranchMisses | Metric::PageFaults | Metric::ContextSwitches => 0.05,
+        // Events that are few, shares that the processor tells in 256ths, and what else ran on the machine.
+        Metric::L1iMpki
+        | Metric::L1dMpki
+        | Metric::LlcMpki
+        | Metric::ItlbMpki
+        | Metric::DtlbMpki
+        | Metric::Retiring
+        | Metric::BadSpeculation
+        | Metric::FrontendBound
+        | Metric::BackendBound
+        | Metric::HeavyOperations
+        | Metric::LightOperations
+        | Metric::BranchMispredicts
+        | Metric::MachineClears
+        | Metric::FetchLatency
+        | Metric::FetchBandwidth
+        | Metric::MemoryBound
+        | Metric::CoreBound
+        | Metric::PackageEnergy
+        | Metric::MemoryEnergy => 0.05,
         // A share of some hundred samples.
         Metric::MainLoopShare | Metric::CompiledShare => 0.1,
         // A few of the slowest answers decide it.

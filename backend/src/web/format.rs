@@ -20,6 +20,10 @@ pub fn value(value: f64, unit: Unit) -> String {
             ],
         ),
         Unit::Count => scaled(value, &[(1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")]),
+        Unit::Joules => scaled(
+            value,
+            &[(1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ")],
+        ),
         Unit::Ratio => digits(value),
         Unit::PerSecond => format!("{}\u{a0}/s", digits(value)),
     }

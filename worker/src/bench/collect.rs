@@ -7,21 +7,22 @@ use speedwell_wire::{
 };
 
 use super::callgrind::Profiling;
+use super::groups::{self, Found};
 use super::plan::{Mode, Turn};
 use super::session::{Outcome, Record};
 use super::suite::Benchmark;
 use super::valgrind;
+use crate::counters::plan::of_host;
 
 /// The processes of one benchmark so far.
 #[derive(Debug, Default)]
 pub struct Collected {
     /// Timing processes, with their index.
     pub timing: Vec<(u32, Record)>,
-    /// The counters' process.
-    counters: Option<Record>,
-    /// Why the benchmark, or only its counters, could not be measured.
+    /// The processes of the counters' groups, with their index.
+    counters: Vec<(u32, Found)>,
+    /// Why the benchmark could not be measured.
     lost: Option<(UnavailableKind, String)>,
-    counters_lost: Option<(UnavailableKind, String)>,
     instructions: Instructions,
     /// Where they go.
     pub profiling: Profiling,
@@ -46,6 +47,11 @@ enum Instructions {
 impl Collected {
     /// Whether a turn is worth its time, after what earlier ones said.
     pub fn wants(&mut self, turn: &Turn) -> bool {
+        if turn.mode == Mode::Counters {
+            // Without the first group there is nothing to compare the others with.
+            let first = self.counters.iter().find(|(group, _)| *group == 0);
+            return turn.process == 0 || first.is_some_and(|(_, found)| found.is_ok());
+        }
         if !turn.mode.is_under_valgrind() {
             return true;
         }
@@ -137,10 +143,12 @@ impl Collected {
                     .get_or_insert_with(|| record.interpreter.clone());
                 self.timing.push((turn.process, *record));
             }
-            (Mode::Counters, Outcome::Measured(record)) => self.counters = Some(*record),
+            (Mode::Counters, Outcome::Measured(record)) => {
+                self.counters.push((turn.process, Ok(*record)));
+            }
             (Mode::Timing, Outcome::Lost(kind, reason)) => self.lost = Some((kind, reason)),
             (Mode::Counters, Outcome::Lost(kind, reason)) => {
-                self.counters_lost = Some((kind, reason))
+                self.counters.push((turn.process, Err((kind, reason))));
             }
             // They come with valgrind's files: `add_instructions`, `Profiling::add`.
             (Mode::Instructions | Mode::Profile, _) => {}
@@ -175,18 +183,7 @@ impl Collected {
             samples: wall_times(&self.timing),
         });
         add_once(&mut result, &self.timing);
-        match (self.counters, self.counters_lost) {
-            (Some(record), _) => add_counters(&mut result, record),
-            (None, Some((kind, reason))) => {
-                let reason = format!("the process with counters: {reason}");
-                result.unavailable.push(Unavailable {
-                    metric: Some(Metric::TaskClock),
-                    kind,
-                    reason,
-                });
-            }
-            (None, None) => {}
-        }
+        add_counters(&mut result, self.counters);
         add_instructions(&mut result, self.instructions);
         match self.profiling {
             Profiling::None | Profiling::Once { .. } => {}
@@ -248,24 +245,21 @@ fn add_once(result: &mut BenchmarkResult, timing: &[(u32, Record)]) {
     }
 }
 
-fn add_counters(result: &mut BenchmarkResult, record: Record) {
-    for metric in Metric::ALL {
-        let of_metric = || record.counts.iter().filter(|count| count.metric == *metric);
-        let Some(first) = of_metric().next() else {
-            continue;
-        };
-        let samples = of_metric().map(|count| Sample {
-            process: 0,
-            warmup: count.warmup,
-            value: count.value,
-        });
-        result.measurements.push(MeasurementReport {
-            metric: *metric,
-            source: first.source,
-            samples: samples.collect(),
-        });
+fn add_counters(result: &mut BenchmarkResult, mut counters: Vec<(u32, Found)>) {
+    let Some(first) = counters.iter().position(|(group, _)| *group == 0) else {
+        return;
+    };
+    match counters.swap_remove(first).1 {
+        Ok(record) => {
+            groups::add_counts(result, &record, |_| true);
+            groups::add_further(result, of_host(), &record, counters);
+        }
+        Err((kind, reason)) => result.unavailable.push(Unavailable {
+            metric: Some(Metric::TaskClock),
+            kind,
+            reason: format!("the process with counters: {reason}"),
+        }),
     }
-    result.unavailable.extend(record.unavailable);
 }
 
 fn add_instructions(result: &mut BenchmarkResult, instructions: Instructions) {

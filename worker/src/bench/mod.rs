@@ -8,6 +8,7 @@ mod callgrind;
 mod collect;
 mod command;
 mod fetch;
+mod groups;
 mod java;
 mod plan;
 mod pyperf_file;
@@ -27,6 +28,7 @@ use chrono::Utc;
 use speedwell_wire::{JobAssignment, ProfilePolicy, RunReport, UnavailableKind, ValgrindPolicy};
 
 use crate::config::{Config, UnfitHost};
+use crate::counters;
 use crate::host::{System, Watch};
 use crate::job::{Failure, JobLog};
 use crate::process::{Sandbox, Stop};
@@ -81,14 +83,7 @@ impl Bench<'_> {
         let programs = self.suite.select(&self.job.benchmarks)?;
         let environments = self.environments(&programs)?;
         let mut collected: Vec<Collecting> = programs.iter().map(Collecting::new).collect();
-        let valgrind = self.counts_by_valgrind(&plan, &mut collected);
-        let extra = [
-            (plan.counter_values > 0).then_some(Mode::Counters),
-            valgrind.then_some(Mode::Instructions),
-            self.profiles(&plan, &mut collected)
-                .then_some(Mode::Profile),
-        ];
-        let turns = plan::turns(programs.len(), processes, extra.into_iter().flatten());
+        let turns = self.turns(&plan, &programs, processes, &mut collected);
         for (one, environment) in collected.iter_mut().zip(&environments) {
             if let Err(reason) = environment {
                 one.lose(UnavailableKind::NotApplicable, reason);
@@ -150,6 +145,32 @@ impl Bench<'_> {
         })
     }
 
+    /// Every process of the run in order. What a mode cannot give here is said in every script's result.
+    fn turns(
+        &self,
+        plan: &suite::Plan,
+        programs: &[Program<'_>],
+        processes: u32,
+        collected: &mut [Collecting],
+    ) -> Vec<Turn> {
+        let valgrind = self.counts_by_valgrind(plan, collected);
+        let profiles = self.profiles(plan, collected);
+        let groups = if plan.counter_values > 0 {
+            counters::groups_of_host()
+        } else {
+            0
+        };
+        let further = |mode: Mode, index: usize| match (mode, &programs[index]) {
+            (Mode::Timing, _) => 0,
+            (Mode::Counters, Program::Script(_)) => groups,
+            // A repetition of a workload takes minutes: the first group only.
+            (Mode::Counters, Program::Workload(..)) => groups.min(1),
+            (Mode::Instructions, _) => 2 * u32::from(valgrind),
+            (Mode::Profile, _) => 2 * u32::from(profiles),
+        };
+        plan::turns(programs.len(), processes, further)
+    }
+
     /// Runs one process of a program; what came of it in a few words.
     fn turn(
         &self,
@@ -162,7 +183,7 @@ impl Bench<'_> {
         match (program, one) {
             (Program::Script(benchmark), Collecting::Script(one)) => {
                 let spec = command::spec(self, benchmark, plan, turn, environment)?;
-                let outcome = session::run(&self.sandbox_for(turn), &spec, turn.mode, self.stop)?;
+                let outcome = session::run(&self.sandbox_for(turn), &spec, turn, self.stop)?;
                 if turn.mode == Mode::Instructions {
                     let log = fs::read_to_string(valgrind::log_file(&spec.folder));
                     return Ok(one.add_instructions(turn, outcome, &log.unwrap_or_default()));

@@ -48,15 +48,17 @@ impl Turn {
     pub fn describe(&self, processes: u32) -> String {
         match self.mode {
             Mode::Timing => format!("process {} of {processes}", self.process + 1),
-            Mode::Counters => "counters".to_owned(),
+            Mode::Counters if self.process == 0 => "counters".to_owned(),
+            Mode::Counters => format!("counters, group {}", self.process + 1),
             Mode::Instructions => format!("instructions, process {} of 2", self.process + 1),
             Mode::Profile => format!("profile, process {} of 2", self.process + 1),
         }
     }
 }
 
-/// Every process of a run in order: all benchmarks once, all a second time …, and at the end those of `extra`, mode by mode.
-pub fn turns(benchmarks: usize, processes: u32, extra: impl Iterator<Item = Mode>) -> Vec<Turn> {
+/// Every process of a run in order: all benchmarks once, all a second time …, and at the end those of the further modes, mode
+/// by mode. `further`: how many processes a benchmark has in one, for counters a process for each group.
+pub fn turns(benchmarks: usize, processes: u32, further: impl Fn(Mode, usize) -> u32) -> Vec<Turn> {
     let timing = (0..processes).flat_map(|process| {
         (0..benchmarks).map(move |benchmark| Turn {
             benchmark,
@@ -64,10 +66,11 @@ pub fn turns(benchmarks: usize, processes: u32, extra: impl Iterator<Item = Mode
             mode: Mode::Timing,
         })
     });
-    let further = extra.flat_map(|mode| {
-        let processes = if mode.is_under_valgrind() { 2 } else { 1 };
+    let modes = [Mode::Counters, Mode::Instructions, Mode::Profile];
+    let further = modes.into_iter().flat_map(|mode| {
+        let further = &further;
         (0..benchmarks).flat_map(move |benchmark| {
-            (0..processes).map(move |process| Turn {
+            (0..further(mode, benchmark)).map(move |process| Turn {
                 benchmark,
                 process,
                 mode,
@@ -83,7 +86,8 @@ mod tests {
 
     #[test]
     fn processes_are_the_outermost_loop() {
-        let order: Vec<(usize, u32, u32)> = turns(2, 2, [Mode::Counters].into_iter())
+        let counted = |mode, _| u32::from(mode == Mode::Counters);
+        let order: Vec<(usize, u32, u32)> = turns(2, 2, counted)
             .iter()
             .map(|turn| (turn.benchmark, turn.process, turn.hash_seed()))
             .collect();
@@ -98,9 +102,24 @@ mod tests {
                 (1, 0, 0)
             ]
         );
-        assert_eq!(turns(3, 1, std::iter::empty()).len(), 3);
-        assert!(turns(0, 5, [Mode::Counters].into_iter()).is_empty());
-        let last = turns(2, 1, [Mode::Counters, Mode::Instructions].into_iter()).split_off(4);
+        assert_eq!(turns(3, 1, |_, _| 0).len(), 3);
+        assert!(turns(0, 5, counted).is_empty());
+        let groups = |mode, benchmark| match (mode, benchmark) {
+            (Mode::Counters, 0) => 3,
+            (Mode::Counters, _) => 1,
+            _ => 0,
+        };
+        let groups: Vec<(usize, u32)> = turns(2, 0, groups)
+            .iter()
+            .map(|turn| (turn.benchmark, turn.process))
+            .collect();
+        assert_eq!(groups, [(0, 0), (0, 1), (0, 2), (1, 0)]);
+        let both = |mode, _| match mode {
+            Mode::Counters => 1,
+            Mode::Instructions => 2,
+            Mode::Timing | Mode::Profile => 0,
+        };
+        let last = turns(2, 1, both).split_off(4);
         let pairs: Vec<(usize, u32)> = last
             .iter()
             .map(|turn| (turn.benchmark, turn.process))

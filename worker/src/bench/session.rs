@@ -21,7 +21,7 @@ use speedwell_wire::{CounterSource, Metric, Unavailable, UnavailableKind};
 use listener::Listener;
 
 use super::command::{CONTROL_FD, EVENTS_FD};
-use super::plan::Mode;
+use super::plan::Turn;
 use crate::job::{Context as _, Failure};
 use crate::process::{self, End, Guard, Sandbox, Spec, Stop, Tail};
 
@@ -132,9 +132,9 @@ pub trait Hear {
 }
 
 /// Runs one process of a script to its end. An error is the host's trouble or a request to stop.
-pub fn run(sandbox: &Sandbox, spec: &Spec, mode: Mode, stop: &Stop) -> Result<Outcome, Failure> {
+pub fn run(sandbox: &Sandbox, spec: &Spec, turn: &Turn, stop: &Stop) -> Result<Outcome, Failure> {
     let begun = Instant::now();
-    let mut listener = Listener::new(mode, sandbox.namespaces, Utc::now());
+    let mut listener = Listener::new(turn, sandbox.namespaces, Utc::now());
     let heard = hear_out(sandbox, spec, &mut listener, stop)?;
     listener.record.duration = begun.elapsed().as_secs_f64();
     match heard {

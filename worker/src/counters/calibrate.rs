@@ -153,15 +153,18 @@ fn judge(reading: &Reading, seconds: f64) -> Vec<Calibration> {
         Metric::ContextSwitches => f64::from(SLEEPS)..=(f64::from(SLEEPS) * 100.0),
         _ => 0.0..=f64::INFINITY,
     };
-    let of = |(event, value): &(super::Event, Result<f64, String>)| Calibration {
-        metric: event.metric,
-        source: event.source,
-        outcome: match value {
-            Ok(counted) => Outcome::of(*counted, range(event.metric)),
-            Err(reason) => Outcome::Absent(reason.clone()),
-        },
+    let of = |(event, value): &(super::Event, Result<f64, String>)| {
+        let metric = event.metric()?;
+        Some(Calibration {
+            metric,
+            source: event.source,
+            outcome: match value {
+                Ok(counted) => Outcome::of(*counted, range(metric)),
+                Err(reason) => Outcome::Absent(reason.clone()),
+            },
+        })
     };
-    reading.iter().map(of).collect()
+    reading.iter().filter_map(of).collect()
 }
 
 /// Seconds of processor that this thread has used.
@@ -290,7 +293,9 @@ mod tests {
     fn a_counter_that_counts_nothing_or_twice_is_not_believed() {
         let event = |metric| {
             let all = SOFTWARE.iter().chain(HARDWARE);
-            *all.clone().find(|event| event.metric == metric).unwrap()
+            *all.clone()
+                .find(|event| event.metric() == Some(metric))
+                .unwrap()
         };
         let turns = TURNS as f64;
         let wrong = |metric, value| {

@@ -9,74 +9,90 @@ use speedwell_wire::{Metric, Unavailable, UnavailableKind};
 use sys::bindings as perf;
 
 use super::calibrate::distrust;
-use super::{Event, HARDWARE, Reading, SOFTWARE};
+use super::{Event, Input, Quantity, Reading, SOFTWARE, plan};
 
 /// The counters of one process: every group that could be opened, and the reasons for the rest.
 #[derive(Debug)]
 pub struct CounterSet {
     /// For each kind of events, a group on each thread.
-    groups: Vec<Vec<Counter>>,
+    groups: Vec<Opened>,
     /// What could not be opened.
     pub unavailable: Vec<Unavailable>,
+    /// Inputs of other metrics that could not be opened, and why.
+    pub missing_inputs: Vec<(Input, String)>,
 }
 
+/// A group that is open: read and switched by its leader, the first.
 #[derive(Debug)]
-struct Counter {
-    event: Event,
-    file: File,
+struct Opened {
+    events: Vec<Event>,
+    files: Vec<File>,
     last: Raw,
+    /// Members that the kernel refused.
+    refused: Vec<(Event, String)>,
 }
 
-/// What the kernel says at a read: the count, and the nanoseconds it was enabled and really ran.
-#[derive(Debug, Clone, Copy, Default)]
+/// What the kernel says at a read: the nanoseconds the group was enabled and really ran, and the counts.
+#[derive(Debug, Clone, Default)]
 struct Raw {
-    count: u64,
     enabled: u64,
     running: u64,
+    counts: Vec<u64>,
 }
 
 impl CounterSet {
-    /// Opens both groups, disabled, on a process with all its threads; they follow what those start later. 0: this thread.
+    /// Opens the software group and the plan's first, disabled, on a process with all its threads; they follow what those
+    /// start later. 0: this thread.
     ///
     /// A Java machine runs its program in a second thread, and compiles and collects in more.
     ///
     /// A counter that made something else of known work ([`super::calibrate`]) is left out, with that as its reason.
     pub fn open(pid: i32) -> Self {
-        Self::open_those(pid, distrust)
+        Self::open_those(pid, &plan::of_host().groups[0].events, distrust)
+    }
+
+    /// As [`Self::open`], with that group of this host's plan instead of the first; the machine's energy comes with the first.
+    pub fn open_planned(pid: i32, group: usize) -> Self {
+        let plan = plan::of_host();
+        let events = plan
+            .groups
+            .get(group)
+            .map_or(&[][..], |group| &group.events);
+        let mut set = Self::open_those(pid, events, distrust);
+        for event in plan.energy.iter().filter(|_| group == 0) {
+            set.add(&[*event], &[pid]);
+        }
+        set
     }
 
     /// All that can be opened, before anything is proven.
     pub(super) fn open_unproven(pid: i32) -> Self {
-        Self::open_those(pid, |_| None)
+        Self::open_those(pid, &plan::of_host().groups[0].events, |_| None)
     }
 
-    fn open_those(pid: i32, distrust: impl Fn(Metric) -> Option<String>) -> Self {
-        let others = other_threads(pid);
+    fn open_those(
+        pid: i32,
+        planned: &[Event],
+        distrust: impl Fn(Metric) -> Option<String>,
+    ) -> Self {
+        let mut threads = vec![pid];
+        threads.extend(other_threads(pid));
+        let distrust = |event: &Event| event.metric().and_then(&distrust);
         let mut set = Self {
             groups: Vec::new(),
             unavailable: Vec::new(),
+            missing_inputs: Vec::new(),
         };
-        for all in [SOFTWARE, HARDWARE] {
-            let (events, wrong): (Vec<Event>, Vec<Event>) = all
-                .iter()
-                .partition(|event| distrust(event.metric).is_none());
+        for all in [SOFTWARE, planned] {
+            let (events, wrong): (Vec<Event>, Vec<Event>) =
+                all.iter().partition(|event| distrust(event).is_none());
             set.unavailable
                 .extend(wrong.iter().map(|event| Unavailable {
-                    metric: Some(event.metric),
+                    metric: event.metric(),
                     kind: UnavailableKind::Invalid,
-                    reason: distrust(event.metric).unwrap_or_default(),
+                    reason: distrust(event).unwrap_or_default(),
                 }));
-            match open_group(&events, pid) {
-                Ok(group) => {
-                    set.groups.push(group);
-                    // A thread that cannot be opened has ended since.
-                    let more = others.iter().filter_map(|id| open_group(&events, *id).ok());
-                    set.groups.extend(more);
-                }
-                Err(error) => set
-                    .unavailable
-                    .extend(events.iter().map(|event| unavailable(event.metric, &error))),
-            }
+            set.add(&events, &threads);
         }
         let parts = [Some(Metric::Cycles), Some(Metric::Instructions)];
         let missing = set
@@ -89,6 +105,49 @@ impl CounterSet {
         });
         set.unavailable.extend(ratio);
         set
+    }
+
+    /// Opens a group on every thread; what the first of them refuses is missing, with the reason.
+    fn add(&mut self, events: &[Event], threads: &[i32]) {
+        let Some((first, others)) = threads.split_first() else {
+            return;
+        };
+        match Opened::open(events, *first) {
+            Ok(group) => {
+                let opened = group.events.clone();
+                for (event, reason) in &group.refused {
+                    self.lack(event, reason.clone());
+                }
+                self.groups.push(group);
+                // A thread that cannot be opened has ended since.
+                let more = others
+                    .iter()
+                    .filter_map(|id| Opened::open(&opened, *id).ok());
+                self.groups.extend(more);
+            }
+            Err(error) => {
+                for event in events {
+                    self.lack(event, refusal(&error));
+                }
+            }
+        }
+    }
+
+    fn lack(&mut self, event: &Event, reason: String) {
+        match event.quantity {
+            // Energy is asked of every package: one reason is enough.
+            Quantity::Metric(metric) => {
+                let metric = Some(metric);
+                if self.unavailable.iter().all(|known| known.metric != metric) {
+                    self.unavailable.push(Unavailable {
+                        metric,
+                        kind: UnavailableKind::Unsupported,
+                        reason,
+                    });
+                }
+            }
+            Quantity::Input(input) => self.missing_inputs.push((input, reason)),
+        }
     }
 
     /// The timed region begins.
@@ -108,43 +167,82 @@ impl CounterSet {
     /// What was counted since the last reading.
     pub fn read(&mut self) -> io::Result<Reading> {
         let mut reading: Reading = Vec::new();
-        for counter in self.groups.iter_mut().flatten() {
-            let now = counter.read()?;
-            let last = std::mem::replace(&mut counter.last, now);
-            let (enabled, running) = (now.enabled - last.enabled, now.running - last.running);
-            let value = if running < enabled {
-                Err(format!(
-                    "the counter ran for {running} of {enabled} ns: it had to share the processor's counters"
-                ))
-            } else {
-                Ok(counter.event.value(now.count - last.count))
-            };
-            match reading
-                .iter_mut()
-                .find(|(event, _)| *event == counter.event)
-            {
-                None => reading.push((counter.event, value)),
-                Some((_, sum)) => *sum = add(sum, value),
+        for group in &mut self.groups {
+            for (event, value) in group.read()? {
+                let same = |(known, _): &&mut (Event, _)| known.quantity == event.quantity;
+                match reading.iter_mut().find(same) {
+                    None => reading.push((event, value)),
+                    Some((_, sum)) => *sum = add(sum, value),
+                }
             }
         }
         Ok(reading)
     }
 }
 
-impl Counter {
-    fn read(&mut self) -> io::Result<Raw> {
-        let mut bytes = [0; 24];
-        self.file.read_exact(&mut bytes)?;
-        let word = |index: usize| {
-            let mut word = [0; 8];
-            word.copy_from_slice(&bytes[index * 8..index * 8 + 8]);
-            u64::from_ne_bytes(word)
+impl Opened {
+    /// Opens the leader, which must be there, and what members there are.
+    fn open(events: &[Event], pid: i32) -> io::Result<Self> {
+        let mut group = Self {
+            events: Vec::with_capacity(events.len()),
+            files: Vec::with_capacity(events.len()),
+            last: Raw::default(),
+            refused: Vec::new(),
         };
-        Ok(Raw {
-            count: word(0),
-            enabled: word(1),
-            running: word(2),
-        })
+        for event in events {
+            let leader = group.files.first().map_or(-1, AsRawFd::as_raw_fd);
+            match open(event, pid, leader) {
+                Ok(file) => {
+                    group.events.push(*event);
+                    group.files.push(file);
+                }
+                Err(error) if leader == -1 => return Err(error),
+                Err(error) => group.refused.push((*event, refusal(&error))),
+            }
+        }
+        group.last.counts = vec![0; group.events.len()];
+        Ok(group)
+    }
+
+    /// All counts of one moment, since the last reading.
+    fn read(&mut self) -> io::Result<Vec<(Event, Result<f64, String>)>> {
+        let Some(leader) = self.files.first_mut() else {
+            return Ok(Vec::new());
+        };
+        // Their number, both times, and a word for each.
+        let mut bytes = vec![0; (3 + self.events.len()) * 8];
+        leader.read_exact(&mut bytes)?;
+        let mut words = bytes.chunks_exact(8).map(|chunk| {
+            let mut word = [0; 8];
+            word.copy_from_slice(chunk);
+            u64::from_ne_bytes(word)
+        });
+        let mut next = || words.next().unwrap_or(0);
+        if next() != self.events.len() as u64 {
+            return Err(io::Error::other(
+                "the kernel read another number of counters",
+            ));
+        }
+        let (enabled, running) = (next(), next());
+        let now = Raw {
+            enabled,
+            running,
+            counts: words.collect(),
+        };
+        let last = std::mem::replace(&mut self.last, now);
+        let (enabled, running) = (enabled - last.enabled, running - last.running);
+        let counts = self.last.counts.iter().zip(&last.counts);
+        let values = self.events.iter().zip(counts).map(|(event, (now, last))| {
+            let value = if running < enabled {
+                Err(format!(
+                    "the counter ran for {running} of {enabled} ns: it had to share the processor's counters"
+                ))
+            } else {
+                Ok(event.value(now.saturating_sub(*last)))
+            };
+            (*event, value)
+        });
+        Ok(values.collect())
     }
 }
 
@@ -165,33 +263,26 @@ fn other_threads(pid: i32) -> Vec<i32> {
         .collect()
 }
 
-fn open_group(events: &[Event], pid: i32) -> io::Result<Vec<Counter>> {
-    let mut group: Vec<Counter> = Vec::with_capacity(events.len());
-    for event in events {
-        let leader = group.first().map_or(-1, |leader| leader.file.as_raw_fd());
-        let file = open(event, pid, leader)?;
-        group.push(Counter {
-            event: *event,
-            file,
-            last: Raw::default(),
-        });
-    }
-    Ok(group)
-}
-
 fn open(event: &Event, pid: i32, leader: i32) -> io::Result<File> {
     let mut attributes = perf::perf_event_attr {
         type_: event.kind,
         size: u32::try_from(size_of::<perf::perf_event_attr>()).unwrap_or(0),
         config: event.config,
         read_format: u64::from(
-            perf::PERF_FORMAT_TOTAL_TIME_ENABLED | perf::PERF_FORMAT_TOTAL_TIME_RUNNING,
+            perf::PERF_FORMAT_GROUP
+                | perf::PERF_FORMAT_TOTAL_TIME_ENABLED
+                | perf::PERF_FORMAT_TOTAL_TIME_RUNNING,
         ),
         ..Default::default()
     };
     // Only the leader starts disabled: its members follow it.
     attributes.set_disabled(u64::from(leader == -1));
-    attributes.set_inherit(1);
+    // A whole processor has no children.
+    attributes.set_inherit(u64::from(event.processor.is_none()));
+    let (pid, processor) = match event.processor {
+        None => (pid, -1),
+        Some(processor) => (-1, i32::try_from(processor).unwrap_or(-1)),
+    };
     attributes.set_exclude_kernel(u64::from(event.user_only));
     attributes.set_exclude_hv(u64::from(event.user_only));
     // SAFETY: `attributes` is initialised and outlives the call; the kernel writes at most its `size` field.
@@ -200,7 +291,7 @@ fn open(event: &Event, pid: i32, leader: i32) -> io::Result<File> {
         sys::perf_event_open(
             &raw mut attributes,
             pid,
-            -1,
+            processor,
             leader,
             u64::from(perf::PERF_FLAG_FD_CLOEXEC),
         )
@@ -216,13 +307,13 @@ fn open(event: &Event, pid: i32, leader: i32) -> io::Result<File> {
 
 type Ioctl = unsafe fn(std::os::raw::c_int, std::os::raw::c_uint) -> std::os::raw::c_int;
 
-fn control(group: &[Counter], request: Ioctl) -> io::Result<()> {
-    let Some(leader) = group.first() else {
+fn control(group: &Opened, request: Ioctl) -> io::Result<()> {
+    let Some(leader) = group.files.first() else {
         return Ok(());
     };
-    // SAFETY: the descriptor is open for as long as `leader` lives; the request takes a flag by value.
+    // SAFETY: the descriptor is open for as long as `group` lives; the request takes a flag by value.
     #[expect(unsafe_code, reason = "the ioctl has no safe wrapper")]
-    let result = unsafe { request(leader.file.as_raw_fd(), perf::PERF_IOC_FLAG_GROUP) };
+    let result = unsafe { request(leader.as_raw_fd(), perf::PERF_IOC_FLAG_GROUP) };
     if result < 0 {
         Err(io::Error::last_os_error())
     } else {
@@ -230,7 +321,7 @@ fn control(group: &[Counter], request: Ioctl) -> io::Result<()> {
     }
 }
 
-fn unavailable(metric: Metric, error: &io::Error) -> Unavailable {
+fn refusal(error: &io::Error) -> String {
     let why = match error.raw_os_error() {
         Some(libc::ENOENT) => {
             "this machine has no such counter (perf_event_open: ENOENT); virtual machines often have none"
@@ -238,13 +329,12 @@ fn unavailable(metric: Metric, error: &io::Error) -> Unavailable {
         Some(libc::EACCES | libc::EPERM) => {
             "the kernel does not allow it (perf_event_open: EACCES); run the worker as root or lower kernel.perf_event_paranoid"
         }
+        Some(libc::EINVAL) => {
+            "the kernel refused it (perf_event_open: EINVAL): the group has more events than the processor has counters, or it does not know this one"
+        }
         Some(_) | None => "the kernel refused it",
     };
-    Unavailable {
-        metric: Some(metric),
-        kind: UnavailableKind::Unsupported,
-        reason: format!("{why} [{error}]"),
-    }
+    format!("{why} [{error}]")
 }
 
 #[cfg(test)]
@@ -258,7 +348,7 @@ mod tests {
         let of = |reading: &Reading, metric: Metric| {
             reading
                 .iter()
-                .find(|(event, _)| event.metric == metric)
+                .find(|(event, _)| event.metric() == Some(metric))
                 .map(|(_, value)| value.clone().unwrap())
         };
         if set
@@ -311,14 +401,14 @@ mod tests {
         worker.join().unwrap();
         let seconds = reading
             .iter()
-            .find(|(event, _)| event.metric == Metric::TaskClock)
+            .find(|(event, _)| event.metric() == Some(Metric::TaskClock))
             .map(|(_, value)| value.clone().unwrap());
         // The first thread of a test program only waits meanwhile.
         assert!(seconds.unwrap() > 0.05, "{seconds:?}");
         let once = |metric| {
             reading
                 .iter()
-                .filter(|(event, _)| event.metric == metric)
+                .filter(|(event, _)| event.metric() == Some(metric))
                 .count()
         };
         assert_eq!(once(Metric::TaskClock), 1);
@@ -330,8 +420,8 @@ mod tests {
         let hardware = set
             .groups
             .iter()
-            .flatten()
-            .any(|counter| counter.event.metric == Metric::Instructions);
+            .flat_map(|group| &group.events)
+            .any(|event| event.metric() == Some(Metric::Instructions));
         let missing = set
             .unavailable
             .iter()

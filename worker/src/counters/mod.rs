@@ -5,48 +5,20 @@
 //! scaled: a reading that ran for less than it was enabled (the kernel had to share the counters) is rejected.
 
 mod calibrate;
+pub mod derive;
+mod events;
 mod linux;
+pub mod plan;
+pub mod processor;
 
 use speedwell_wire::{CounterSource, Metric};
 
 pub use calibrate::{Calibration, Outcome, calibrate, calibrate_valgrind, spin};
+pub use events::{Event, HARDWARE, Input, Quantity, SOFTWARE};
 pub use linux::CounterSet;
-
-/// One event to count: which metric it gives, where it comes from, and the kernel's `type` and `config`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Event {
-    /// The metric.
-    pub metric: Metric,
-    /// Where its value comes from.
-    pub source: CounterSource,
-    kind: u32,
-    config: u64,
-    /// Counts user space only: what an interpreter executes does not depend on the kernel's version.
-    user_only: bool,
-}
 
 /// Values over one timed region; the unit is the metric's own. `Err`: rejected, with the reason.
 pub type Reading = Vec<(Event, Result<f64, String>)>;
-
-use perf_event_open_sys::bindings as perf;
-
-/// The kernel's own events (`perf_event_open(2)`, PERF_TYPE_SOFTWARE). One group.
-pub const SOFTWARE: &[Event] = &[
-    Event::software(Metric::TaskClock, perf::PERF_COUNT_SW_TASK_CLOCK),
-    Event::software(Metric::PageFaults, perf::PERF_COUNT_SW_PAGE_FAULTS),
-    Event::software(
-        Metric::ContextSwitches,
-        perf::PERF_COUNT_SW_CONTEXT_SWITCHES,
-    ),
-];
-
-/// The processor's generic events (PERF_TYPE_HARDWARE). One group: four counters fit on every processor since Nehalem.
-pub const HARDWARE: &[Event] = &[
-    Event::hardware(Metric::Cycles, perf::PERF_COUNT_HW_CPU_CYCLES),
-    Event::hardware(Metric::Instructions, perf::PERF_COUNT_HW_INSTRUCTIONS),
-    Event::hardware(Metric::Branches, perf::PERF_COUNT_HW_BRANCH_INSTRUCTIONS),
-    Event::hardware(Metric::BranchMisses, perf::PERF_COUNT_HW_BRANCH_MISSES),
-];
 
 /// Every metric that is counted here.
 pub const ALL: &[Metric] = &[
@@ -59,42 +31,23 @@ pub const ALL: &[Metric] = &[
     Metric::BranchMisses,
 ];
 
+/// How many of the plan's groups are worth a process each: only the first where instructions cannot be counted.
+pub fn groups_of_host() -> u32 {
+    let missing = CounterSet::open(0).unavailable;
+    if missing
+        .iter()
+        .any(|one| one.metric == Some(Metric::Instructions))
+    {
+        return 1;
+    }
+    u32::try_from(plan::of_host().groups.len()).unwrap_or(1)
+}
+
 /// Where a metric's values would come from.
 fn source_of(metric: Metric) -> CounterSource {
-    if SOFTWARE.iter().any(|event| event.metric == metric) {
+    if SOFTWARE.iter().any(|event| event.metric() == Some(metric)) {
         CounterSource::Software
     } else {
         CounterSource::Pmu
-    }
-}
-
-impl Event {
-    const fn software(metric: Metric, config: u32) -> Self {
-        Self {
-            metric,
-            source: CounterSource::Software,
-            kind: perf::PERF_TYPE_SOFTWARE,
-            config: config as u64,
-            user_only: false,
-        }
-    }
-
-    const fn hardware(metric: Metric, config: u32) -> Self {
-        Self {
-            metric,
-            source: CounterSource::Pmu,
-            kind: perf::PERF_TYPE_HARDWARE,
-            config: config as u64,
-            user_only: true,
-        }
-    }
-
-    /// Turns a raw count into the metric's unit.
-    fn value(&self, count: u64) -> f64 {
-        if self.metric == Metric::TaskClock {
-            count as f64 * 1e-9
-        } else {
-            count as f64
-        }
     }
 }

@@ -213,6 +213,7 @@ fn axis_format(metric: &str) -> fn(f64) -> String {
         Ok(Unit::Seconds) => |value| format::value(value, Unit::Seconds),
         Ok(Unit::Bytes) => |value| format::value(value, Unit::Bytes),
         Ok(Unit::Count) => |value| format::value(value, Unit::Count),
+        Ok(Unit::Joules) => |value| format::value(value, Unit::Joules),
         Ok(Unit::PerSecond) => |value| format::value(value, Unit::PerSecond),
         Ok(Unit::Ratio) | Err(_) => |value| format::value(value, Unit::Ratio),
     }

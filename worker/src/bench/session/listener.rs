@@ -9,9 +9,10 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use speedwell_wire::{Metric, Unavailable, UnavailableKind, Unit};
 
-use super::super::plan::Mode;
+use super::super::plan::{Mode, Turn};
 use super::{Count, Hear, Record, Reply, Value};
-use crate::counters::{CounterSet, Reading};
+use crate::counters::derive::{Counts, derive};
+use crate::counters::{CounterSet, Quantity, Reading, plan};
 use crate::process::{printable, tree};
 
 /// What the harness says. Unknown fields are ignored, unknown events refused.
@@ -67,7 +68,7 @@ impl Hear for Listener {
 
 /// Turns events into a record.
 pub(super) struct Listener {
-    mode: Mode,
+    turn: Turn,
     /// The program is a grandchild, in a namespace.
     sandboxed: bool,
     begun: Instant,
@@ -82,9 +83,9 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    pub(super) fn new(mode: Mode, sandboxed: bool, started_at: DateTime<Utc>) -> Self {
+    pub(super) fn new(turn: &Turn, sandboxed: bool, started_at: DateTime<Utc>) -> Self {
         Self {
-            mode,
+            turn: *turn,
             sandboxed,
             begun: Instant::now(),
             started: false,
@@ -182,8 +183,9 @@ impl Listener {
         };
         self.record.clock = clock;
         self.record.interpreter = format!("{} {}", python.implementation, python.build);
-        if self.mode == Mode::Counters {
-            let set = CounterSet::open(i32::try_from(self.pid).unwrap_or(0));
+        if self.turn.mode == Mode::Counters {
+            let pid = i32::try_from(self.pid).unwrap_or(0);
+            let set = CounterSet::open_planned(pid, self.turn.process as usize);
             self.record.unavailable.clone_from(&set.unavailable);
             self.counters = Some(set);
         }
@@ -235,7 +237,7 @@ impl Listener {
         let most = match metric.unit() {
             Unit::Seconds => lived,
             Unit::Ratio => 1.0,
-            Unit::Count | Unit::Bytes | Unit::PerSecond => 1e15,
+            Unit::Count | Unit::Bytes | Unit::PerSecond | Unit::Joules => 1e15,
         };
         let least = if metric.can_be_zero() {
             0.0
@@ -297,18 +299,60 @@ impl Listener {
             return Ok(());
         };
         for (event, value) in &reading {
-            match value {
-                Ok(value) => self.record.counts.push(Count {
-                    metric: event.metric,
+            match (event.metric(), value) {
+                (Some(metric), Ok(value)) => self.record.counts.push(Count {
+                    metric,
                     source: event.source,
                     warmup,
                     value: value / iterations,
                 }),
-                Err(reason) => self.reject(event.metric, reason),
+                (Some(metric), Err(reason)) => self.reject(metric, reason),
+                (None, _) => {}
             }
         }
-        self.add_ipc(warmup);
+        self.add_derived(warmup, &reading);
         Ok(())
+    }
+
+    /// What follows from the group's counts. What it should give and does not has the reason of what it lacks.
+    fn add_derived(&mut self, warmup: bool, reading: &Reading) {
+        let plan = plan::of_host();
+        let Some(group) = plan.groups.get(self.turn.process as usize) else {
+            return;
+        };
+        let good = reading
+            .iter()
+            .filter_map(|(event, value)| Some((event.quantity, *value.as_ref().ok()?)));
+        let derived = derive(plan.top_down, Counts(&good.collect::<Vec<_>>()));
+        let cycles = Quantity::Metric(Metric::Cycles);
+        let source = reading.iter().find(|(event, _)| event.quantity == cycles);
+        for metric in &group.gives {
+            let known = |(event, _): &(crate::counters::Event, _)| event.metric() == Some(*metric);
+            if reading.iter().any(known) {
+                continue;
+            }
+            match (derived.iter().find(|(of, _)| of == metric), source) {
+                (Some((_, value)), Some((event, _))) => self.record.counts.push(Count {
+                    metric: *metric,
+                    source: event.source,
+                    warmup,
+                    value: *value,
+                }),
+                _ => {
+                    let reason = self.why_none(reading);
+                    self.reject(*metric, &reason);
+                }
+            }
+        }
+    }
+
+    /// Why a metric does not follow: a rejected count, one that cannot be opened, or counts that make no number.
+    fn why_none(&self, reading: &Reading) -> String {
+        let rejected = reading.iter().find_map(|(_, value)| value.as_ref().err());
+        let missing = self.counters.iter().flat_map(|set| &set.missing_inputs);
+        let missing = missing.map(|(_, reason)| reason).next();
+        let none = || "the counts of one iteration give no number".to_owned();
+        rejected.or(missing).cloned().unwrap_or_else(none)
     }
 
     /// A rejected reading makes the metric unavailable for the whole process: a mixture would be worse.
@@ -323,31 +367,6 @@ impl Listener {
                 metric: Some(metric),
                 kind: UnavailableKind::Unsupported,
                 reason: reason.to_owned(),
-            });
-        }
-    }
-
-    fn add_ipc(&mut self, warmup: bool) {
-        let newest = |metric: Metric| {
-            self.record
-                .counts
-                .iter()
-                .rev()
-                .take(8)
-                .find(|count| count.metric == metric)
-        };
-        let (Some(instructions), Some(cycles)) =
-            (newest(Metric::Instructions), newest(Metric::Cycles))
-        else {
-            return;
-        };
-        if cycles.value > 0.0 {
-            let value = instructions.value / cycles.value;
-            self.record.counts.push(Count {
-                metric: Metric::Ipc,
-                source: cycles.source,
-                warmup,
-                value,
             });
         }
     }

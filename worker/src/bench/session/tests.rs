@@ -1,9 +1,18 @@
 //! Real processes that behave well and badly: they speak the protocol from a shell or from the real harness.
 
+use super::super::plan::Mode;
 use super::super::valgrind;
 use super::*;
 use std::fs;
 use std::path::Path;
+
+fn turn(mode: Mode) -> Turn {
+    Turn {
+        benchmark: 0,
+        process: 0,
+        mode,
+    }
+}
 
 fn run_python(script: &str, mode: Mode, timeout: Duration) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
@@ -30,7 +39,7 @@ fn run_python(script: &str, mode: Mode, timeout: Duration) -> Outcome {
         folder: "/".into(),
         timeout,
     };
-    run(&Sandbox::trusted(), &spec, mode, &Stop::default()).unwrap()
+    run(&Sandbox::trusted(), &spec, &turn(mode), &Stop::default()).unwrap()
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -236,7 +245,7 @@ fn a_boxed_program_may_open_its_pipes_by_path() {
         folder: "/".into(),
         timeout: MINUTE,
     };
-    match run(&sandbox, &spec, Mode::Timing, &Stop::default()).unwrap() {
+    match run(&sandbox, &spec, &turn(Mode::Timing), &Stop::default()).unwrap() {
         Outcome::Lost(_, reason) => assert!(reason.contains("opened"), "{reason}"),
         Outcome::Measured(record) => panic!("measured {record:?}"),
     }
@@ -272,7 +281,7 @@ fn count_additions(adds: usize) -> f64 {
             folder: folder.path().into(),
             timeout: 5 * MINUTE,
         };
-        let outcome = run(&Sandbox::trusted(), &spec, Mode::Instructions, &Stop::default());
+        let outcome = run(&Sandbox::trusted(), &spec, &turn(Mode::Instructions), &Stop::default());
         let Outcome::Measured(_) = outcome.unwrap() else {
             panic!("lost")
         };

@@ -103,7 +103,9 @@ fn add_counters(
         for (event, value) in set.read().map_err(wrong)? {
             match value {
                 Ok(value) => {
-                    *sums.entry((event.metric, event.source)).or_default() += value / answers
+                    if let Some(metric) = event.metric() {
+                        *sums.entry((metric, event.source)).or_default() += value / answers;
+                    }
                 }
                 Err(reason) => return Err(reason),
             }
