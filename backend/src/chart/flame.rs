@@ -26,9 +26,10 @@ pub fn draw(flame: Flame<'_>) -> std::io::Result<Vec<u8>> {
     options.image_width = Some(1_200);
     options.min_width = 0.1;
     options.bgcolors = Some(BackgroundColor::Flat(Color {
-        r: 250,
-        g: 250,
-        b: 248,
+        // Darker than the near white of what has not changed.
+        r: 224,
+        g: 224,
+        b: 220,
     }));
     options.deterministic = true;
     let lines = match flame.before {
