@@ -51,6 +51,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ),
     ("actix_web", &["web"]),
     ("plotters", &["chart"]),
+    ("inferno", &["chart"]),
     ("git2", &["git", "config", "scheduler"]),
     ("object_store", &["artefacts"]),
     ("askama", &["web"]),

@@ -4,8 +4,8 @@ mod support;
 
 use speedwell_backend::db::suites;
 use speedwell_wire::{
-    FailureKind, HostFlag, HostSeverity, JobFailure, Phase, ProfileReport, ProfileStack,
-    ProfileTool, paths,
+    CounterSource, FailureKind, HostFlag, HostSeverity, JobFailure, MeasurementReport, Metric,
+    Phase, ProfileReport, ProfileStack, ProfileTool, Sample, paths,
 };
 use sqlx::PgPool;
 use support::TestApp;
@@ -423,6 +423,22 @@ async fn a_profile_has_its_page_and_compares_with_another(pool: PgPool) {
             "{answer}"
         );
         report.benchmarks[0].profile = Some(profile(adds));
+        let mut twice = report.clone();
+        twice.benchmarks[0].measurements.push(MeasurementReport {
+            metric: Metric::MainLoopShare,
+            source: CounterSource::Valgrind,
+            samples: vec![Sample {
+                process: 0,
+                warmup: false,
+                value: 0.5,
+            }],
+        });
+        let (status, answer) = worker.upload(job.job_id, &twice).await;
+        assert_eq!(status, 422);
+        assert!(
+            answer.to_string().contains("follows from the profile"),
+            "{answer}"
+        );
         assert_eq!(worker.upload(job.job_id, &report).await.0, 200);
     }
     let name = report_name();

@@ -1,9 +1,9 @@
 //! Profiles: where the instructions of a benchmark went in a run.
 
-use serde::Serialize;
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
-use utoipa::ToSchema;
+
+use super::builds::insert_artefact;
 
 /// A profile to be stored; its stacks are in the store already.
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ pub struct NewProfile<'a> {
     /// Address of its stacks.
     pub artefact: String,
     /// Their size in bytes.
-    pub bytes: i64,
+    pub bytes: u64,
 }
 
 /// Inserts a run's profiles.
@@ -31,13 +31,7 @@ pub async fn insert(
     profiles: &[NewProfile<'_>],
 ) -> sqlx::Result<()> {
     for one in profiles {
-        sqlx::query(
-            "INSERT INTO artefact (sha256, bytes, kind) VALUES ($1, $2, 'profile') ON CONFLICT DO NOTHING",
-        )
-        .bind(&one.artefact)
-        .bind(one.bytes)
-        .execute(&mut *db)
-        .await?;
+        insert_artefact(&mut *db, &one.artefact, one.bytes, "profile").await?;
         sqlx::query(
             "INSERT INTO profile (run_id, benchmark_id, tool, total, components, mapping, artefact)
              VALUES ($1, $2, $3, $4, $5, $6, $7)",
@@ -56,14 +50,13 @@ pub async fn insert(
 }
 
 /// A profile with the run that it belongs to.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
 pub struct Profile {
     /// The run.
     pub run_id: i64,
     /// The benchmark.
     pub benchmark: String,
     /// The benchmark's key.
-    #[serde(skip)]
     pub benchmark_id: i64,
     /// The runtime.
     pub runtime: String,
@@ -78,7 +71,6 @@ pub struct Profile {
     /// Instructions of one loop.
     pub total: f64,
     /// Component and instructions of one loop, the largest first.
-    #[schema(value_type = Object)]
     pub components: Json<Vec<(String, f64)>>,
     /// Version of the mapping from functions to components.
     pub mapping: String,

@@ -90,54 +90,68 @@ pub fn validate(report: &RunReport, now: DateTime<Utc>) -> Result<Vec<NewMeasure
     let mut seen = HashSet::new();
     let mut measurements = Vec::new();
     for (index, benchmark) in report.benchmarks.iter().enumerate() {
-        let field = format!("benchmarks[{index}]");
         if !seen.insert(&benchmark.identity) {
             return Err(Invalid::new(
-                format!("{field}.identity"),
+                format!("benchmarks[{index}].identity"),
                 "this benchmark is there twice",
             ));
         }
-        if benchmark.measurements.is_empty() && benchmark.unavailable.is_empty() {
+        measurements.extend(check_benchmark(index, benchmark)?);
+    }
+    Ok(measurements)
+}
+
+/// Checks one benchmark; its measurements, with what its profile says.
+fn check_benchmark(
+    index: usize,
+    benchmark: &BenchmarkResult,
+) -> Result<Vec<NewMeasurement>, Invalid> {
+    let field = format!("benchmarks[{index}]");
+    if benchmark.measurements.is_empty() && benchmark.unavailable.is_empty() {
+        let message = format!(
+            "{} has neither a measurement nor a reason why it is unavailable",
+            benchmark.name
+        );
+        return Err(Invalid::new(field, message));
+    }
+    for (number, unavailable) in benchmark.unavailable.iter().enumerate() {
+        check_text(
+            &format!("{field}.unavailable[{number}].reason"),
+            &unavailable.reason,
+            20_000,
+        )?;
+    }
+    check_latencies(&field, &benchmark.latencies)?;
+    let mut kinds = HashSet::new();
+    let mut measurements = Vec::new();
+    if let Some(profile) = &benchmark.profile {
+        check_profile(&format!("{field}.profile"), profile)?;
+        if let Some(share) = main_loop_share(index, profile) {
+            kinds.insert((share.metric, share.source));
+            measurements.push(share);
+        }
+    }
+    for (number, measurement) in benchmark.measurements.iter().enumerate() {
+        let field = format!("{field}.measurements[{number}]");
+        if measurement.metric.is_derived() {
+            let message = format!("{} is derived here and not taken", measurement.metric);
+            return Err(Invalid::new(format!("{field}.metric"), message));
+        }
+        if !kinds.insert((measurement.metric, measurement.source)) {
             let message = format!(
-                "{} has neither a measurement nor a reason why it is unavailable",
-                benchmark.name
+                "{} from {} is there twice, or follows from the profile",
+                measurement.metric, measurement.source
             );
             return Err(Invalid::new(field, message));
         }
-        for (number, unavailable) in benchmark.unavailable.iter().enumerate() {
-            check_text(
-                &format!("{field}.unavailable[{number}].reason"),
-                &unavailable.reason,
-                20_000,
-            )?;
-        }
-        check_latencies(&field, &benchmark.latencies)?;
-        if let Some(profile) = &benchmark.profile {
-            check_profile(&format!("{field}.profile"), profile)?;
-        }
-        let mut kinds = HashSet::new();
-        for (number, measurement) in benchmark.measurements.iter().enumerate() {
-            let field = format!("{field}.measurements[{number}]");
-            if measurement.metric.is_derived() {
-                let message = format!("{} is derived here and not taken", measurement.metric);
-                return Err(Invalid::new(format!("{field}.metric"), message));
-            }
-            if !kinds.insert((measurement.metric, measurement.source)) {
-                let message = format!(
-                    "{} from {} is there twice",
-                    measurement.metric, measurement.source
-                );
-                return Err(Invalid::new(field, message));
-            }
-            let summary = summarise(&field, measurement.metric, &measurement.samples)?;
-            measurements.push(NewMeasurement {
-                benchmark: index,
-                metric: measurement.metric,
-                source: measurement.source,
-                samples: measurement.samples.clone(),
-                summary,
-            });
-        }
+        let summary = summarise(&field, measurement.metric, &measurement.samples)?;
+        measurements.push(NewMeasurement {
+            benchmark: index,
+            metric: measurement.metric,
+            source: measurement.source,
+            samples: measurement.samples.clone(),
+            summary,
+        });
     }
     Ok(measurements)
 }
@@ -190,30 +204,24 @@ fn check_profile(field: &str, profile: &ProfileReport) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// The share of the main loop in each benchmark that was profiled, as a measurement of its own.
-pub fn main_loop_shares(report: &RunReport) -> Vec<NewMeasurement> {
-    let mapping = components::mapping();
-    let benchmarks = report.benchmarks.iter().enumerate();
-    let share = |(index, benchmark): (usize, &BenchmarkResult)| {
-        let profile = benchmark.profile.as_ref()?;
-        let shares = mapping.shares(profile);
-        let (_, count) = shares
-            .iter()
-            .find(|(name, _)| name == components::MAIN_LOOP)?;
-        let value = count / profile.total;
-        Some(NewMeasurement {
-            benchmark: index,
-            metric: Metric::MainLoopShare,
-            source: CounterSource::Valgrind,
-            summary: Summary::of_processes(&[(0, value)])?,
-            samples: vec![Sample {
-                process: 0,
-                warmup: false,
-                value,
-            }],
-        })
-    };
-    benchmarks.filter_map(share).collect()
+/// The main loop's share of a profile's instructions, as a measurement.
+fn main_loop_share(benchmark: usize, profile: &ProfileReport) -> Option<NewMeasurement> {
+    let shares = components::mapping().shares(profile);
+    let (_, count) = shares
+        .iter()
+        .find(|(name, _)| name == components::MAIN_LOOP)?;
+    let value = count / profile.total;
+    Some(NewMeasurement {
+        benchmark,
+        metric: Metric::MainLoopShare,
+        source: CounterSource::Valgrind,
+        summary: Summary::of_processes(&[(0, value)])?,
+        samples: vec![Sample {
+            process: 0,
+            warmup: false,
+            value,
+        }],
+    })
 }
 
 fn summarise(field: &str, metric: Metric, samples: &[Sample]) -> Result<Summary, Invalid> {

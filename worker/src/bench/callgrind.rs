@@ -27,7 +27,7 @@ const LONGEST_NAME: usize = 100;
 const LARGEST_FILE: u64 = 1 << 30;
 
 /// Instructions by call stack (outermost first) and the object of the innermost function.
-type Stacks = BTreeMap<(String, String), u64>;
+pub type Stacks = BTreeMap<(String, String), u64>;
 
 /// What callgrind gave so far.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ pub enum Profiling {
     /// All of the first process, and its loops.
     Once {
         /// Its stacks.
-        stacks: BTreeMap<(String, String), u64>,
+        stacks: Stacks,
         /// Its loops.
         loops: u64,
     },

@@ -186,8 +186,13 @@ impl Collected {
         add_counters(&mut result, self.counters);
         add_instructions(&mut result, self.instructions);
         match self.profiling {
-            Profiling::None | Profiling::Once { .. } => {}
+            Profiling::None => {}
             Profiling::Profiled(profile) => result.profile = Some(profile),
+            Profiling::Once { .. } => result.unavailable.push(Unavailable {
+                metric: Some(Metric::MainLoopShare),
+                kind: UnavailableKind::Invalid,
+                reason: "callgrind ran only one of its two processes".to_owned(),
+            }),
             Profiling::Lost(kind, reason) => result.unavailable.push(Unavailable {
                 metric: Some(Metric::MainLoopShare),
                 kind,

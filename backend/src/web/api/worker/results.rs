@@ -6,7 +6,7 @@ use std::io::Read as _;
 use actix_web::HttpResponse;
 use actix_web::web::{self, Bytes, Data, Json, Path, Query};
 use chrono::Utc;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use speedwell_wire::{BuildReport, JobKind, RunReceipt, RunReport};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -20,7 +20,7 @@ use crate::db::ingest::{self, RunKeys};
 use crate::db::profiles::{self, NewProfile};
 use crate::db::{builds, hosts, jobs, suites};
 use crate::domain::components;
-use crate::domain::run_report::{Invalid, main_loop_shares, validate};
+use crate::domain::run_report::{Invalid, validate};
 use crate::web::error::Error;
 
 /// A report that unpacks to more than this is no report.
@@ -150,8 +150,7 @@ pub(super) async fn run(
     if let Some(receipt) = earlier_receipt(&context, &host, report.upload_id).await? {
         return Ok(Json(receipt));
     }
-    let mut measurements = validate(&report, Utc::now())?;
-    measurements.extend(main_loop_shares(&report));
+    let measurements = validate(&report, Utc::now())?;
     if !hosts::owns_environment(&context.pool, host.id, report.environment_id).await? {
         return Err(Invalid::new(
             "environment_id",
@@ -161,12 +160,8 @@ pub(super) async fn run(
     }
     let (suite_id, benchmarks) = known_benchmarks(&context, &report).await?;
 
-    // The raw file goes to the store first: a crash after it leaves an unused object, not a run without its file.
-    let pyperf = serde_json::to_vec(&report.pyperf).map_err(anyhow::Error::from)?;
-    let raw = zstd::encode_all(pyperf.as_slice(), 6).map_err(anyhow::Error::from)?;
-    let raw_bytes = raw.len() as u64;
-    let raw_artefact = context.artefacts.put(Bytes::from(raw)).await?;
-
+    // Files go to the store first: a crash after it leaves an unused object, not a run without its file.
+    let (raw_artefact, raw_bytes) = store_json(&context, &report.pyperf).await?;
     let profiles = store_profiles(&context, &report, &benchmarks).await?;
 
     let mut transaction = context.pool.begin().await?;
@@ -221,7 +216,15 @@ pub(super) async fn run(
     }))
 }
 
-/// Puts the stacks of a run's profiles into the store, before the transaction as the raw file is; and sums them up.
+/// Puts a value into the store as compressed JSON; its address and size.
+async fn store_json(context: &Context, value: &impl Serialize) -> Result<(String, u64), Error> {
+    let json = serde_json::to_vec(value).map_err(anyhow::Error::from)?;
+    let packed = zstd::encode_all(json.as_slice(), 6).map_err(anyhow::Error::from)?;
+    let bytes = packed.len() as u64;
+    Ok((context.artefacts.put(Bytes::from(packed)).await?, bytes))
+}
+
+/// Puts the stacks of a run's profiles into the store and sums them up.
 async fn store_profiles(
     context: &Context,
     report: &RunReport,
@@ -233,16 +236,15 @@ async fn store_profiles(
         let Some(profile) = &benchmark.profile else {
             continue;
         };
-        let json = serde_json::to_vec(profile).map_err(anyhow::Error::from)?;
-        let packed = zstd::encode_all(json.as_slice(), 6).map_err(anyhow::Error::from)?;
+        let (artefact, bytes) = store_json(context, profile).await?;
         profiles.push(NewProfile {
             benchmark_id: *id,
             tool: profile.tool.as_str(),
             total: profile.total,
             components: mapping.shares(profile),
             mapping: &mapping.version,
-            bytes: i64::try_from(packed.len()).unwrap_or(i64::MAX),
-            artefact: context.artefacts.put(Bytes::from(packed)).await?,
+            bytes,
+            artefact,
         });
     }
     Ok(profiles)
