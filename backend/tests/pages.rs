@@ -468,6 +468,13 @@ async fn a_profile_has_its_page_and_compares_with_another(pool: PgPool) {
         .await;
     assert!(status == 200 && svg.contains("long_add"), "{svg}");
     assert!(!svg.contains("<script"), "{svg}");
+    // The picture's script writes what was searched into its address; the page takes nothing unknown.
+    let searched = format!("/runs/2/profiles/{name}/flame.svg?against=1&s=long&x=1&y=2");
+    assert_eq!(app.get(&searched).await.0, 200);
+    assert_eq!(
+        app.get(&format!("/runs/2/profiles/{name}?s=long")).await.0,
+        400
+    );
     for path in ["/runs/1/profiles/other", "/runs/9/profiles/nbody"] {
         assert_eq!(app.get(path).await.0, 404, "{path}");
     }

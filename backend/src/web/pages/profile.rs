@@ -77,6 +77,13 @@ struct Other {
 #[serde(deny_unknown_fields)]
 pub(super) struct Against {
     against: Option<i64>,
+}
+
+/// Which picture. Its own script adds what was searched and where it is zoomed to, so that a link shows the same: other keys
+/// are not refused.
+#[derive(Debug, Deserialize)]
+pub(super) struct Picture {
+    against: Option<i64>,
     /// The picture without its script, for a page.
     #[serde(default)]
     still: bool,
@@ -169,7 +176,7 @@ pub(super) async fn profile(
 pub(super) async fn flame(
     context: Data<Context>,
     path: Path<(i64, String)>,
-    query: Query<Against>,
+    query: Query<Picture>,
 ) -> Result<HttpResponse, PageError> {
     let (run_id, benchmark) = path.into_inner();
     let (after, before) = load_both(&context, run_id, &benchmark, query.against).await?;
