@@ -112,16 +112,15 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let config = Config::read(&arguments.config)?;
     std::fs::create_dir_all(&config.data)
         .with_context(|| format!("data: cannot make the folder {}", config.data.display()))?;
-    let sandbox = Sandbox::from_config(&config)?;
     match arguments.command {
-        Command::Check => Ok(check(&config, &sandbox)),
+        Command::Check => Ok(check(&config, &Sandbox::from_config(&config)?)),
         Command::Doctor { json } => doctor(&config, json),
         Command::Tune {
             restore,
             print_boot,
         } => tune(&config, restore, print_boot),
-        Command::Run => work(config, sandbox, false),
-        Command::Once => work(config, sandbox, true),
+        Command::Run => work(config, false),
+        Command::Once => work(config, true),
         Command::Counters => counters(&config),
         Command::Drive { .. } | Command::Spin { .. } => unreachable!("is done above"),
     }
@@ -229,7 +228,8 @@ fn check(config: &Config, sandbox: &Sandbox) -> ExitCode {
     }
 }
 
-fn work(config: Config, sandbox: Sandbox, once: bool) -> anyhow::Result<ExitCode> {
+fn work(config: Config, once: bool) -> anyhow::Result<ExitCode> {
+    let sandbox = Sandbox::from_config(&config)?;
     let findings = host::check(&config, &sandbox);
     for finding in &findings {
         if let Err(words) = &finding.outcome {

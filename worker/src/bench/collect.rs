@@ -327,6 +327,7 @@ mod tests {
             values: Vec::new(),
             counts: Vec::new(),
             unavailable: Vec::new(),
+            shared_counters: false,
             once: once
                 .iter()
                 .map(|(metric, found)| (*metric, found.map_err(unsupported)))

@@ -133,6 +133,7 @@ mod tests {
             values: Vec::new(),
             counts: counts.iter().map(count).collect(),
             unavailable: Vec::new(),
+            shared_counters: false,
             once: std::collections::BTreeMap::new(),
         }
     }

@@ -182,8 +182,16 @@ impl Bench<'_> {
     ) -> Result<String, Failure> {
         match (program, one) {
             (Program::Script(benchmark), Collecting::Script(one)) => {
-                let spec = command::spec(self, benchmark, plan, turn, environment)?;
-                let outcome = session::run(&self.sandbox_for(turn), &spec, turn, self.stop)?;
+                let prepare = || command::spec(self, benchmark, plan, turn, environment);
+                let sandbox = self.sandbox_for(turn);
+                if turn.mode == Mode::Counters {
+                    let outcome = session::run_counted(&sandbox, prepare, turn, self.stop)?;
+                    let said = outcome.describe();
+                    one.add(turn, outcome);
+                    return Ok(said);
+                }
+                let spec = prepare()?;
+                let outcome = session::run(&sandbox, &spec, turn, self.stop)?;
                 if turn.mode == Mode::Instructions {
                     let log = fs::read_to_string(valgrind::log_file(&spec.folder));
                     return Ok(one.add_instructions(turn, outcome, &log.unwrap_or_default()));

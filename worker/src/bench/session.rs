@@ -29,6 +29,8 @@ use crate::process::{self, End, Guard, Sandbox, Spec, Stop, Tail};
 const MOST_EVENTS: usize = 200_000;
 /// Lines of output kept for the reason.
 const TAIL_LINES: usize = 15;
+/// How often a process with counters is run at most, when they were lent to somebody else each time.
+const COUNTINGS: u32 = 3;
 
 /// One iteration.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -81,6 +83,8 @@ pub struct Record {
     pub counts: Vec<Count>,
     /// Counters that are not there.
     pub unavailable: Vec<Unavailable>,
+    /// A reading was rejected, because the counters were lent to somebody else meanwhile.
+    pub shared_counters: bool,
     /// What there is one value of: its memory, and what its script reported; or why there is none.
     pub once: BTreeMap<Metric, Result<f64, (UnavailableKind, String)>>,
 }
@@ -107,7 +111,12 @@ impl Outcome {
                     .collect();
                 seconds.sort_by(f64::total_cmp);
                 let median = seconds.get(seconds.len() / 2).copied().unwrap_or(0.0);
-                format!("{:.6} s, {} values", median, seconds.len())
+                let shared = if record.shared_counters {
+                    format!(", somebody else used the counters {COUNTINGS} times")
+                } else {
+                    String::new()
+                };
+                format!("{median:.6} s, {} values{shared}", seconds.len())
             }
             Self::Lost(kind, reason) => format!("{}: {reason}", kind.as_str()),
         }
@@ -129,6 +138,24 @@ pub enum Reply {
 pub trait Hear {
     /// Takes one line; the error says why it is no acceptable one.
     fn hear(&mut self, line: &str, child: &Child) -> Result<Reply, String>;
+}
+
+/// As [`run`], and once more when the kernel has lent the counters to somebody else meanwhile: nothing is scaled, so that
+/// repetition is lost. When it happens each time, the last one says so. `prepare`: what to run, made anew for each.
+pub fn run_counted(
+    sandbox: &Sandbox,
+    prepare: impl Fn() -> Result<Spec, Failure>,
+    turn: &Turn,
+    stop: &Stop,
+) -> Result<Outcome, Failure> {
+    for _ in 1..COUNTINGS {
+        let outcome = run(sandbox, &prepare()?, turn, stop)?;
+        match &outcome {
+            Outcome::Measured(record) if record.shared_counters => {}
+            Outcome::Measured(_) | Outcome::Lost(..) => return Ok(outcome),
+        }
+    }
+    run(sandbox, &prepare()?, turn, stop)
 }
 
 /// Runs one process of a script to its end. An error is the host's trouble or a request to stop.
@@ -347,5 +374,7 @@ impl Running {
     }
 }
 
+#[cfg(test)]
+mod emulated_tests;
 #[cfg(test)]
 mod tests;

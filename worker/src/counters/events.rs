@@ -131,8 +131,19 @@ impl Event {
         }
     }
 
-    /// Turns a raw count into the metric's unit.
-    pub(super) fn value(&self, count: u64) -> f64 {
-        count as f64 * self.scale
+    /// A raw count in the metric's unit, of `running` nanoseconds of those that it was `enabled`: all of them, or it is rejected.
+    pub(super) fn whole(&self, count: u64, enabled: u64, running: u64) -> Result<f64, String> {
+        if running == 0 && enabled > 0 {
+            return Err(
+                "the counter never ran: others hold the processor's counters, or its group is larger than they are"
+                    .to_owned(),
+            );
+        }
+        if running < enabled {
+            return Err(format!(
+                "the counter ran for {running} of {enabled} ns: it had to share the processor's counters"
+            ));
+        }
+        Ok(count as f64 * self.scale)
     }
 }

@@ -16,6 +16,8 @@ use speedwell_wire::{CounterSource, Metric};
 pub use calibrate::{Calibration, Outcome, calibrate, calibrate_valgrind, spin};
 pub use events::{Event, HARDWARE, Input, Quantity, SOFTWARE};
 pub use linux::CounterSet;
+#[cfg(test)]
+pub(crate) use linux::take_all_of_processor_0;
 
 /// Values over one timed region; the unit is the metric's own. `Err`: rejected, with the reason.
 pub type Reading = Vec<(Event, Result<f64, String>)>;
@@ -46,8 +48,9 @@ pub fn groups_of_host() -> u32 {
 /// Where a metric's values would come from.
 fn source_of(metric: Metric) -> CounterSource {
     if SOFTWARE.iter().any(|event| event.metric() == Some(metric)) {
-        CounterSource::Software
-    } else {
-        CounterSource::Pmu
+        return CounterSource::Software;
     }
+    let groups = &plan::of_host().groups;
+    let of_processor = groups.iter().flat_map(|group| &group.events).next();
+    of_processor.map_or(CounterSource::Pmu, |event| event.source)
 }

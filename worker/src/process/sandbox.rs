@@ -76,7 +76,9 @@ impl Sandbox {
     pub fn from_config(config: &Config) -> anyhow::Result<Self> {
         let root = Uid::effective().is_root();
         let identity = if root {
-            let user = User::from_name(&config.user)?.with_context(|| {
+            let user =
+                User::from_name(&config.user).context("user: the system's users cannot be read")?;
+            let user = user.with_context(|| {
                 format!(
                     "user: there is no system user {:?}; make it: useradd --system --no-create-home --shell /usr/sbin/nologin {}",
                     config.user, config.user

@@ -106,6 +106,7 @@ impl Listener {
                 values: Vec::new(),
                 counts: Vec::new(),
                 unavailable: Vec::new(),
+                shared_counters: false,
                 once: BTreeMap::new(),
             },
         }
@@ -306,9 +307,12 @@ impl Listener {
                     warmup,
                     value: value / iterations,
                 }),
-                (Some(metric), Err(reason)) => self.reject(metric, reason),
+                (Some(metric), Err(reason)) => {
+                    self.reject(metric, UnavailableKind::Invalid, reason);
+                }
                 (None, _) => {}
             }
+            self.record.shared_counters |= value.is_err();
         }
         self.add_derived(warmup, &reading);
         Ok(())
@@ -339,24 +343,29 @@ impl Listener {
                     value: *value,
                 }),
                 _ => {
-                    let reason = self.why_none(reading);
-                    self.reject(*metric, &reason);
+                    let (kind, reason) = self.why_none(reading);
+                    self.reject(*metric, kind, &reason);
                 }
             }
         }
     }
 
     /// Why a metric does not follow: a rejected count, one that cannot be opened, or counts that make no number.
-    fn why_none(&self, reading: &Reading) -> String {
+    fn why_none(&self, reading: &Reading) -> (UnavailableKind, String) {
         let rejected = reading.iter().find_map(|(_, value)| value.as_ref().err());
-        let missing = self.counters.iter().flat_map(|set| &set.missing_inputs);
-        let missing = missing.map(|(_, reason)| reason).next();
-        let none = || "the counts of one iteration give no number".to_owned();
-        rejected.or(missing).cloned().unwrap_or_else(none)
+        let mut missing = self.counters.iter().flat_map(|set| &set.missing_inputs);
+        match (rejected, missing.next()) {
+            (Some(reason), _) => (UnavailableKind::Invalid, reason.clone()),
+            (None, Some((_, reason))) => (UnavailableKind::Unsupported, reason.clone()),
+            (None, None) => (
+                UnavailableKind::Invalid,
+                "the counts of one iteration give no number".to_owned(),
+            ),
+        }
     }
 
     /// A rejected reading makes the metric unavailable for the whole process: a mixture would be worse.
-    fn reject(&mut self, metric: Metric, reason: &str) {
+    fn reject(&mut self, metric: Metric, kind: UnavailableKind, reason: &str) {
         if !self
             .record
             .unavailable
@@ -365,7 +374,7 @@ impl Listener {
         {
             self.record.unavailable.push(Unavailable {
                 metric: Some(metric),
-                kind: UnavailableKind::Unsupported,
+                kind,
                 reason: reason.to_owned(),
             });
         }

@@ -6,7 +6,7 @@ use super::*;
 use std::fs;
 use std::path::Path;
 
-fn turn(mode: Mode) -> Turn {
+pub(super) fn turn(mode: Mode) -> Turn {
     Turn {
         benchmark: 0,
         process: 0,
@@ -14,9 +14,9 @@ fn turn(mode: Mode) -> Turn {
     }
 }
 
-fn run_python(script: &str, mode: Mode, timeout: Duration) -> Outcome {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("bench.py");
+/// What runs a script by the harness, from a folder that must outlive it.
+pub(super) fn spec(folder: &Path, script: &str, mode: Mode, timeout: Duration) -> Spec {
+    let path = folder.join("bench.py");
     fs::write(&path, script).unwrap();
     let harness = Path::new(env!("CARGO_MANIFEST_DIR")).join("harness");
     let name = if mode == Mode::Counters {
@@ -28,7 +28,7 @@ fn run_python(script: &str, mode: Mode, timeout: Duration) -> Outcome {
         "{{\"protocol\":1,\"events_fd\":3,\"control_fd\":4,\"mode\":\"{name}\",\"loops\":2,\"warmups\":1,\
          \"warmup_seconds\":0,\"values\":3,\"max_seconds\":10}}"
     );
-    let spec = Spec {
+    Spec {
         command: vec!["python3".into(), path.into()],
         environment: BTreeMap::from([
             ("PATH".to_owned(), std::env::var_os("PATH").unwrap()),
@@ -38,11 +38,16 @@ fn run_python(script: &str, mode: Mode, timeout: Duration) -> Outcome {
         ]),
         folder: "/".into(),
         timeout,
-    };
+    }
+}
+
+fn run_python(script: &str, mode: Mode, timeout: Duration) -> Outcome {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = spec(folder.path(), script, mode, timeout);
     run(&Sandbox::trusted(), &spec, &turn(mode), &Stop::default()).unwrap()
 }
 
-const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
 fn lost(script: &str, timeout: Duration) -> (UnavailableKind, String) {
     match run_python(script, Mode::Timing, timeout) {
