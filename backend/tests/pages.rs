@@ -493,3 +493,112 @@ async fn a_profile_has_its_page_and_compares_with_another(pool: PgPool) {
 fn report_name() -> String {
     support::worker::manifest().benchmarks[0].name.clone()
 }
+
+fn counted(metric: Metric, source: CounterSource, value: f64) -> MeasurementReport {
+    MeasurementReport {
+        metric,
+        source,
+        samples: vec![Sample {
+            process: 0,
+            warmup: false,
+            value,
+        }],
+    }
+}
+
+/// Measures two commits with counts of nbody and richards, the latter of the given instructions.
+async fn measure_counts(pool: &PgPool, app: &TestApp) {
+    let rows = insert_rows(pool, 2).await;
+    let worker = TestWorker::register(app, "secret").await;
+    for (commit, instructions) in [(0, 140.0), (1, 121.0)] {
+        insert_job(pool, &rows, commit, 1).await;
+        let job = worker.claim().await.unwrap();
+        let artefact = worker.build(&job, b"build").await;
+        let mut report = worker.report(&job, &artefact, 0.1);
+        for (benchmark, value) in report.benchmarks.iter_mut().zip([40.0, instructions]) {
+            benchmark.unavailable.clear();
+            let pmu = [
+                (Metric::FrontendBound, 0.48),
+                (Metric::FetchLatency, 0.31),
+                (Metric::FetchBandwidth, 0.17),
+                (Metric::BadSpeculation, 0.07),
+                (Metric::BackendBound, 0.15),
+                (Metric::Retiring, 0.30),
+            ];
+            let pmu = pmu.map(|(metric, share)| counted(metric, CounterSource::Pmu, share));
+            benchmark.measurements.extend(pmu);
+            benchmark.measurements.push(counted(
+                Metric::Instructions,
+                CounterSource::Valgrind,
+                value,
+            ));
+        }
+        let (status, answer) = worker.upload(job.job_id, &report).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn the_counters_of_a_run_have_bars_and_a_table_for_each_source(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    assert_eq!(app.get("/runs/1/counters").await.0, 404);
+    measure_counts(&pool, &app).await;
+    let (_, run) = app.get("/runs/1").await;
+    assert!(run.contains("/runs/1/counters"), "{run}");
+    let (status, page) = app.get("/runs/1/counters").await;
+    assert_eq!(status, 200, "{page}");
+    for words in [
+        "mean of 2",
+        "48.0\u{a0}%",
+        "fetch latency 31.0\u{a0}%, fetch bandwidth 17.0\u{a0}%",
+        "class=\"frontend_bound part\"",
+        "Source valgrind",
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    assert!(
+        !page.contains("Source pmu<"),
+        "its shares are the bars: {page}"
+    );
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn a_step_costs_its_statement_less_another_at_every_commit(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    let (status, page) = app.get("/steps").await;
+    assert!(
+        status == 200 && page.contains("No runtime has counted"),
+        "{page}"
+    );
+    measure_counts(&pool, &app).await;
+    assert_eq!(app.get("/steps/richards").await.0, 404, "of another suite");
+    sqlx::query("UPDATE suite SET name = 'micro'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let (_, page) = app.get("/steps").await;
+    for words in [
+        "<strong>81.00</strong>",
+        "121.0 − 40.00",
+        "less nbody",
+        "Source valgrind",
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    let (status, page) = app.get("/steps/richards").await;
+    assert_eq!(status, 200, "{page}");
+    for words in [
+        "100.0",
+        "81.00",
+        "less nbody in the same run",
+        "/runs/1",
+        "/runs/2",
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    let (_, page) = app.get("/steps/nbody?runtime=nobody&last=10").await;
+    assert!(
+        page.contains("40.00") && !page.contains("in the same run"),
+        "{page}"
+    );
+}

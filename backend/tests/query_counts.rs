@@ -56,6 +56,8 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
         ("/suites".to_owned(), 1),
         ("/suites/portable".to_owned(), 3),
         ("/runs/1".to_owned(), 6),
+        ("/runs/1/counters".to_owned(), 3),
+        ("/steps".to_owned(), 2),
         ("/queue".to_owned(), 4),
         ("/hosts".to_owned(), 1),
         ("/hosts/lab-1".to_owned(), 7),

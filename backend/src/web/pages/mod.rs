@@ -2,6 +2,7 @@
 
 mod api;
 mod commit;
+mod counters;
 mod error;
 mod host;
 mod job;
@@ -11,6 +12,7 @@ mod queue;
 mod run;
 mod runtime;
 mod series;
+mod steps;
 mod suite;
 mod widgets;
 
@@ -66,8 +68,11 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/benchmarks/{name}", get().to(series::series))
         .route("/suites", get().to(suite::suites))
         .route("/suites/{name}", get().to(suite::suite))
+        .route("/steps", get().to(steps::steps))
+        .route("/steps/{name}", get().to(steps::history))
         .route("/commits/{hash}", get().to(commit::commit))
         .route("/runs/{id}", get().to(run::run))
+        .route("/runs/{id}/counters", get().to(counters::counters))
         .route(
             "/runs/{id}/profiles/{benchmark}",
             get().to(profile::profile),

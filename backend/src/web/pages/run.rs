@@ -130,7 +130,9 @@ fn response_times(of_benchmark: &[(String, Vec<u8>)]) -> Option<ResponseTimes> {
 }
 
 /// Metrics that single benchmarks lack, once per reason.
-fn missing_metrics(unavailable: &[RunUnavailable]) -> Vec<(String, String, usize)> {
+pub(super) fn missing_metrics<'a>(
+    unavailable: impl IntoIterator<Item = &'a RunUnavailable>,
+) -> Vec<(String, String, usize)> {
     let mut rows: Vec<(String, String, usize)> = Vec::new();
     for one in unavailable {
         let Some(metric) = &one.metric else { continue };

@@ -1,6 +1,6 @@
 //! The series page: one benchmark and metric of one or more runtimes over commits.
 
-mod selection;
+pub(super) mod selection;
 
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Query};
@@ -47,20 +47,22 @@ struct Page {
     older: Option<String>,
 }
 
-struct Legend {
-    colour: usize,
-    name: String,
-    source: String,
+/// A line of the chart.
+pub(super) struct Legend {
+    pub(super) colour: usize,
+    pub(super) name: String,
+    pub(super) source: String,
     detector: String,
 }
 
-struct Row {
-    runtime: String,
-    point: SeriesPoint,
-    short: String,
-    day: String,
-    value: String,
-    interval: String,
+/// One point in the table.
+pub(super) struct Row {
+    pub(super) runtime: String,
+    pub(super) point: SeriesPoint,
+    pub(super) short: String,
+    pub(super) day: String,
+    pub(super) value: String,
+    pub(super) interval: String,
     badge: Option<Badge>,
 }
 
@@ -130,7 +132,8 @@ fn older_link(
     )
 }
 
-fn legend(chosen: &[&SeriesName]) -> Vec<Legend> {
+/// Each line's name and what is known of all its points.
+pub(super) fn legend(chosen: &[&SeriesName]) -> Vec<Legend> {
     let entries = chosen.iter().enumerate().map(|(colour, one)| Legend {
         colour: colour % chart::PALETTE,
         name: format!("{} on {}", one.runtime, one.host),
@@ -141,7 +144,12 @@ fn legend(chosen: &[&SeriesName]) -> Vec<Legend> {
 }
 
 /// One runtime: its measured commits side by side. Several: by the time of the commits, which branches share.
-fn draw(benchmark: &str, metric: &str, chosen: &[&SeriesName], points: &[SeriesPoint]) -> String {
+pub(super) fn draw(
+    benchmark: &str,
+    metric: &str,
+    chosen: &[&SeriesName],
+    points: &[SeriesPoint],
+) -> String {
     let by_time = chosen.len() > 1;
     let mut places: Vec<i32> = points.iter().map(|point| point.position).collect();
     places.sort_unstable();
@@ -246,7 +254,8 @@ fn dot(series: &SeriesName, metric: &str, point: &SeriesPoint, x: f64) -> Point 
     }
 }
 
-fn rows(chosen: &[&SeriesName], points: &[SeriesPoint], metric: &str) -> Vec<Row> {
+/// The points, newest first.
+pub(super) fn rows(chosen: &[&SeriesName], points: &[SeriesPoint], metric: &str) -> Vec<Row> {
     let name = |id: i64| {
         chosen
             .iter()

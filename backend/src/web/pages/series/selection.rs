@@ -12,19 +12,19 @@ const MOST_LINES: usize = 6;
 
 /// What the page is asked for. Names that are not there fall back to what is; numbers must be numbers.
 #[derive(Debug, Default)]
-pub(super) struct Selection {
+pub(in crate::web::pages) struct Selection {
     version: String,
     runtimes: BTreeSet<String>,
     host: String,
     metric: String,
     last: Option<i64>,
     /// Only positions below it.
-    pub(super) before: Option<i32>,
+    pub(in crate::web::pages) before: Option<i32>,
 }
 
 impl Selection {
     /// From the query's pairs: `runtime` is there once for each checked box.
-    pub(super) fn parse(pairs: Vec<(String, String)>) -> Result<Self, Error> {
+    pub(in crate::web::pages) fn parse(pairs: Vec<(String, String)>) -> Result<Self, Error> {
         let mut selection = Self::default();
         for (name, value) in pairs {
             match name.as_str() {
@@ -39,6 +39,14 @@ impl Selection {
         }
         Ok(selection)
     }
+
+    /// Of this metric, whatever was asked for.
+    pub(in crate::web::pages) fn of_metric(self, metric: Metric) -> Self {
+        Self {
+            metric: metric.as_str().to_owned(),
+            ..self
+        }
+    }
 }
 
 fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, Error> {
@@ -49,7 +57,7 @@ fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, Error> {
 }
 
 /// A benchmark's version in addresses: the beginning of its identity.
-pub(super) fn version_of(identity: &str) -> String {
+pub(in crate::web::pages) fn version_of(identity: &str) -> String {
     identity.chars().take(12).collect()
 }
 
@@ -78,15 +86,15 @@ fn versions(all: &[SeriesName], selection: &Selection) -> Vec<(String, String, b
 }
 
 /// What can be chosen, and what is.
-pub(super) struct Choices {
+pub(in crate::web::pages) struct Choices {
     /// Version, the suites that hold it, whether it is shown.
-    pub(super) versions: Vec<(String, String, bool)>,
+    pub(in crate::web::pages) versions: Vec<(String, String, bool)>,
     /// Chosen runtimes that are not drawn: not measured on this host, or beyond the lines that fit.
-    pub(super) absent: Vec<String>,
-    pub(super) runtimes: Vec<(String, bool)>,
-    pub(super) hosts: Vec<(String, bool)>,
-    pub(super) metrics: Vec<(String, String, bool)>,
-    pub(super) last: i64,
+    pub(in crate::web::pages) absent: Vec<String>,
+    pub(in crate::web::pages) runtimes: Vec<(String, bool)>,
+    pub(in crate::web::pages) hosts: Vec<(String, bool)>,
+    pub(in crate::web::pages) metrics: Vec<(String, String, bool)>,
+    pub(in crate::web::pages) last: i64,
 }
 
 /// The host that is asked for; else the one that measured most of what is asked for, the first of several.
@@ -112,7 +120,7 @@ fn choose_host<'a>(
 }
 
 /// The series to draw, of one version of the benchmark: values of different versions are never compared.
-pub(super) fn choose<'a>(
+pub(in crate::web::pages) fn choose<'a>(
     all: &'a [SeriesName],
     selection: &Selection,
 ) -> (Vec<&'a SeriesName>, Choices) {
