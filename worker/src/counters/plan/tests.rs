@@ -247,8 +247,8 @@ fn zen_has_the_kernels_cache_events() {
         let plan = tree.plan();
         assert_eq!(plan.generation, Generation::Zen);
         assert_eq!(names(&plan), ["branches", "code", "data"]);
-        // Misses (1 << 16) of reads (0 << 8) of cache 1 (L1I), 4 (ITLB), 0 (L1D), 3 (DTLB).
-        assert_eq!(config(&plan, 1, Input::L1iMisses), 0x1_0001);
+        // Event 0x60 with unit mask 0x10; misses (1 << 16) of reads (0 << 8) of cache 4 (ITLB), 0 (L1D), 3 (DTLB).
+        assert_eq!(config(&plan, 1, Input::L1iMisses), 0x1060);
         assert_eq!(config(&plan, 1, Input::ItlbMisses), 0x1_0004);
         assert_eq!(config(&plan, 2, Input::L1dMisses), 0x1_0000);
         assert_eq!(config(&plan, 2, Input::DtlbMisses), 0x1_0003);
