@@ -3,6 +3,7 @@
 mod baseline;
 pub mod control;
 pub mod noise;
+pub mod segments;
 pub mod warmup;
 
 pub use baseline::{Change, Judgement, Point, Scale, State, judge};

@@ -1,0 +1,179 @@
+//! Where the level of a series changes, by maximum likelihood under the series' own noise.
+//!
+//! A series is a row of segments, each with one level, and noise that is alike in all of them. The levels lie on a grid, fine
+//! against the noise; the cheapest path through it is found exactly by dynamic programming ([`path`]): each point costs the
+//! logarithm of how much rarer its distance from the level is than the commonest one, each change of level a penalty in the
+//! manner of Schwarz's criterion. What is rare is learned from the series itself ([`density`]): the first path takes a bounded
+//! parabola, the next ones the smoothed density of the residuals, so that outliers, skew and two modes are no changes, and steps
+//! are placed by the likelihood that the noise really has. Noise that is correlated makes changes dearer. What the path found is
+//! pruned ([`prune`]): steps that are small, badly placed, told as well by a slope, or up and back within a few points.
+//!
+//! All costs are in nats. Time is of the order points x levels. `cargo bench -p speedwell-backend --bench detection` scores it.
+
+mod density;
+mod path;
+mod prune;
+
+use density::Loss;
+use path::Grid;
+
+/// What is a change. The values were chosen on one draw of the generator in `backend/benches/detection` and scored on others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Settings {
+    /// Nats that a change of level costs, per unit of the logarithm of the number of points.
+    pub penalty: f64,
+    /// Least number of points that the penalty is reckoned for.
+    pub fewest_points: f64,
+    /// Smallest step, as a difference of logarithms (0.006 is 0.6 %).
+    pub magnitude: f64,
+    /// A step must be this probable to lie within three points of its place.
+    pub placed: f64,
+    /// A shorter stretch between two equal levels is an event of the host.
+    pub shortest_stay: usize,
+    /// Fewer points after a step are a suspicion.
+    pub shortest_tail: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            penalty: 1.5,
+            fewest_points: 100.0,
+            magnitude: 0.006,
+            placed: 0.53,
+            shortest_stay: 7,
+            shortest_tail: 2,
+        }
+    }
+}
+
+/// A change of level.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Step {
+    /// The likeliest first point of the new level.
+    pub at: usize,
+    /// First and last place that it may well have: together 95 % of the probability.
+    pub between: (usize, usize),
+    /// How probable it is that it lies within three points of `at`.
+    pub placed: f64,
+    /// New level less old one, as a difference of logarithms.
+    pub size: f64,
+    /// Standard error of `size`.
+    pub error: f64,
+    /// Nats by which it explains the series better than no step does.
+    pub gain: f64,
+}
+
+/// A series as the detector sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Segmentation {
+    /// In order.
+    pub steps: Vec<Step>,
+    /// Standard deviation of one point about its level: of the middle of the noise, which outliers do not move.
+    pub noise: f64,
+    /// Correlation of neighbouring points' noise; 0 where chance explains it.
+    pub correlation: f64,
+}
+
+/// Changes for which more explanations than one are tried: so many, and one for so many points.
+const MANY: (usize, usize) = (4, 60);
+/// Penalties of the first path, relative to the last one's. A dear first path leaves sticky modes in one segment, where their
+/// density can be learned.
+const STARTS: [f64; 3] = [1.2, 5.0, 20.0];
+/// What one change costs when explanations are compared, per unit of the logarithm of the number of points.
+const TOLD: f64 = 4.0;
+/// Most paths by a learned density.
+const ROUNDS: usize = 3;
+/// Noise below which nothing is told apart: a ten-thousandth.
+const LEAST_NOISE: f64 = 1e-4;
+
+/// Finds the steps of a series of logarithms, all finite. `within`: standard deviation of a point by its own samples, 0 where not
+/// known; the noise is never taken to be less. Fewer than five points have no steps.
+pub fn find(logarithms: &[f64], within: f64, settings: &Settings) -> Segmentation {
+    let count = logarithms.len();
+    let first = density::of_neighbours(logarithms)
+        .max(within)
+        .max(2.0 * LEAST_NOISE);
+    if count < 5 {
+        return Segmentation {
+            steps: Vec::new(),
+            noise: first,
+            correlation: 0.0,
+        };
+    }
+    // A few points know their noise badly.
+    let noise = first * (1.0 + 4.0 / count as f64);
+    let grid = Grid::new(logarithms, noise);
+    let penalty = settings.penalty * (count as f64).max(settings.fewest_points).ln();
+    let mut best = Explanation::refine(logarithms, &grid, noise, penalty, STARTS[0]);
+    let many = best.first_changes.max(best.changes.len());
+    if many >= MANY.0 && many * MANY.1 > count {
+        for start in &STARTS[1..] {
+            let other = Explanation::refine(logarithms, &grid, noise, penalty, *start);
+            if other.told < best.told {
+                best = other;
+            }
+        }
+    }
+    let steps = prune::prune(logarithms, &grid, &best, penalty, settings);
+    Segmentation {
+        steps,
+        noise: best.noise,
+        correlation: best.correlation,
+    }
+}
+
+/// One way to tell a series: its changes, and the noise about its levels.
+struct Explanation {
+    changes: Vec<usize>,
+    loss: Loss,
+    noise: f64,
+    correlation: f64,
+    /// How much dearer changes are, because neighbours are correlated.
+    dearer: f64,
+    /// Nats to tell the whole series.
+    told: f64,
+    /// Changes of the first path.
+    first_changes: usize,
+}
+
+impl Explanation {
+    fn refine(logarithms: &[f64], grid: &Grid, noise: f64, penalty: f64, start: f64) -> Self {
+        let count = logarithms.len() as f64;
+        let loss = Loss::bounded(grid, noise);
+        let changes = grid.cheapest_path(&loss, penalty * start);
+        let mut one = Self {
+            first_changes: changes.len(),
+            changes,
+            loss,
+            noise,
+            correlation: 0.0,
+            dearer: 1.0,
+            told: 0.0,
+        };
+        for _ in 0..ROUNDS {
+            let residuals = density::residuals(logarithms, &one.changes);
+            one.noise = density::spread(&residuals)
+                .max(noise / 4.0)
+                .max(LEAST_NOISE);
+            one.correlation = density::correlation(&residuals, one.noise);
+            one.dearer = density::dearer(one.correlation);
+            one.loss = Loss::learned(grid, &residuals, one.noise);
+            let changes = grid.cheapest_path(&one.loss, penalty * one.dearer);
+            let settled = changes == one.changes;
+            one.changes = changes;
+            if settled {
+                break;
+            }
+        }
+        let points: f64 = path::stretches(&one.changes, logarithms.len())
+            .map(|(from, to)| f64::from(path::cheapest(&grid.costs(&one.loss, from..to)).0))
+            .sum();
+        one.told =
+            points + count * one.loss.commonest + TOLD * count.ln() * one.changes.len() as f64;
+        one
+    }
+}
+
+#[cfg(test)]
+mod tests;

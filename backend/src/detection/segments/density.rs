@@ -1,0 +1,159 @@
+//! The noise of a series: its size, its correlation, and what a distance from the level costs.
+
+use super::path::{Grid, stretches};
+use crate::domain::summary::median_of_sorted;
+
+/// From a median absolute deviation to the standard deviation of a normal distribution.
+const TO_DEVIATION: f64 = 1.482_602_218_505_602;
+/// Most that a point costs by the bounded parabola: three standard deviations.
+const BOUND: f32 = 4.5;
+/// Share of points that could lie anywhere within [`ANYWHERE`] standard deviations.
+const STRAY: f64 = 0.01;
+const ANYWHERE: f64 = 40.0;
+/// The learned density counts as much as the normal one when there are so many points.
+const TRUSTED: f64 = 60.0;
+
+/// Nats by the distance of a level from a point, in steps of the grid.
+pub(super) struct Loss {
+    table: Vec<f32>,
+    reach: usize,
+    /// Nats of the commonest distance, of which all others are told.
+    pub(super) commonest: f64,
+}
+
+impl Loss {
+    /// A parabola with an upper bound.
+    pub(super) fn bounded(grid: &Grid, noise: f64) -> Self {
+        let reach = grid.levels;
+        let cost = |index: usize| {
+            let deviations = (index as f64 - reach as f64) * grid.step / noise;
+            ((deviations * deviations / 2.0) as f32).min(BOUND)
+        };
+        Self {
+            table: (0..=2 * reach).map(cost).collect(),
+            reach,
+            commonest: 0.0,
+        }
+    }
+
+    /// The residuals' own density, smoothed by Silverman's rule, mixed with a normal one (which a few points know better) and
+    /// a share that could lie anywhere (which bounds the cost).
+    pub(super) fn learned(grid: &Grid, residuals: &[f64], noise: f64) -> Self {
+        let reach = grid.levels;
+        let count = residuals.len() as f64;
+        let mut counts = vec![0.0; 2 * reach + 1];
+        for residual in residuals {
+            // A level lies at minus the residual from its point.
+            let index = (reach as f64 - residual / grid.step).round();
+            if let Some(one) = counts.get_mut(index.max(0.0) as usize) {
+                *one += 1.0 / count;
+            }
+        }
+        let width = (0.72 * noise * count.powf(-0.2)).max(grid.step);
+        let smooth = smoothed(&counts, width / grid.step);
+        let trust = count / (count + TRUSTED);
+        let normal = grid.step / (noise * std::f64::consts::TAU.sqrt());
+        let anywhere = grid.step / (ANYWHERE * noise);
+        let density: Vec<f64> = smooth
+            .iter()
+            .enumerate()
+            .map(|(index, learned)| {
+                let deviations = (index as f64 - reach as f64) * grid.step / noise;
+                let normal = normal * (-deviations * deviations / 2.0).exp();
+                let mixed = trust * learned + (1.0 - trust) * normal;
+                (1.0 - STRAY) * mixed + STRAY * anywhere
+            })
+            .collect();
+        let peak = density.iter().copied().fold(0.0, f64::max);
+        Self {
+            table: density.iter().map(|one| (peak / one).ln() as f32).collect(),
+            reach,
+            commonest: -peak.ln(),
+        }
+    }
+
+    /// The costs of all levels for a point.
+    pub(super) fn row(&self, cell: usize, levels: usize) -> &[f32] {
+        let from = self.reach - cell;
+        &self.table[from..from + levels]
+    }
+}
+
+/// Counts under a normal kernel of that width, in cells.
+fn smoothed(counts: &[f64], width: f64) -> Vec<f64> {
+    let reach = (4.0 * width).ceil() as usize;
+    let kernel: Vec<f64> = (0..=2 * reach)
+        .map(|index| (-((index as f64 - reach as f64) / width).powi(2) / 2.0).exp())
+        .collect();
+    let sum: f64 = kernel.iter().sum();
+    let mut smooth = vec![0.0; counts.len()];
+    for (place, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0.0) {
+        for (index, weight) in kernel.iter().enumerate() {
+            let target = (place + index).checked_sub(reach);
+            if let Some(one) = target.and_then(|target| smooth.get_mut(target)) {
+                *one += count * weight / sum;
+            }
+        }
+    }
+    smooth
+}
+
+/// Median, 0 of nothing.
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    if values.is_empty() {
+        0.0
+    } else {
+        median_of_sorted(&values)
+    }
+}
+
+/// The noise by differences of neighbours, of which a step moves one only.
+pub(super) fn of_neighbours(logarithms: &[f64]) -> f64 {
+    let differences = logarithms.windows(2).map(|pair| (pair[1] - pair[0]).abs());
+    median(differences.collect()) * TO_DEVIATION / std::f64::consts::SQRT_2
+}
+
+/// The noise by residuals.
+pub(super) fn spread(residuals: &[f64]) -> f64 {
+    median(residuals.iter().map(|one| one.abs()).collect()) * TO_DEVIATION
+}
+
+/// Each point less the median of its segment.
+pub(super) fn residuals(logarithms: &[f64], changes: &[usize]) -> Vec<f64> {
+    let mut residuals = Vec::with_capacity(logarithms.len());
+    for (from, to) in stretches(changes, logarithms.len()) {
+        let level = median(logarithms[from..to].to_vec());
+        residuals.extend(logarithms[from..to].iter().map(|one| one - level));
+    }
+    residuals
+}
+
+/// Correlation of neighbouring residuals, cut at three deviations; 0 where chance alone gives as much, at most 0.95.
+pub(super) fn correlation(residuals: &[f64], noise: f64) -> f64 {
+    if residuals.len() < 10 {
+        return 0.0;
+    }
+    let cut: Vec<f64> = residuals
+        .iter()
+        .map(|one| one.clamp(-3.0 * noise, 3.0 * noise))
+        .collect();
+    let mean = cut.iter().sum::<f64>() / cut.len() as f64;
+    let variance: f64 = cut.iter().map(|one| (one - mean).powi(2)).sum();
+    let together = cut
+        .windows(2)
+        .map(|pair| (pair[0] - mean) * (pair[1] - mean));
+    let correlation = together.sum::<f64>() / variance.max(f64::MIN_POSITIVE);
+    let chance = 2.0 / (cut.len() as f64).sqrt();
+    if correlation < chance {
+        0.0
+    } else {
+        correlation.min(0.95)
+    }
+}
+
+/// How much less correlated points say of a level: the variance of their mean is (1 + r) / (1 - r) times as large. Beyond 0.6 the
+/// noise is no longer one that remembers its last point only, and changes are dearer still.
+pub(super) fn dearer(correlation: f64) -> f64 {
+    (1.0 + correlation) / (1.0 - correlation) * (1.0 + 4.0 * (correlation - 0.6).max(0.0))
+}
