@@ -50,6 +50,7 @@ async fn each_host_that_is_there_gets_the_control_when_it_is_due(pool: PgPool) {
         suite: "portable",
         ordinal: 0,
         control: runtime.control,
+        repeat_marked: 1,
     };
     repositories::upsert_runtime(&mut connection, repository, &settings)
         .await

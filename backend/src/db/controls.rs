@@ -145,7 +145,7 @@ pub async fn list_values(
                 series.benchmark_id, metric, median, interval_low AS low, interval_high AS high
          FROM runtime CROSS JOIN LATERAL (
             SELECT run.id, run.commit_id FROM run JOIN build ON build.id = build_id
-            WHERE run.runtime_id = runtime.id AND run.host_id = $1 AND build.repeat = 0
+            WHERE run.runtime_id = runtime.id AND run.host_id = $1 AND build.repeat = 0 AND superseded_by IS NULL
             ORDER BY run.id DESC LIMIT $3) run
          JOIN commit ON commit.id = run.commit_id
          JOIN measurement ON measurement.run_id = run.id JOIN series ON series.id = series_id

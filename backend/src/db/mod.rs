@@ -17,6 +17,7 @@ pub mod overview;
 pub mod profiles;
 pub mod progress;
 pub mod queue;
+pub mod repetitions;
 pub mod repositories;
 pub mod runs;
 pub mod series;
