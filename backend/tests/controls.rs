@@ -4,11 +4,12 @@
 
 mod support;
 
+use speedwell_backend::db::controls;
 use speedwell_backend::db::repositories::{self, RuntimeSettings};
 use speedwell_backend::scheduler::{control, detect, enqueue, noise};
 use speedwell_wire::{HostFlag, HostSeverity};
 use sqlx::PgPool;
-use support::worker::{TestWorker, insert_job, insert_rows};
+use support::worker::{Rows, TestWorker, insert_job, insert_rows};
 use support::{CONFIG, TestApp};
 
 /// The runtime of [`insert_rows`] as a control at its first commit, and a second host of its class.
@@ -210,4 +211,144 @@ async fn a_control_that_moves_begins_an_epoch_that_nothing_looks_across(pool: Pg
     }
     let (_, page) = app.get("/benchmarks/nbody?runtime=cpython-main").await;
     assert!(page.contains("class=\"break\""), "{page}");
+}
+
+/// A frozen runtime of a language, measured on the host once.
+async fn insert_control(pool: &PgPool, name: &str, language: &str) -> i64 {
+    sqlx::query_scalar(
+        "INSERT INTO runtime (name, language, branch_id, recipe, recipe_sha256, suite_name, control)
+         SELECT $1, $2, branch_id, recipe, recipe_sha256, suite_name, true FROM runtime LIMIT 1 RETURNING id",
+    )
+    .bind(name)
+    .bind(language)
+    .fetch_one(pool)
+    .await
+    .unwrap()
+}
+
+/// Claims the next job and delivers its run; the runtime's name and the run's number.
+async fn deliver(worker: &TestWorker<'_>, seconds: f64) -> (String, i64) {
+    let job = worker.claim().await.unwrap();
+    let artefact = worker.build(&job, b"build").await;
+    let report = worker.report(&job, &artefact, seconds);
+    let (status, answer) = worker.upload(job.job_id, &report).await;
+    assert_eq!(status, 200, "{answer}");
+    (job.runtime, answer["run_id"].as_i64().unwrap())
+}
+
+/// Measures a commit on the host.
+async fn measure_commit(
+    pool: &PgPool,
+    worker: &TestWorker<'_>,
+    rows: &Rows,
+    commit: usize,
+    seconds: f64,
+) -> i64 {
+    insert_job(pool, rows, commit, 300).await;
+    let (runtime, run) = deliver(worker, seconds).await;
+    assert_eq!(runtime, "cpython-main");
+    run
+}
+
+/// The controls that are queued around a run: runtime, run, priority.
+async fn around(pool: &PgPool) -> Vec<(String, i64, i32)> {
+    sqlx::query_as(
+        "SELECT runtime.name, suspected_run_id, priority FROM job JOIN runtime ON runtime.id = runtime_id
+         WHERE suspected_run_id IS NOT NULL ORDER BY job.id",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap()
+}
+
+/// Controls of two languages that the host was asked for, and four commits that take the same.
+async fn with_controls(pool: &PgPool, app: &TestApp) -> (Rows, i64) {
+    let rows = insert_rows(pool, 8).await;
+    let worker = TestWorker::register(app, "secret").await;
+    insert_control(pool, "frozen-2", "python2").await;
+    let frozen = insert_control(pool, "frozen-3", "python3").await;
+    for runtime in [frozen - 1, frozen] {
+        assert!(
+            controls::insert_job(pool, runtime, rows.commits[0], "local", 1)
+                .await
+                .unwrap()
+        );
+        deliver(&worker, 1.0).await;
+    }
+    for (commit, seconds) in [0.1, 0.1001, 0.1, 0.1002].into_iter().enumerate() {
+        measure_commit(pool, &worker, &rows, commit, seconds).await;
+    }
+    detect::tick(&app.context).await.unwrap();
+    assert!(around(pool).await.is_empty(), "nothing has changed");
+    (rows, frozen)
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn a_suspicious_run_has_the_control_of_its_language_measured_next(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    let (rows, frozen) = with_controls(&pool, &app).await;
+    let worker = TestWorker::register(&app, "secret").await;
+    let suspect = measure_commit(&pool, &worker, &rows, 4, 0.12).await;
+    insert_job(&pool, &rows, 5, 200).await;
+    let note = detect::tick(&app.context).await.unwrap().unwrap();
+    assert!(note.contains("queued 1 control(s)"), "{note}");
+    let expected = ("frozen-3".to_owned(), suspect, 250);
+    assert_eq!(
+        around(&pool).await,
+        [expected.clone()],
+        "two series, one control"
+    );
+    // Judging again, also after the control has run, asks for no other.
+    let again = async || {
+        sqlx::query("UPDATE series SET detected_at = NULL")
+            .execute(&pool)
+            .await
+            .unwrap();
+        detect::tick(&app.context).await.unwrap();
+    };
+    again().await;
+    for (path, words) in [
+        (format!("/runs/{suspect}"), "measures the host's control"),
+        ("/queue".to_owned(), "control around <a href=\"/runs/7\">"),
+    ] {
+        let (_, page) = app.get(&path).await;
+        assert!(page.contains(words), "{path}: {page}");
+    }
+    let (runtime, _) = deliver(&worker, 1.0).await;
+    assert_eq!(runtime, "frozen-3", "before what somebody asked for");
+    again().await;
+    assert_eq!(around(&pool).await, [expected.clone()]);
+
+    // A control that waits anyway goes first now, and stands for the suspicion.
+    assert!(
+        controls::insert_job(&pool, frozen, rows.commits[0], "local", 1)
+            .await
+            .unwrap()
+    );
+    let second = measure_commit(&pool, &worker, &rows, 6, 0.2).await;
+    again().await;
+    let found = around(&pool).await;
+    assert_eq!(found, [expected, ("frozen-3".to_owned(), second, 250)]);
+    let open: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM job WHERE state = 'queued' AND reason = 'control'",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert_eq!(open, 1);
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn without_a_control_of_its_language_nothing_is_queued(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    let (rows, _) = with_controls(&pool, &app).await;
+    sqlx::query("UPDATE runtime SET enabled = false WHERE name = 'frozen-3'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let worker = TestWorker::register(&app, "secret").await;
+    measure_commit(&pool, &worker, &rows, 4, 0.12).await;
+    let note = detect::tick(&app.context).await.unwrap().unwrap();
+    assert!(!note.contains("queued"), "{note}");
+    assert!(around(&pool).await.is_empty());
 }

@@ -5,7 +5,7 @@ use speedwell_wire::Metric;
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::detection::control::{CONTROL_VERSION, Move};
-use crate::domain::plan::Reason;
+use crate::domain::plan::{AROUND_SUSPICION, Reason};
 
 /// A host that may measure a control.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -74,6 +74,43 @@ pub async fn insert_job(
     .execute(db)
     .await?;
     Ok(done.rows_affected() > 0)
+}
+
+/// Queues a control around what is suspicious in a series: the newest run that a verdict calls changed, when the control of
+/// its language has not run on the host since. A control that waits there already goes first now. Which commit of the
+/// control: the one that the host was last asked for. One that is to be repeated is waited for. Returns how many were queued or moved.
+pub async fn insert_around(db: impl PgExecutor<'_>, series_id: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query(
+        "INSERT INTO job (kind, runtime_id, commit_id, host_class, host_id, priority, reason, requester, suspected_run_id)
+         SELECT 'measure', control.runtime_id, control.commit_id, control.host_class, suspect.host_id, $2, $3, 'scheduler',
+                suspect.id
+         FROM (SELECT run.id, run.host_id, language
+               FROM verdict JOIN run ON run.id = verdict.run_id JOIN runtime ON runtime.id = run.runtime_id
+               WHERE series_id = $1 AND verdict.state IN ('improved', 'regressed') AND NOT runtime.control
+                 AND NOT EXISTS (SELECT 1 FROM job WHERE repeats_run_id = run.id AND job.state IN ('queued', 'running'))
+               ORDER BY run.id DESC LIMIT 1) suspect
+         CROSS JOIN LATERAL (
+            SELECT runtime.id AS runtime_id, newest.commit_id, newest.host_class FROM runtime
+            CROSS JOIN LATERAL (
+                SELECT commit_id, host_class FROM job
+                WHERE job.host_id = suspect.host_id AND job.runtime_id = runtime.id AND reason = $3
+                ORDER BY id DESC LIMIT 1) newest
+            WHERE runtime.control AND enabled AND runtime.language = suspect.language
+            ORDER BY ordinal, name LIMIT 1) control
+         WHERE NOT EXISTS (SELECT 1 FROM run WHERE run.runtime_id = control.runtime_id AND run.host_id = suspect.host_id
+                           AND run.id > suspect.id)
+           AND NOT EXISTS (SELECT 1 FROM job WHERE suspected_run_id = suspect.id)
+         ON CONFLICT (kind, runtime_id, commit_id, host_class, coalesce(host_id, 0))
+            WHERE state IN ('queued', 'running') AND reason NOT IN ('requested', 'repetition')
+         DO UPDATE SET priority = excluded.priority, suspected_run_id = excluded.suspected_run_id
+            WHERE job.suspected_run_id IS NULL",
+    )
+    .bind(series_id)
+    .bind(AROUND_SUSPICION)
+    .bind(Reason::Control.as_str())
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected())
 }
 
 /// A control that a host has run anew.

@@ -21,6 +21,8 @@ pub struct RunDetail {
     pub repeated_by_job: Option<i64>,
     /// The run of that job.
     pub repeated_by_run: Option<i64>,
+    /// The control that was queued because a verdict calls what it measured changed.
+    pub suspected_by_job: Option<i64>,
     /// The repetition that counts in its place.
     pub superseded_by: Option<i64>,
     /// The runtime.
@@ -77,7 +79,8 @@ pub struct RunDetail {
 pub async fn find(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Option<RunDetail>> {
     sqlx::query_as(
         "SELECT run.id, run.job_id, run.marked, run.superseded_by, job.repeats_run_id, repeating.id AS repeated_by_job,
-            (SELECT max(id) FROM run WHERE job_id = repeating.id) AS repeated_by_run, runtime.name AS runtime, commit.hash, commit.subject, suite.name AS suite,
+            (SELECT max(id) FROM run WHERE job_id = repeating.id) AS repeated_by_run,
+            (SELECT id FROM job WHERE suspected_run_id = run.id) AS suspected_by_job, runtime.name AS runtime, commit.hash, commit.subject, suite.name AS suite,
             suite.version AS suite_version, host.name AS host, environment.fingerprint, environment.facts,
             run.host_notes, run.host_flags, harness_sha256, interpreter, raw_artefact, run.started_at, run.finished_at, runtime.recipe,
             build.repeat AS build_repeat, build.toolchain, build.step_seconds, build.ccache_hits, build.ccache_misses, build.installed_bytes,

@@ -63,6 +63,9 @@ impl Reason {
     }
 }
 
+/// The priority of a control around a suspicious run: before all else, for its answer says whether what people see is so.
+pub const AROUND_SUSPICION: i32 = 250;
+
 /// Chooses at most `room` commits. `candidates` are in branch order, oldest first.
 pub fn choose(candidates: &[Candidate], policy: &Policy, room: usize) -> Vec<(i64, Reason)> {
     let wanted = filter(candidates, policy);
