@@ -7,6 +7,7 @@ pub mod commits;
 pub mod compare;
 pub mod controls;
 pub mod enqueue;
+pub mod holds;
 pub mod hosts;
 pub mod ingest;
 pub mod jobs;

@@ -125,6 +125,8 @@ pub struct BenchmarkOverview {
     pub reference_high: Option<f64>,
     /// The verdict on the newest commit.
     pub state: Option<String>,
+    /// Why it is held back; absent when it is not.
+    pub held: Option<String>,
     /// Its change.
     pub change: Option<f64>,
     /// The newest medians, oldest first.
@@ -152,7 +154,7 @@ pub async fn list_benchmarks(
         "SELECT series.runtime_id, benchmark.name, benchmark.description, metric, newest.median, newest.interval_low AS low,
             newest.interval_high AS high, reference.median AS reference_median,
             reference.interval_low AS reference_low, reference.interval_high AS reference_high,
-            verdict.state, verdict.change, history.medians AS history
+            verdict.state, verdict.held, verdict.change, history.medians AS history
          FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::integer[])
               AS wanted (runtime_id, host_id, position, reference_position)
          JOIN series ON series.runtime_id = wanted.runtime_id AND series.host_id = wanted.host_id

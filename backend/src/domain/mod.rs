@@ -3,6 +3,7 @@
 pub mod commit;
 pub mod compare;
 pub mod components;
+pub mod hold;
 pub mod job;
 pub mod language;
 pub mod latency;

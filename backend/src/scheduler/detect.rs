@@ -7,8 +7,8 @@ use speedwell_wire::{Direction, Metric};
 
 use super::Outcome;
 use crate::context::Context;
-use crate::db::controls;
 use crate::db::verdicts::{self, DetectPoint};
+use crate::db::{controls, holds};
 use crate::detection::{Point, Scale, judge};
 
 /// Series in one pass: a run of the portable suite touches about two hundred.
@@ -33,6 +33,8 @@ pub async fn tick(context: &Context) -> Outcome {
         let mut transaction = context.pool.begin().await?;
         verdicts::replace(&mut transaction, series, judged, &judgements).await?;
         around += controls::insert_around(&mut *transaction, series.id).await?;
+        // After the controls were queued: a change that waits for one is held from the moment that it is seen.
+        holds::update_series(&mut *transaction, series.id).await?;
         transaction.commit().await?;
     }
     Ok((!waiting.is_empty()).then(|| match around {
