@@ -1,4 +1,4 @@
-//! Controls from the configuration to jobs, epochs, verdicts and the host's page, by the real API and the real ticks.
+//! Controls from the configuration and from suspicions to jobs, and what they hold back, by the real API and the real ticks.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -6,8 +6,7 @@ mod support;
 
 use speedwell_backend::db::repositories::{self, RuntimeSettings};
 use speedwell_backend::db::{controls, repetitions};
-use speedwell_backend::scheduler::{control, detect, enqueue, noise};
-use speedwell_wire::{HostFlag, HostSeverity};
+use speedwell_backend::scheduler::{control, detect, enqueue};
 use sqlx::PgPool;
 use support::worker::{Rows, TestWorker, insert_job, insert_rows};
 use support::{CONFIG, TestApp};
@@ -88,131 +87,6 @@ async fn each_host_that_is_there_gets_the_control_when_it_is_due(pool: PgPool) {
     assert_eq!(jobs(&pool).await, [job(), job()]);
 }
 
-/// Measures commits in turn, a day apart, with hosts that have flags.
-async fn measure(pool: &PgPool, app: &TestApp, measured: &[(usize, f64)]) {
-    let rows = insert_rows(pool, 5).await;
-    let worker = TestWorker::register(app, "secret").await;
-    let begin = chrono::Utc::now() - chrono::Duration::days(100);
-    for (day, (commit, seconds)) in measured.iter().enumerate() {
-        insert_job(pool, &rows, *commit, 1).await;
-        let job = worker.claim().await.unwrap();
-        let artefact = worker.build(&job, b"build").await;
-        let mut report = worker.report(&job, &artefact, *seconds);
-        report.started_at = begin + chrono::Duration::days(i64::try_from(day).unwrap());
-        report.finished_at = report.started_at;
-        report.host_flags = vec![HostFlag {
-            name: "<i>busy</i>".to_owned(),
-            severity: HostSeverity::Warning,
-            value: "<b>40 %</b>".to_owned(),
-            good: "less".to_owned(),
-        }];
-        let (status, answer) = worker.upload(job.job_id, &report).await;
-        assert_eq!(status, 200, "{answer}");
-    }
-}
-
-#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
-async fn a_control_that_moves_begins_an_epoch_that_nothing_looks_across(pool: PgPool) {
-    let app = TestApp::start(&pool).await;
-    // Four commits and the control's runs at the fifth; then the host is slower and the first commits come again.
-    let quiet = [
-        (0, 1.0),
-        (1, 1.0),
-        (2, 1.0),
-        (4, 1.0),
-        (4, 1.001),
-        (4, 1.0),
-        (4, 1.001),
-    ];
-    let slow = [(4, 1.2), (4, 1.201), (4, 1.2), (3, 1.2)];
-    let all: Vec<(usize, f64)> = quiet.into_iter().chain(slow).collect();
-    measure(&pool, &app, &all).await;
-    detect::tick(&app.context).await.unwrap();
-    let verdict = async || -> Vec<(i32, String)> {
-        sqlx::query_as(
-            "SELECT position, state FROM verdict JOIN series ON series.id = series_id JOIN benchmark ON benchmark.id = benchmark_id
-             WHERE benchmark.name = 'nbody' AND metric = 'wall_time' AND position >= 3 ORDER BY position",
-        )
-        .fetch_all(&pool)
-        .await
-        .unwrap()
-    };
-    // Without a control, the slow host looks like a slow commit.
-    assert_eq!(verdict().await[0], (3, "regressed".to_owned()));
-    control::tick(&app.context).await.unwrap();
-    let epochs = async || -> i64 {
-        sqlx::query_scalar("SELECT count(*) FROM host_epoch")
-            .fetch_one(&pool)
-            .await
-            .unwrap()
-    };
-    assert_eq!(epochs().await, 0, "no runtime is a control");
-
-    // The control is another runtime, which has the fifth commit's runs for its own.
-    for statement in [
-        "INSERT INTO runtime (name, language, branch_id, recipe, recipe_sha256, suite_name, control)
-         SELECT '<b>frozen</b>', language, branch_id, recipe, recipe_sha256, suite_name, true FROM runtime",
-        "UPDATE run SET runtime_id = (SELECT max(id) FROM runtime) WHERE commit_id = (SELECT max(commit_id) FROM run)",
-    ] {
-        sqlx::query(statement).execute(&pool).await.unwrap();
-    }
-    noise::tick(&app.context).await.unwrap();
-    let note = control::tick(&app.context).await.unwrap().unwrap();
-    assert!(note.contains("is not what it was"), "{note}");
-    assert_eq!(
-        control::tick(&app.context).await.unwrap(),
-        None,
-        "it is done once"
-    );
-    assert_eq!(epochs().await, 1);
-    let (change, right): (f64, bool) = sqlx::query_as(
-        "SELECT change, begins_at = (SELECT finished_at FROM run WHERE id = 8) FROM host_epoch",
-    )
-    .fetch_one(&pool)
-    .await
-    .unwrap();
-    assert!(right && (change - 0.2).abs() < 0.03, "{change}");
-
-    assert!(
-        detect::tick(&app.context).await.unwrap().is_some(),
-        "its series are judged anew"
-    );
-    assert_eq!(verdict().await[0], (3, "too_few".to_owned()));
-
-    let (status, page) = app.get("/hosts/lab-1").await;
-    assert_eq!(status, 200, "{page}");
-    assert_eq!(page.matches("<svg class=\"chart\"").count(), 1);
-    assert_eq!(
-        page.matches("class=\"break\"").count(),
-        1,
-        "the chart shows the break"
-    );
-    for words in [
-        "&#60;b&#62;frozen&#60;/b&#62;",
-        "7 runs",
-        "Moved, though its facts are the same",
-        "the first that is known",
-        "&#60;i&#62;busy&#60;/i&#62;",
-        "Between rebuilds",
-        "not repeated",
-        "/benchmarks/nbody?version=",
-    ] {
-        assert!(page.contains(words), "{words}: {page}");
-    }
-    for forbidden in ["<b>", "<i>", "<script"] {
-        assert!(!page.contains(forbidden), "{forbidden}: {page}");
-    }
-    assert_eq!(app.get("/hosts/lab-1?runtime=none").await.0, 404);
-    let (_, list) = app.get("/hosts").await;
-    assert!(list.contains("href=\"/hosts/lab-1\""), "{list}");
-    for path in ["/queue", "/runs/1"] {
-        let (_, page) = app.get(path).await;
-        assert!(page.contains("href=\"/hosts/lab-1\""), "{path}: {page}");
-    }
-    let (_, page) = app.get("/benchmarks/nbody?runtime=cpython-main").await;
-    assert!(page.contains("class=\"break\""), "{page}");
-}
-
 /// A frozen runtime of a language, measured on the host once.
 async fn insert_control(pool: &PgPool, name: &str, language: &str) -> i64 {
     sqlx::query_scalar(
@@ -226,16 +100,6 @@ async fn insert_control(pool: &PgPool, name: &str, language: &str) -> i64 {
     .unwrap()
 }
 
-/// Claims the next job and delivers its run; the runtime's name and the run's number.
-async fn deliver(worker: &TestWorker<'_>, seconds: f64) -> (String, i64) {
-    let job = worker.claim().await.unwrap();
-    let artefact = worker.build(&job, b"build").await;
-    let report = worker.report(&job, &artefact, seconds);
-    let (status, answer) = worker.upload(job.job_id, &report).await;
-    assert_eq!(status, 200, "{answer}");
-    (job.runtime, answer["run_id"].as_i64().unwrap())
-}
-
 /// Measures a commit on the host.
 async fn measure_commit(
     pool: &PgPool,
@@ -245,7 +109,7 @@ async fn measure_commit(
     seconds: f64,
 ) -> i64 {
     insert_job(pool, rows, commit, 300).await;
-    let (runtime, run) = deliver(worker, seconds).await;
+    let (runtime, run) = worker.deliver(seconds, &[]).await;
     assert_eq!(runtime, "cpython-main");
     run
 }
@@ -263,7 +127,7 @@ async fn around(pool: &PgPool) -> Vec<(String, i64, i32)> {
 
 /// Measures the control once more and judges it.
 async fn control_again(app: &TestApp, worker: &TestWorker<'_>, seconds: f64) -> i64 {
-    let (runtime, run) = deliver(worker, seconds).await;
+    let (runtime, run) = worker.deliver(seconds, &[]).await;
     assert_eq!(runtime, "frozen-3");
     control::tick(&app.context).await.unwrap();
     run
@@ -323,7 +187,7 @@ async fn with_controls(pool: &PgPool, app: &TestApp) -> (Rows, i64) {
                 .await
                 .unwrap()
         );
-        deliver(&worker, 1.0).await;
+        worker.deliver(1.0, &[]).await;
     }
     for (commit, seconds) in [0.1, 0.1001, 0.1, 0.1002].into_iter().enumerate() {
         measure_commit(pool, &worker, &rows, commit, seconds).await;
@@ -360,7 +224,7 @@ async fn a_suspicious_run_has_the_control_of_its_language_measured_next(pool: Pg
         let (_, page) = app.get(&path).await;
         assert!(page.contains(words), "{path}: {page}");
     }
-    let (runtime, _) = deliver(&worker, 1.0).await;
+    let (runtime, _) = worker.deliver(1.0, &[]).await;
     assert_eq!(runtime, "frozen-3", "before what somebody asked for");
     again().await;
     assert_eq!(around(&pool).await, [expected()]);
@@ -461,7 +325,7 @@ async fn a_change_is_no_news_until_a_steady_control_lets_it_go(pool: PgPool) {
     );
 
     let worker = TestWorker::register(&app, "secret").await;
-    deliver(&worker, 1.001).await;
+    worker.deliver(1.001, &[]).await;
     control::tick(&app.context).await.unwrap();
     assert_eq!(verdict_at(&pool, 4).await, regressed(None));
     for (path, words) in &held {
@@ -530,7 +394,7 @@ async fn a_control_that_stays_elsewhere_ends_the_comparison(pool: PgPool) {
             regressed(Some("control_unsteady"))
         );
     }
-    let (_, run) = deliver(&worker, 1.08).await;
+    let (_, run) = worker.deliver(1.08, &[]).await;
     let note = control::tick(&app.context).await.unwrap().unwrap();
     assert!(note.contains("is not what it was"), "{note}");
     assert!(

@@ -131,23 +131,6 @@ async fn the_series_query_is_one_index_range_scan(pool: PgPool) {
     );
 }
 
-/// Claims the next job and delivers its run, marked or not; the run's number.
-async fn deliver(worker: &TestWorker<'_>, seconds: f64, marks: &[&str]) -> i64 {
-    let job = worker.claim().await.unwrap();
-    let artefact = worker.build(&job, b"build").await;
-    let mut report = worker.report(&job, &artefact, seconds);
-    let flag = |name: &&str| {
-        HostFlag::meanwhile(name, HostSeverity::Unfit, "9 %".to_owned(), "less than 5 %")
-    };
-    report.host_flags = marks.iter().map(flag).collect();
-    let (status, answer) = worker.upload(job.job_id, &report).await;
-    assert_eq!(status, 200, "{answer}");
-    // What a worker sends twice is stored once, and repeated once.
-    let (_, again) = worker.upload(job.job_id, &report).await;
-    assert_eq!(again["created"], false);
-    answer["run_id"].as_i64().unwrap()
-}
-
 /// Every repetition: the run that it repeats, the host, its state and which one in a row it is.
 async fn repeats(pool: &PgPool) -> Vec<(i64, String, String, i32)> {
     sqlx::query_as(
@@ -165,7 +148,7 @@ async fn marked(pool: &PgPool, app: &TestApp) -> (Rows, i64) {
     measure(pool, app, &rows, &[0.1, 0.1001, 0.1, 0.1002]).await;
     let worker = TestWorker::register(app, "secret").await;
     insert_job(pool, &rows, 4, 100).await;
-    let run = deliver(&worker, 0.13, &["throttled", "busy"]).await;
+    let (_, run) = worker.deliver(0.13, &["throttled", "busy"]).await;
     (rows, run)
 }
 
@@ -200,7 +183,7 @@ async fn a_marked_run_is_repeated_and_its_repetition_counts_instead(pool: PgPool
     }
 
     let worker = TestWorker::register(&app, "secret").await;
-    let good = deliver(&worker, 0.1001, &[]).await;
+    let (_, good) = worker.deliver(0.1001, &[]).await;
     assert_eq!(repeats(&pool).await, [queued("succeeded")]);
     detect::tick(&app.context).await.unwrap();
     assert_eq!(states(&pool).await[4], "unchanged");
@@ -246,7 +229,7 @@ async fn repetitions_end(pool: PgPool) {
     let (rows, first) = marked(&pool, &app).await;
     let worker = TestWorker::register(&app, "secret").await;
     // Bad again: the policy allows one repetition, so both count.
-    let second = deliver(&worker, 0.1001, &["busy"]).await;
+    let (_, second) = worker.deliver(0.1001, &["busy"]).await;
     assert_eq!(repeats(&pool).await.len(), 1);
     let (_, page) = app.get(&format!("/runs/{second}")).await;
     assert!(page.contains("It is not repeated"), "{page}");
@@ -262,7 +245,7 @@ async fn repetitions_end(pool: PgPool) {
         .unwrap();
     let third = repetitions::insert_job(&pool, second).await.unwrap();
     assert!(third.is_some());
-    let good = deliver(&worker, 0.1, &[]).await;
+    let (_, good) = worker.deliver(0.1, &[]).await;
     let superseded: Vec<(i64, i64)> = sqlx::query_as(
         "SELECT id, superseded_by FROM run WHERE superseded_by IS NOT NULL ORDER BY id",
     )
@@ -278,7 +261,7 @@ async fn repetitions_end(pool: PgPool) {
         .unwrap();
     for _ in 0..3 {
         insert_job(&pool, &rows, 5, 100).await;
-        deliver(&worker, 0.1, &["stolen"]).await;
+        worker.deliver(0.1, &["stolen"]).await;
     }
     assert_eq!(repeats(&pool).await.len(), 2);
     sqlx::query("UPDATE runtime SET repeat_marked = 1")
@@ -286,7 +269,7 @@ async fn repetitions_end(pool: PgPool) {
         .await
         .unwrap();
     let job = insert_job(&pool, &rows, 5, 100).await;
-    deliver(&worker, 0.1, &["stolen"]).await;
+    worker.deliver(0.1, &["stolen"]).await;
     assert_eq!(repeats(&pool).await.len(), 2, "the host is always so");
     let (_, page) = app.get(&format!("/jobs/{job}")).await;
     assert!(
@@ -294,7 +277,7 @@ async fn repetitions_end(pool: PgPool) {
         "{page}"
     );
     insert_job(&pool, &rows, 5, 100).await;
-    deliver(&worker, 0.1, &["stolen", "throttled"]).await;
+    worker.deliver(0.1, &["stolen", "throttled"]).await;
     assert_eq!(repeats(&pool).await.len(), 3, "throttling is new");
 }
 

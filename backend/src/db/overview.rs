@@ -51,7 +51,8 @@ pub struct RuntimeOverview {
     pub host_id: Option<i64>,
     /// That host's name.
     pub host: Option<String>,
-    /// What it is compared with: the newest measured release before it, else the oldest measured commit.
+    /// What it is compared with, within its host's epoch: the newest measured release before it, else the oldest measured
+    /// commit.
     pub reference_hash: Option<String>,
     /// Its position.
     pub reference_position: Option<i32>,
@@ -79,7 +80,7 @@ pub async fn list_runtimes(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<RuntimeO
             SELECT id, state FROM job WHERE runtime_id = runtime.id AND commit_id = head.id ORDER BY id DESC LIMIT 1
          ) head_job ON true
          LEFT JOIN LATERAL (
-            SELECT commit.hash, place.position, run.finished_at, run.host_id, host.name AS host
+            SELECT commit.hash, place.position, run.finished_at, run.host_id, run.environment_id, host.name AS host
             FROM run JOIN branch_commit place ON place.branch_id = runtime.branch_id AND place.commit_id = run.commit_id
             JOIN commit ON commit.id = run.commit_id JOIN host ON host.id = run.host_id
             WHERE run.runtime_id = runtime.id ORDER BY place.position DESC, run.id DESC LIMIT 1
@@ -91,6 +92,10 @@ pub async fn list_runtimes(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<RuntimeO
             LEFT JOIN tag ON tag.repository_id = commit.repository_id AND tag.commit_hash = commit.hash
               AND tag.release_line IS NOT NULL
             WHERE run.runtime_id = runtime.id AND run.host_id = newest.host_id AND place.position < newest.position
+              AND run.superseded_by IS NULL AND run.environment_id = newest.environment_id AND NOT EXISTS (
+                SELECT 1 FROM host_epoch WHERE host_epoch.host_id = run.host_id
+                  AND begins_at > least(run.finished_at, newest.finished_at)
+                  AND begins_at <= greatest(run.finished_at, newest.finished_at))
             ORDER BY tag.release_line DESC NULLS LAST, tag.release_final DESC NULLS LAST,
                 CASE WHEN tag.name IS NULL THEN place.position ELSE -place.position END LIMIT 1
          ) reference ON true
@@ -163,7 +168,11 @@ pub async fn list_benchmarks(
          JOIN LATERAL (SELECT * FROM measurement WHERE series_id = series.id AND position = wanted.position
               ORDER BY id DESC LIMIT 1) newest ON true
          LEFT JOIN LATERAL (SELECT * FROM measurement WHERE series_id = series.id
-              AND position = wanted.reference_position ORDER BY id DESC LIMIT 1) reference ON true
+              AND position = wanted.reference_position AND environment_id = newest.environment_id AND NOT EXISTS (
+                SELECT 1 FROM host_epoch WHERE host_epoch.host_id = series.host_id
+                  AND begins_at > least(measurement.measured_at, newest.measured_at)
+                  AND begins_at <= greatest(measurement.measured_at, newest.measured_at))
+              ORDER BY id DESC LIMIT 1) reference ON true
          LEFT JOIN verdict ON verdict.series_id = series.id AND verdict.commit_id = newest.commit_id
          CROSS JOIN LATERAL (SELECT array_agg(median ORDER BY position, id) AS medians FROM (
               SELECT median, position, id FROM measurement WHERE series_id = series.id AND position IS NOT NULL

@@ -240,6 +240,21 @@ impl Lab {
         );
     }
 
+    /// Lets a worker do one job; whether it ended well, and what it said.
+    pub async fn work_once(&self) -> (bool, String) {
+        let binary =
+            Path::new(env!("CARGO_BIN_EXE_speedwell-backend")).with_file_name("speedwell-worker");
+        let configuration = self.path("worker.toml").display().to_string();
+        let mut command = tokio::process::Command::new(binary);
+        command
+            .args(["--config", &configuration, "once"])
+            .kill_on_drop(true);
+        let ended = tokio::time::timeout(Duration::from_secs(60), command.output()).await;
+        let output = ended.expect("the worker does not end").unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.success(), said)
+    }
+
     /// SIGKILL.
     pub fn kill_worker(&mut self) {
         let mut worker = self.worker.take().unwrap();
