@@ -365,6 +365,16 @@ async fn a_control_that_differs_holds_changes_back_until_it_is_steady_again(pool
         page.contains(">unsteady</span>") && page.contains("not as it was: +7."),
         "{page}"
     );
+    sqlx::query("UPDATE verdict SET held = NULL")
+        .execute(&pool)
+        .await
+        .unwrap();
+    control::tick(&app.context).await.unwrap();
+    assert_eq!(
+        verdict_at(&pool, 4).await,
+        regressed(Some("control_unsteady")),
+        "every pass sees to it"
+    );
     // What is measured meanwhile waits too, whoever looks.
     measure_commit(&pool, &worker, &rows, 5, 0.15).await;
     detect::tick(&app.context).await.unwrap();

@@ -4,7 +4,7 @@
 
 mod support;
 
-use speedwell_backend::db::{commits, repetitions};
+use speedwell_backend::db::{commits, enqueue, repetitions};
 use speedwell_backend::scheduler::{detect, noise};
 use speedwell_wire::{HostFlag, HostSeverity};
 use sqlx::PgPool;
@@ -155,7 +155,13 @@ async fn marked(pool: &PgPool, app: &TestApp) -> (Rows, i64) {
 #[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
 async fn a_marked_run_is_repeated_and_its_repetition_counts_instead(pool: PgPool) {
     let app = TestApp::start(&pool).await;
-    let (_, run) = marked(&pool, &app).await;
+    let (rows, run) = marked(&pool, &app).await;
+    let waiting = enqueue::count_queued(&pool, rows.runtime_id, "local").await;
+    assert_eq!(
+        waiting.unwrap(),
+        0,
+        "a repetition takes no room of the policy's"
+    );
     let queued = |state: &str| (run, "lab-1".to_owned(), state.to_owned(), 1);
     assert_eq!(repeats(&pool).await, [queued("queued")]);
     assert_eq!(

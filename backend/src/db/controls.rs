@@ -279,6 +279,16 @@ pub async fn insert_again(db: impl PgExecutor<'_>, control: &ControlToJudge) -> 
     Ok(done.rows_affected() > 0)
 }
 
+/// Hosts with an unsteady control: the host, and the control's newest run that was not.
+pub async fn list_unsteady(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<(i64, i64)>> {
+    sqlx::query_as(
+        "SELECT host_id, settled_run_id FROM control_judged JOIN runtime ON runtime.id = runtime_id
+         WHERE standing = 'unsteady' AND control AND enabled",
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// How a control stands on a host.
 #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
 pub struct StandingRow {

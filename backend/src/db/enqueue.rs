@@ -5,14 +5,15 @@ use sqlx::PgExecutor;
 
 use crate::domain::plan::{Candidate, Reason};
 
-/// Jobs of a runtime that wait, for one class of hosts.
+/// Jobs of a runtime that wait, for one class of hosts. Repetitions wait for one host alone and take nobody's room.
 pub async fn count_queued(
     db: impl PgExecutor<'_>,
     runtime_id: i64,
     class: &str,
 ) -> sqlx::Result<i64> {
     sqlx::query_scalar(
-        "SELECT count(*) FROM job WHERE runtime_id = $1 AND host_class = $2 AND state = 'queued'",
+        "SELECT count(*) FROM job WHERE runtime_id = $1 AND host_class = $2 AND state = 'queued'
+           AND reason <> 'repetition'",
     )
     .bind(runtime_id)
     .bind(class)

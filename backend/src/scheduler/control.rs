@@ -65,13 +65,18 @@ fn is_due(schedule: &str, queued_at: Option<DateTime<Utc>>, now: DateTime<Utc>) 
     schedule.is_ok_and(|schedule| schedule.after(&last).next().is_some_and(|next| next <= now))
 }
 
-/// One pass: judges every control that a host has run anew, one transaction each, and lets go what it held back.
+/// One pass: judges every control that a host has run anew, one transaction each; then holds back what is in doubt, and lets go
+/// what is not any more.
 pub async fn tick(context: &Context) -> Outcome {
     let mut notes = Vec::new();
     for control in controls::list_to_judge(&context.pool).await? {
         let mut transaction = context.pool.begin().await?;
         notes.extend(judge(&mut transaction, &control).await?);
         transaction.commit().await?;
+    }
+    // Whoever judged a series while a control was being judged has not seen its standing: so at every pass.
+    for (host_id, settled) in controls::list_unsteady(&context.pool).await? {
+        holds::update_host(&context.pool, host_id, settled).await?;
     }
     let changed = holds::update_held(&context.pool).await?;
     if changed > 0 {
@@ -105,7 +110,7 @@ async fn judge(db: &mut PgConnection, control: &ControlToJudge) -> sqlx::Result<
     Ok(notes)
 }
 
-/// Notes how a control stands, and what follows: one more run of it, changes that are held back.
+/// Notes how a control stands, and lets it run once more where that helps.
 async fn stand(
     db: &mut PgConnection,
     control: &ControlToJudge,
@@ -124,7 +129,6 @@ async fn stand(
     };
     controls::mark_judged(&mut *db, control, standing, settled).await?;
     let again = standing.asks_again() && controls::insert_again(&mut *db, control).await?;
-    holds::update_host(&mut *db, control.host_id, settled).await?;
     Ok(match standing {
         Standing::Unknown | Standing::Steady => None,
         Standing::Unsteady { change, .. } => Some(format!(
