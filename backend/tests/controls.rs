@@ -274,6 +274,7 @@ async fn a_change_is_no_news_until_a_steady_control_lets_it_go(pool: PgPool) {
             "0 worse</span> <span class=\"badge improved\">0 better</span> <span class=\"badge held\"",
         ),
         ("/".to_owned(), "2 held back</span> of 2"),
+        ("/".to_owned(), "% held</span>"),
         ("/runtimes/cpython-main".to_owned(), "2 held back"),
         (
             format!("/commits/{hash}"),

@@ -174,8 +174,12 @@ fn per_request(rate: &Estimate) -> Estimate {
 }
 
 fn tile(row: &RuntimeOverview, one: &BenchmarkOverview) -> Tile {
+    let held = if one.held.is_some() { " held" } else { "" };
     let badge = one.state.as_ref().map(|state| Badge {
-        text: one.change.map_or_else(|| "new".to_owned(), format::percent),
+        text: one.change.map_or_else(
+            || "new".to_owned(),
+            |change| format!("{}{held}", format::percent(change)),
+        ),
         class: verdict_class(state, one.held.as_deref()).to_owned(),
         words: format!(
             "against the commits before it: {}",
