@@ -77,6 +77,7 @@ async fn sync(context: &speedwell_backend::context::Context) {
         suite: "portable",
         ordinal: 0,
         control: false,
+        repeat_marked: 1,
     };
     repositories::upsert_runtime(&mut connection, id, &settings)
         .await
@@ -360,6 +361,7 @@ async fn a_new_version_of_a_program_is_a_point_and_the_older_ones_job_is_given_u
             suite: "portable",
             ordinal: 0,
             control: false,
+            repeat_marked: 1,
         };
         let runtime = repositories::upsert_runtime(&mut connection, repository, &settings)
             .await

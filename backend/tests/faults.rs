@@ -370,6 +370,13 @@ async fn an_unfit_host_takes_no_job_until_it_is_told_to() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(lab.job().await["state"], "queued");
     lab.terminate_worker();
+    // Who asks for one job is told why there is none, and does not wait.
+    let (well, said) = lab.work_once().await;
+    assert!(
+        !well && said.contains("Error: this host is not fit to measure"),
+        "{said}"
+    );
+    assert_eq!(lab.job().await["state"], "queued");
     std::fs::write(&path, &told).unwrap();
     lab.start_worker();
     lab.until_state("succeeded").await;

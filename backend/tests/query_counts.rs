@@ -60,7 +60,7 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
         ("/steps".to_owned(), 2),
         ("/queue".to_owned(), 4),
         ("/hosts".to_owned(), 1),
-        ("/hosts/lab-1".to_owned(), 7),
+        ("/hosts/lab-1".to_owned(), 8),
         ("/jobs/1".to_owned(), 5),
     ];
     for (path, most) in pages {

@@ -4,10 +4,12 @@
 
 mod support;
 
-use speedwell_backend::scheduler::detect;
+use speedwell_backend::db::{commits, enqueue, repetitions};
+use speedwell_backend::scheduler::{detect, noise};
+use speedwell_wire::{HostFlag, HostSeverity};
 use sqlx::PgPool;
 use support::TestApp;
-use support::worker::{insert_rows, measure};
+use support::worker::{Rows, TestWorker, insert_job, insert_rows, measure};
 
 /// As many commits as there are times, each measured.
 async fn measured(pool: &PgPool, app: &TestApp, seconds: &[f64]) {
@@ -127,4 +129,201 @@ async fn the_series_query_is_one_index_range_scan(pool: PgPool) {
         !plan.contains("->  Sort") && !plan.contains("Seq Scan on measurement"),
         "{plan}"
     );
+}
+
+/// Every repetition: the run that it repeats, the host, its state and which one in a row it is.
+async fn repeats(pool: &PgPool) -> Vec<(i64, String, String, i32)> {
+    sqlx::query_as(
+        "SELECT repeats_run_id, host.name, state, repetition FROM job JOIN host ON host.id = host_id
+         WHERE reason = 'repetition' ORDER BY job.id",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap()
+}
+
+/// Four commits measured well, then the fifth slowly while the host throttled; the marked run.
+async fn marked(pool: &PgPool, app: &TestApp) -> (Rows, i64) {
+    let rows = insert_rows(pool, 6).await;
+    measure(pool, app, &rows, &[0.1, 0.1001, 0.1, 0.1002]).await;
+    let worker = TestWorker::register(app, "secret").await;
+    insert_job(pool, &rows, 4, 100).await;
+    let (_, run) = worker.deliver(0.13, &["throttled", "busy"]).await;
+    (rows, run)
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn a_marked_run_is_repeated_and_its_repetition_counts_instead(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    let (rows, run) = marked(&pool, &app).await;
+    let waiting = enqueue::count_queued(&pool, rows.runtime_id, "local").await;
+    assert_eq!(
+        waiting.unwrap(),
+        0,
+        "a repetition takes no room of the policy's"
+    );
+    let queued = |state: &str| (run, "lab-1".to_owned(), state.to_owned(), 1);
+    assert_eq!(repeats(&pool).await, [queued("queued")]);
+    assert_eq!(
+        repetitions::insert_job(&pool, run).await.unwrap(),
+        None,
+        "a run is repeated once"
+    );
+    detect::tick(&app.context).await.unwrap();
+    assert_eq!(
+        states(&pool).await[4],
+        "regressed",
+        "all that is known so far"
+    );
+    for (path, words) in [
+        (
+            format!("/runs/{run}"),
+            "<a href=\"/jobs/6\">Job 6</a> repeats it",
+        ),
+        ("/jobs/6".to_owned(), "Repetition of <a href=\"/runs/5\">"),
+        ("/queue".to_owned(), "repetition of <a href=\"/runs/5\">"),
+        ("/jobs/5".to_owned(), "bad conditions; job 6 repeats it"),
+    ] {
+        let (_, page) = app.get(&path).await;
+        assert!(page.contains(words), "{path}: {page}");
+    }
+
+    let worker = TestWorker::register(&app, "secret").await;
+    let (_, good) = worker.deliver(0.1001, &[]).await;
+    assert_eq!(repeats(&pool).await, [queued("succeeded")]);
+    detect::tick(&app.context).await.unwrap();
+    assert_eq!(states(&pool).await[4], "unchanged");
+    let (_, page) = app.get(&format!("/runs/{run}")).await;
+    let words =
+        format!("Repeated by <a href=\"/runs/{good}\">run {good}</a>, which counts in its place");
+    assert!(page.contains(&words), "{page}");
+    let (_, page) = app.get(&format!("/runs/{good}")).await;
+    assert!(
+        page.contains("Repetition of <a href=\"/runs/5\">run 5</a>"),
+        "{page}"
+    );
+    let (_, page) = app.get("/benchmarks/nbody").await;
+    assert_eq!(page.matches("<a href=\"/commits/").count(), 5);
+    assert!(!page.contains("href=\"/runs/5\""), "{page}");
+    let (_, answer) = app.get(&format!("/api/v1/runs/{run}")).await;
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(answer["run"]["superseded_by"], good);
+    // Neither the noise floor nor a history that is written anew brings it back.
+    noise::tick(&app.context).await.unwrap();
+    let counted: i32 = sqlx::query_scalar("SELECT max(process_count) FROM noise_floor")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(counted, 10, "two processes of each of five runs");
+    let mut connection = pool.acquire().await.unwrap();
+    commits::cut_tail(&mut connection, 1, 4).await.unwrap();
+    let hashes = [format!("{:0>40}", "5")];
+    commits::append(&mut connection, 1, 1, 4, &hashes)
+        .await
+        .unwrap();
+    let placed: Vec<i64> =
+        sqlx::query_scalar("SELECT DISTINCT run_id FROM measurement WHERE position = 4")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+    assert_eq!(placed, [good]);
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn repetitions_end(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    let (rows, first) = marked(&pool, &app).await;
+    let worker = TestWorker::register(&app, "secret").await;
+    // Bad again: the policy allows one repetition, so both count.
+    let (_, second) = worker.deliver(0.1001, &["busy"]).await;
+    assert_eq!(repeats(&pool).await.len(), 1);
+    let (_, page) = app.get(&format!("/runs/{second}")).await;
+    assert!(page.contains("It is not repeated"), "{page}");
+    let counting: i64 = sqlx::query_scalar("SELECT count(*) FROM measurement WHERE position = 4")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(counting, 4, "two benchmarks of two runs");
+    // A policy that allows two: the good one stands in for both before it.
+    sqlx::query("UPDATE runtime SET repeat_marked = 2")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let third = repetitions::insert_job(&pool, second).await.unwrap();
+    assert!(third.is_some());
+    let (_, good) = worker.deliver(0.1, &[]).await;
+    let superseded: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT id, superseded_by FROM run WHERE superseded_by IS NOT NULL ORDER BY id",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    assert_eq!(superseded, [(first, good), (second, good)]);
+
+    // A policy that allows none, and a mark that the host carries always.
+    sqlx::query("UPDATE runtime SET repeat_marked = 0")
+        .execute(&pool)
+        .await
+        .unwrap();
+    for _ in 0..3 {
+        insert_job(&pool, &rows, 5, 100).await;
+        worker.deliver(0.1, &["stolen"]).await;
+    }
+    assert_eq!(repeats(&pool).await.len(), 2);
+    sqlx::query("UPDATE runtime SET repeat_marked = 1")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let job = insert_job(&pool, &rows, 5, 100).await;
+    worker.deliver(0.1, &["stolen"]).await;
+    assert_eq!(repeats(&pool).await.len(), 2, "the host is always so");
+    let (_, page) = app.get(&format!("/jobs/{job}")).await;
+    assert!(
+        page.contains("as the runs before it; not repeated"),
+        "{page}"
+    );
+    insert_job(&pool, &rows, 5, 100).await;
+    worker.deliver(0.1, &["stolen", "throttled"]).await;
+    assert_eq!(repeats(&pool).await.len(), 3, "throttling is new");
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn a_run_and_its_repetition_are_stored_together_or_not_at_all(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    let rows = insert_rows(&pool, 1).await;
+    let worker = TestWorker::register(&app, "secret").await;
+    insert_job(&pool, &rows, 0, 100).await;
+    let job = worker.claim().await.unwrap();
+    let artefact = worker.build(&job, b"build").await;
+    let mut report = worker.report(&job, &artefact, 0.1);
+    report.host_flags = vec![HostFlag::meanwhile(
+        "throttled",
+        HostSeverity::Unfit,
+        "3 times".to_owned(),
+        "never",
+    )];
+    // The last step of the transaction fails: nothing of it stays.
+    for statement in [
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'a crash'; END $$",
+        "CREATE TRIGGER refuse BEFORE INSERT ON job_event FOR EACH ROW WHEN (NEW.message LIKE '%repeats it') EXECUTE FUNCTION refuse()",
+    ] {
+        sqlx::query(statement).execute(&pool).await.unwrap();
+    }
+    assert_eq!(worker.upload(job.job_id, &report).await.0, 500);
+    let counts = async || -> (i64, i64, i64) {
+        sqlx::query_as(
+            "SELECT (SELECT count(*) FROM run), (SELECT count(*) FROM job WHERE reason = 'repetition'),
+                    (SELECT count(*) FROM job WHERE state = 'running')",
+        )
+        .fetch_one(&pool)
+        .await
+        .unwrap()
+    };
+    assert_eq!(counts().await, (0, 0, 1));
+    sqlx::query("DROP TRIGGER refuse ON job_event")
+        .execute(&pool)
+        .await
+        .unwrap();
+    assert_eq!(worker.upload(job.job_id, &report).await.0, 200);
+    assert_eq!(counts().await, (1, 1, 0));
 }

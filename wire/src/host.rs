@@ -37,3 +37,44 @@ pub struct HostFlag {
     /// What it should have been.
     pub good: String,
 }
+
+/// What the names of flags end with that are about the run itself, not about how the host is set up.
+const MEANWHILE: &str = "_meanwhile";
+
+impl HostFlag {
+    /// A flag about something that went wrong while a run was measured; `name` is what, without the ending.
+    pub fn meanwhile(name: &str, severity: HostSeverity, value: String, good: &str) -> Self {
+        Self {
+            name: format!("{name}{MEANWHILE}"),
+            severity,
+            value,
+            good: good.to_owned(),
+        }
+    }
+
+    /// Whether the run was measured under bad conditions: something during it made its results unfit. What a host always
+    /// carries (a hypervisor, no counters, turbo) does not, and neither does a warning.
+    pub fn marks(&self) -> bool {
+        self.severity == HostSeverity::Unfit && self.name.ends_with(MEANWHILE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_made_a_run_unfit_while_it_was_measured_marks_it() {
+        let value = || "5 times".to_owned();
+        let throttled = HostFlag::meanwhile("throttled", HostSeverity::Unfit, value(), "never");
+        assert_eq!(throttled.name, "throttled_meanwhile");
+        assert!(throttled.marks());
+        let warning = HostFlag::meanwhile("frequency", HostSeverity::Warning, value(), "the same");
+        assert!(!warning.marks());
+        let of_the_host = HostFlag {
+            name: "hypervisor".to_owned(),
+            ..throttled
+        };
+        assert!(!of_the_host.marks());
+    }
+}

@@ -137,7 +137,7 @@ impl Family {
             Self::Changing => {
                 let mut deviation = 0.01;
                 let mut one = |index: usize| {
-                    if index % 150 == 0 {
+                    if index.is_multiple_of(150) {
                         deviation = 0.004 + 0.016 * random.uniform();
                     }
                     deviation * random.normal()

@@ -47,6 +47,7 @@ pub(super) async fn sync(config: &Config, pool: &PgPool) -> anyhow::Result<()> {
             suite: &runtime.suite,
             ordinal: i32::try_from(ordinal).unwrap_or(i32::MAX),
             control: runtime.control,
+            repeat_marked: runtime.policy.repeat_marked,
         };
         let key = repositories::upsert_runtime(&mut transaction, *repository_id, &settings).await?;
         kept.push(key);

@@ -126,7 +126,7 @@ pub async fn cut_tail(db: &mut PgConnection, branch_id: i64, first: i32) -> sqlx
 }
 
 /// Appends commits to a branch from position `first` on, oldest first, and makes the last one its head. Measurements of
-/// commits that come back find their place again.
+/// commits that come back find their place again, but for those that a repetition stands in for.
 pub async fn append(
     db: &mut PgConnection,
     repository_id: i64,
@@ -151,7 +151,8 @@ pub async fn append(
          FROM series, runtime, branch_commit place
          WHERE series.id = series_id AND runtime.id = runtime_id AND runtime.branch_id = $1
            AND place.branch_id = $1 AND place.commit_id = measurement.commit_id AND place.position >= $2
-           AND measurement.position IS DISTINCT FROM place.position",
+           AND measurement.position IS DISTINCT FROM place.position
+           AND NOT EXISTS (SELECT 1 FROM run WHERE run.id = run_id AND superseded_by IS NOT NULL)",
     )
     .bind(branch_id)
     .bind(first)

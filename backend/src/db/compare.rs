@@ -132,6 +132,8 @@ pub struct Comparison {
     pub previous_high: Option<f64>,
     /// The verdict on the new commit.
     pub verdict: Option<String>,
+    /// Why it is held back; absent when it is not.
+    pub held: Option<String>,
     /// The verdict's threshold.
     pub threshold: Option<f64>,
 }
@@ -146,7 +148,7 @@ pub async fn list_comparisons(
         "SELECT wanted.run_id, benchmark.name AS benchmark, new.median, new.interval_low AS low,
                 new.interval_high AS high, new.sample_count, old.median AS previous_median,
                 old.interval_low AS previous_low, old.interval_high AS previous_high,
-                verdict.state AS verdict, verdict.threshold
+                verdict.state AS verdict, verdict.held, verdict.threshold
          FROM unnest($1::bigint[], $2::bigint[]) AS wanted (run_id, previous_run_id)
          JOIN measurement new ON new.run_id = wanted.run_id
          JOIN series ON series.id = new.series_id AND series.metric = $3
@@ -183,10 +185,12 @@ pub struct RuntimeCommit {
     pub failure_message: Option<String>,
     /// Its newest run.
     pub run_id: Option<i64>,
-    /// Wall times that improved.
+    /// Wall times that improved, without those that are held back.
     pub improved: i64,
-    /// Wall times that regressed.
+    /// Wall times that regressed, without those that are held back.
     pub regressed: i64,
+    /// Wall times whose change is held back.
+    pub held: i64,
 }
 
 /// Commits of a runtime's branch, newest first, below a position.
@@ -199,7 +203,8 @@ pub async fn list_runtime_commits(
     sqlx::query_as(
         "SELECT place.position, commit.hash, commit.subject, commit.author_name, commit.committed_at,
             job.state AS job_state, job.id AS job_id, job.failure_message, run.id AS run_id,
-            coalesce(verdicts.improved, 0) AS improved, coalesce(verdicts.regressed, 0) AS regressed
+            coalesce(verdicts.improved, 0) AS improved, coalesce(verdicts.regressed, 0) AS regressed,
+            coalesce(verdicts.held, 0) AS held
          FROM runtime
          CROSS JOIN LATERAL (SELECT position, commit_id FROM branch_commit WHERE branch_id = runtime.branch_id
             AND position < coalesce($2, 2147483647) ORDER BY position DESC LIMIT $3) place
@@ -209,8 +214,9 @@ pub async fn list_runtime_commits(
          LEFT JOIN LATERAL (SELECT id FROM run WHERE runtime_id = runtime.id AND commit_id = commit.id
             ORDER BY id DESC LIMIT 1) run ON true
          LEFT JOIN LATERAL (
-            SELECT count(*) FILTER (WHERE state = 'improved') AS improved,
-                   count(*) FILTER (WHERE state = 'regressed') AS regressed
+            SELECT count(*) FILTER (WHERE state = 'improved' AND held IS NULL) AS improved,
+                   count(*) FILTER (WHERE state = 'regressed' AND held IS NULL) AS regressed,
+                   count(held) AS held
             FROM verdict JOIN series ON series.id = series_id
             WHERE verdict.commit_id = commit.id AND series.runtime_id = runtime.id
                 AND metric IN ('wall_time', 'requests_per_second')

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use speedwell_wire::Metric;
 use sqlx::{PgConnection, PgExecutor};
 
-use crate::detection::control::{CONTROL_VERSION, Move};
-use crate::domain::plan::Reason;
+use crate::detection::control::{CONTROL_VERSION, Move, Standing};
+use crate::domain::plan::{AROUND_SUSPICION, Reason};
 
 /// A host that may measure a control.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -74,6 +74,43 @@ pub async fn insert_job(
     .execute(db)
     .await?;
     Ok(done.rows_affected() > 0)
+}
+
+/// Queues a control around what is suspicious in a series: the newest run that a verdict calls changed, when the control of
+/// its language has not run on the host since. A control that waits there already goes first now. Which commit of the
+/// control: the one that the host was last asked for. One that is to be repeated is waited for. Returns how many were queued or moved.
+pub async fn insert_around(db: impl PgExecutor<'_>, series_id: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query(
+        "INSERT INTO job (kind, runtime_id, commit_id, host_class, host_id, priority, reason, requester, suspected_run_id)
+         SELECT 'measure', control.runtime_id, control.commit_id, control.host_class, suspect.host_id, $2, $3, 'scheduler',
+                suspect.id
+         FROM (SELECT run.id, run.host_id, language
+               FROM verdict JOIN run ON run.id = verdict.run_id JOIN runtime ON runtime.id = run.runtime_id
+               WHERE series_id = $1 AND verdict.state IN ('improved', 'regressed') AND NOT runtime.control
+                 AND NOT EXISTS (SELECT 1 FROM job WHERE repeats_run_id = run.id AND job.state IN ('queued', 'running'))
+               ORDER BY run.id DESC LIMIT 1) suspect
+         CROSS JOIN LATERAL (
+            SELECT runtime.id AS runtime_id, newest.commit_id, newest.host_class FROM runtime
+            CROSS JOIN LATERAL (
+                SELECT commit_id, host_class FROM job
+                WHERE job.host_id = suspect.host_id AND job.runtime_id = runtime.id AND reason = $3
+                ORDER BY id DESC LIMIT 1) newest
+            WHERE runtime.control AND enabled AND runtime.language = suspect.language
+            ORDER BY ordinal, name LIMIT 1) control
+         WHERE NOT EXISTS (SELECT 1 FROM run WHERE run.runtime_id = control.runtime_id AND run.host_id = suspect.host_id
+                           AND run.id > suspect.id)
+           AND NOT EXISTS (SELECT 1 FROM job WHERE suspected_run_id = suspect.id)
+         ON CONFLICT (kind, runtime_id, commit_id, host_class, coalesce(host_id, 0))
+            WHERE state IN ('queued', 'running') AND reason NOT IN ('requested', 'repetition')
+         DO UPDATE SET priority = excluded.priority, suspected_run_id = excluded.suspected_run_id
+            WHERE job.suspected_run_id IS NULL",
+    )
+    .bind(series_id)
+    .bind(AROUND_SUSPICION)
+    .bind(Reason::Control.as_str())
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected())
 }
 
 /// A control that a host has run anew.
@@ -145,7 +182,7 @@ pub async fn list_values(
                 series.benchmark_id, metric, median, interval_low AS low, interval_high AS high
          FROM runtime CROSS JOIN LATERAL (
             SELECT run.id, run.commit_id FROM run JOIN build ON build.id = build_id
-            WHERE run.runtime_id = runtime.id AND run.host_id = $1 AND build.repeat = 0
+            WHERE run.runtime_id = runtime.id AND run.host_id = $1 AND build.repeat = 0 AND superseded_by IS NULL
             ORDER BY run.id DESC LIMIT $3) run
          JOIN commit ON commit.id = run.commit_id
          JOIN measurement ON measurement.run_id = run.id JOIN series ON series.id = series_id
@@ -160,16 +197,17 @@ pub async fn list_values(
     .await
 }
 
-/// Begins an epoch of a host, and lets the detect and noise ticks look at its series again.
+/// Begins an epoch of a host (`steady_until`: when its control was last seen as it had been), and lets the detect and noise ticks look at its series again.
 pub async fn begin_epoch(
     db: &mut PgConnection,
     control: &ControlToJudge,
     begins_at: DateTime<Utc>,
     moved: &Move,
+    steady_until: Option<DateTime<Utc>>,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "INSERT INTO host_epoch (host_id, begins_at, runtime_id, change, threshold, version)
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+        "INSERT INTO host_epoch (host_id, begins_at, runtime_id, change, threshold, version, steady_until)
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
     )
     .bind(control.host_id)
     .bind(begins_at)
@@ -177,6 +215,7 @@ pub async fn begin_epoch(
     .bind(moved.change)
     .bind(moved.threshold)
     .bind(CONTROL_VERSION)
+    .bind(steady_until)
     .execute(&mut *db)
     .await?;
     sqlx::query(
@@ -189,16 +228,97 @@ pub async fn begin_epoch(
     .map(drop)
 }
 
-/// Notes that a control's runs on a host are judged up to its newest.
-pub async fn mark_judged(db: impl PgExecutor<'_>, control: &ControlToJudge) -> sqlx::Result<()> {
+/// Notes that a control's runs on a host are judged up to its newest, and how it stands. `settled`: its newest run that was not
+/// unsteady.
+pub async fn mark_judged(
+    db: impl PgExecutor<'_>,
+    control: &ControlToJudge,
+    standing: Standing,
+    settled: i64,
+) -> sqlx::Result<()> {
+    let (change, threshold) = match standing {
+        Standing::Unknown | Standing::Steady => (None, None),
+        Standing::Unsteady {
+            change, threshold, ..
+        } => (Some(change), Some(threshold)),
+    };
     sqlx::query(
-        "INSERT INTO control_judged (host_id, runtime_id, run_id) VALUES ($1, $2, $3)
-         ON CONFLICT (host_id, runtime_id) DO UPDATE SET run_id = excluded.run_id",
+        "INSERT INTO control_judged (host_id, runtime_id, run_id, standing, change, threshold, settled_run_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (host_id, runtime_id) DO UPDATE SET run_id = excluded.run_id, standing = excluded.standing,
+             change = excluded.change, threshold = excluded.threshold, settled_run_id = excluded.settled_run_id",
     )
     .bind(control.host_id)
     .bind(control.runtime_id)
     .bind(control.run_id)
+    .bind(standing.as_str())
+    .bind(change)
+    .bind(threshold)
+    .bind(settled)
     .execute(db)
     .await
     .map(drop)
+}
+
+/// Queues a control once more because its newest run differs, unless it waits on the host already. Whether one was queued.
+pub async fn insert_again(db: impl PgExecutor<'_>, control: &ControlToJudge) -> sqlx::Result<bool> {
+    let done = sqlx::query(
+        "INSERT INTO job (kind, runtime_id, commit_id, host_class, host_id, priority, reason, requester, suspected_run_id)
+         SELECT 'measure', run.runtime_id, run.commit_id, job.host_class, run.host_id, $2, $3, 'scheduler', run.id
+         FROM run JOIN job ON job.id = run.job_id JOIN runtime ON runtime.id = run.runtime_id
+         WHERE run.id = $1 AND enabled AND NOT EXISTS (
+            SELECT 1 FROM job WHERE job.host_id = run.host_id AND job.runtime_id = run.runtime_id
+              AND job.state IN ('queued', 'running'))
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(control.run_id)
+    .bind(AROUND_SUSPICION)
+    .bind(Reason::Control.as_str())
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Hosts with an unsteady control: the host, and the control's newest run that was not.
+pub async fn list_unsteady(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<(i64, i64)>> {
+    sqlx::query_as(
+        "SELECT host_id, settled_run_id FROM control_judged JOIN runtime ON runtime.id = runtime_id
+         WHERE standing = 'unsteady' AND control AND enabled",
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// How a control stands on a host.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub struct StandingRow {
+    /// The control.
+    pub runtime: String,
+    /// Its newest run that was judged.
+    pub run_id: i64,
+    /// `unknown`, `steady` or `unsteady`.
+    pub standing: String,
+    /// How far that run lies off, as a ratio minus one; of an unsteady one.
+    pub change: Option<f64>,
+    /// What it has passed.
+    pub threshold: Option<f64>,
+    /// Changes that are held back on this host, whatever the reason.
+    pub held: i64,
+}
+
+/// How each control stands on a host.
+pub async fn list_standings(
+    db: impl PgExecutor<'_>,
+    host_id: i64,
+) -> sqlx::Result<Vec<StandingRow>> {
+    sqlx::query_as(
+        "SELECT runtime.name AS runtime, run_id, standing, change, threshold,
+            (SELECT count(*) FROM verdict JOIN series ON series.id = series_id
+             WHERE held IS NOT NULL AND series.host_id = $1) AS held
+         FROM control_judged JOIN runtime ON runtime.id = runtime_id
+         WHERE control_judged.host_id = $1 AND control AND enabled ORDER BY ordinal, runtime.name",
+    )
+    .bind(host_id)
+    .fetch_all(db)
+    .await
 }

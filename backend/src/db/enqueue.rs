@@ -5,14 +5,15 @@ use sqlx::PgExecutor;
 
 use crate::domain::plan::{Candidate, Reason};
 
-/// Jobs of a runtime that wait, for one class of hosts.
+/// Jobs of a runtime that wait, for one class of hosts. Repetitions wait for one host alone and take nobody's room.
 pub async fn count_queued(
     db: impl PgExecutor<'_>,
     runtime_id: i64,
     class: &str,
 ) -> sqlx::Result<i64> {
     sqlx::query_scalar(
-        "SELECT count(*) FROM job WHERE runtime_id = $1 AND host_class = $2 AND state = 'queued'",
+        "SELECT count(*) FROM job WHERE runtime_id = $1 AND host_class = $2 AND state = 'queued'
+           AND reason <> 'repetition'",
     )
     .bind(runtime_id)
     .bind(class)
@@ -21,7 +22,8 @@ pub async fn count_queued(
 }
 
 /// The release on a runtime's branch before its head: what the overview compares with. That is the newest final release
-/// (`v3.9.2`, not `v3.9.3rc1`), or a preview where the branch leads to a line that has no final one (`v3.15.0a2`).
+/// (`v3.9.2`, not `v3.9.3rc1`), or a preview where the branch leads to a line that has no final one (`v3.15.0a2`). Settled: a job for it
+/// is open, or was begun in the present epoch of the host that measured the runtime last; nothing is compared with other epochs.
 pub async fn find_release(
     db: impl PgExecutor<'_>,
     runtime_id: i64,
@@ -30,11 +32,18 @@ pub async fn find_release(
     sqlx::query_as(
         "SELECT commit.id,
             EXISTS (SELECT 1 FROM job WHERE job.runtime_id = runtime.id AND job.commit_id = commit.id
-                    AND job.kind = 'measure' AND job.host_class = $2) AS settled
+                    AND job.kind = 'measure' AND job.host_class = $2
+                    AND (job.state IN ('queued', 'running')
+                         OR coalesce(job.started_at, job.created_at) >= coalesce(epoch.begins_at, '-infinity'))) AS settled
          FROM runtime JOIN branch ON branch.id = runtime.branch_id
          JOIN tag ON tag.repository_id = branch.repository_id AND tag.release_line IS NOT NULL
          JOIN commit ON commit.repository_id = tag.repository_id AND commit.hash = tag.commit_hash
          JOIN branch_commit place ON place.branch_id = branch.id AND place.commit_id = commit.id
+         LEFT JOIN LATERAL (
+            SELECT greatest(first_seen_at, (SELECT max(begins_at) FROM host_epoch WHERE host_epoch.host_id = host.id)) AS begins_at
+            FROM run JOIN host ON host.id = run.host_id JOIN environment ON environment.id = host.environment_id
+            WHERE run.runtime_id = runtime.id AND host.class = $2 ORDER BY run.id DESC LIMIT 1
+         ) epoch ON true
          WHERE runtime.id = $1 AND commit.id <> branch.head_commit_id
          ORDER BY tag.release_line DESC, tag.release_final DESC, place.position DESC LIMIT 1",
     )

@@ -9,6 +9,7 @@ use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use crate::domain::latency;
+use crate::domain::repetition::is_marked;
 use crate::domain::run_report::NewMeasurement;
 
 /// The keys that a run refers to, looked up by the caller.
@@ -50,8 +51,8 @@ pub async fn insert_run(
     sqlx::query_scalar(
         "INSERT INTO run (upload_id, job_id, build_id, runtime_id, commit_id, suite_id, host_id, environment_id,
                           harness_sha256, interpreter, host_notes, raw_artefact, started_at, finished_at,
-                          host_flags, host_worst)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) RETURNING id",
+                          host_flags, host_worst, marked)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) RETURNING id",
     )
     .bind(report.upload_id)
     .bind(keys.job_id)
@@ -69,6 +70,7 @@ pub async fn insert_run(
     .bind(report.finished_at)
     .bind(Json(&report.host_flags))
     .bind(worst.map(HostSeverity::as_str))
+    .bind(is_marked(&report.host_flags))
     .fetch_one(db)
     .await
 }

@@ -70,7 +70,7 @@ pub async fn list_repetitions(
                 dense_rank() OVER (ORDER BY build.commit_id, build.recipe_sha256, build.toolchain) AS source
          FROM epoch JOIN measurement ON measurement.series_id = $1 AND measurement.environment_id = epoch.environment_id
               AND (epoch.begins_at IS NULL OR measured_at >= epoch.begins_at)
-         JOIN run ON run.id = run_id JOIN build ON build.id = build_id
+         JOIN run ON run.id = run_id AND superseded_by IS NULL JOIN build ON build.id = build_id
          ORDER BY measurement.id DESC LIMIT $2",
     )
     .bind(series_id)

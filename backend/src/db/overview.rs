@@ -51,7 +51,8 @@ pub struct RuntimeOverview {
     pub host_id: Option<i64>,
     /// That host's name.
     pub host: Option<String>,
-    /// What it is compared with: the newest measured release before it, else the oldest measured commit.
+    /// What it is compared with, within its host's epoch: the newest measured release before it, else the oldest measured
+    /// commit.
     pub reference_hash: Option<String>,
     /// Its position.
     pub reference_position: Option<i32>,
@@ -79,7 +80,7 @@ pub async fn list_runtimes(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<RuntimeO
             SELECT id, state FROM job WHERE runtime_id = runtime.id AND commit_id = head.id ORDER BY id DESC LIMIT 1
          ) head_job ON true
          LEFT JOIN LATERAL (
-            SELECT commit.hash, place.position, run.finished_at, run.host_id, host.name AS host
+            SELECT commit.hash, place.position, run.finished_at, run.host_id, run.environment_id, host.name AS host
             FROM run JOIN branch_commit place ON place.branch_id = runtime.branch_id AND place.commit_id = run.commit_id
             JOIN commit ON commit.id = run.commit_id JOIN host ON host.id = run.host_id
             WHERE run.runtime_id = runtime.id ORDER BY place.position DESC, run.id DESC LIMIT 1
@@ -91,6 +92,10 @@ pub async fn list_runtimes(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<RuntimeO
             LEFT JOIN tag ON tag.repository_id = commit.repository_id AND tag.commit_hash = commit.hash
               AND tag.release_line IS NOT NULL
             WHERE run.runtime_id = runtime.id AND run.host_id = newest.host_id AND place.position < newest.position
+              AND run.superseded_by IS NULL AND run.environment_id = newest.environment_id AND NOT EXISTS (
+                SELECT 1 FROM host_epoch WHERE host_epoch.host_id = run.host_id
+                  AND begins_at > least(run.finished_at, newest.finished_at)
+                  AND begins_at <= greatest(run.finished_at, newest.finished_at))
             ORDER BY tag.release_line DESC NULLS LAST, tag.release_final DESC NULLS LAST,
                 CASE WHEN tag.name IS NULL THEN place.position ELSE -place.position END LIMIT 1
          ) reference ON true
@@ -125,6 +130,8 @@ pub struct BenchmarkOverview {
     pub reference_high: Option<f64>,
     /// The verdict on the newest commit.
     pub state: Option<String>,
+    /// Why it is held back; absent when it is not.
+    pub held: Option<String>,
     /// Its change.
     pub change: Option<f64>,
     /// The newest medians, oldest first.
@@ -152,7 +159,7 @@ pub async fn list_benchmarks(
         "SELECT series.runtime_id, benchmark.name, benchmark.description, metric, newest.median, newest.interval_low AS low,
             newest.interval_high AS high, reference.median AS reference_median,
             reference.interval_low AS reference_low, reference.interval_high AS reference_high,
-            verdict.state, verdict.change, history.medians AS history
+            verdict.state, verdict.held, verdict.change, history.medians AS history
          FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::integer[])
               AS wanted (runtime_id, host_id, position, reference_position)
          JOIN series ON series.runtime_id = wanted.runtime_id AND series.host_id = wanted.host_id
@@ -161,7 +168,11 @@ pub async fn list_benchmarks(
          JOIN LATERAL (SELECT * FROM measurement WHERE series_id = series.id AND position = wanted.position
               ORDER BY id DESC LIMIT 1) newest ON true
          LEFT JOIN LATERAL (SELECT * FROM measurement WHERE series_id = series.id
-              AND position = wanted.reference_position ORDER BY id DESC LIMIT 1) reference ON true
+              AND position = wanted.reference_position AND environment_id = newest.environment_id AND NOT EXISTS (
+                SELECT 1 FROM host_epoch WHERE host_epoch.host_id = series.host_id
+                  AND begins_at > least(measurement.measured_at, newest.measured_at)
+                  AND begins_at <= greatest(measurement.measured_at, newest.measured_at))
+              ORDER BY id DESC LIMIT 1) reference ON true
          LEFT JOIN verdict ON verdict.series_id = series.id AND verdict.commit_id = newest.commit_id
          CROSS JOIN LATERAL (SELECT array_agg(median ORDER BY position, id) AS medians FROM (
               SELECT median, position, id FROM measurement WHERE series_id = series.id AND position IS NOT NULL

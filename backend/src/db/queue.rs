@@ -23,6 +23,10 @@ pub struct JobRow {
     pub state: String,
     /// Why it was asked for.
     pub reason: String,
+    /// The run that it repeats because that was measured under bad conditions.
+    pub repeats_run_id: Option<i64>,
+    /// The suspicious run that this control was queued because of.
+    pub suspected_run_id: Option<i64>,
     /// Who asked.
     pub requester: String,
     /// Higher goes first.
@@ -66,7 +70,7 @@ macro_rules! select_jobs {
     ($rest:literal) => {
         concat!(
             "SELECT job.id, job.kind, runtime.name AS runtime, commit.hash, commit.subject, job.state, job.reason,
-                job.requester, job.priority, job.host_class, host.name AS host, job.attempt, job.max_attempts,
+                job.repeats_run_id, job.suspected_run_id, job.requester, job.priority, job.host_class, host.name AS host, job.attempt, job.max_attempts,
                 job.not_before, job.phase, job.percent, job.progress, job.lease_until, job.cancel_requested,
                 job.failure_message, job.failure_kind, job.created_at, job.started_at, job.finished_at,
                 (SELECT max(id) FROM run WHERE job_id = job.id) AS run_id

@@ -69,6 +69,8 @@ pub struct RuntimeSettings<'a> {
     pub ordinal: i32,
     /// Whether it is a control.
     pub control: bool,
+    /// How often a marked run is repeated at most.
+    pub repeat_marked: u32,
 }
 
 /// Adds a runtime or gives a known one its settings; makes its branch.
@@ -86,11 +88,12 @@ pub async fn upsert_runtime(
     .fetch_one(&mut *db)
     .await?;
     sqlx::query_scalar(
-        "INSERT INTO runtime (name, language, branch_id, recipe, recipe_sha256, suite_name, ordinal, control)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        "INSERT INTO runtime (name, language, branch_id, recipe, recipe_sha256, suite_name, ordinal, control,
+                              repeat_marked)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          ON CONFLICT (name) DO UPDATE SET language = excluded.language, branch_id = excluded.branch_id,
              recipe = excluded.recipe, recipe_sha256 = excluded.recipe_sha256, suite_name = excluded.suite_name,
-             ordinal = excluded.ordinal, control = excluded.control, enabled = true
+             ordinal = excluded.ordinal, control = excluded.control, repeat_marked = excluded.repeat_marked, enabled = true
          RETURNING id",
     )
     .bind(settings.name)
@@ -101,6 +104,7 @@ pub async fn upsert_runtime(
     .bind(settings.suite)
     .bind(settings.ordinal)
     .bind(settings.control)
+    .bind(i32::try_from(settings.repeat_marked).unwrap_or(i32::MAX))
     .fetch_one(db)
     .await
 }

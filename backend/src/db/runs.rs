@@ -13,6 +13,18 @@ pub struct RunDetail {
     pub id: i64,
     /// The job that asked for it.
     pub job_id: i64,
+    /// Whether it was measured under bad conditions: something during it made its results unfit.
+    pub marked: bool,
+    /// The run that it repeats.
+    pub repeats_run_id: Option<i64>,
+    /// The job that repeats it.
+    pub repeated_by_job: Option<i64>,
+    /// The run of that job.
+    pub repeated_by_run: Option<i64>,
+    /// The control that was queued because a verdict calls what it measured changed.
+    pub suspected_by_job: Option<i64>,
+    /// The repetition that counts in its place.
+    pub superseded_by: Option<i64>,
     /// The runtime.
     pub runtime: String,
     /// The commit.
@@ -66,12 +78,15 @@ pub struct RunDetail {
 /// A run by its key.
 pub async fn find(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Option<RunDetail>> {
     sqlx::query_as(
-        "SELECT run.id, run.job_id, runtime.name AS runtime, commit.hash, commit.subject, suite.name AS suite,
+        "SELECT run.id, run.job_id, run.marked, run.superseded_by, job.repeats_run_id, repeating.id AS repeated_by_job,
+            (SELECT max(id) FROM run WHERE job_id = repeating.id) AS repeated_by_run,
+            (SELECT id FROM job WHERE suspected_run_id = run.id) AS suspected_by_job, runtime.name AS runtime, commit.hash, commit.subject, suite.name AS suite,
             suite.version AS suite_version, host.name AS host, environment.fingerprint, environment.facts,
-            run.host_notes, run.host_flags, harness_sha256, interpreter, raw_artefact, started_at, finished_at, runtime.recipe,
+            run.host_notes, run.host_flags, harness_sha256, interpreter, raw_artefact, run.started_at, run.finished_at, runtime.recipe,
             build.repeat AS build_repeat, build.toolchain, build.step_seconds, build.ccache_hits, build.ccache_misses, build.installed_bytes,
             artefact.bytes AS artefact_bytes, artefact.sha256 AS artefact_sha256
-         FROM run JOIN runtime ON runtime.id = run.runtime_id JOIN commit ON commit.id = run.commit_id
+         FROM run JOIN job ON job.id = run.job_id LEFT JOIN job repeating ON repeating.repeats_run_id = run.id
+         JOIN runtime ON runtime.id = run.runtime_id JOIN commit ON commit.id = run.commit_id
          JOIN suite ON suite.id = run.suite_id JOIN host ON host.id = run.host_id
          JOIN environment ON environment.id = run.environment_id JOIN build ON build.id = run.build_id
          JOIN artefact ON artefact.sha256 = build.artefact_sha256

@@ -123,6 +123,8 @@ pub struct SeriesPoint {
     pub max: f64,
     /// The verdict: `too_few`, `unchanged`, `improved`, `regressed`; absent until it is made.
     pub verdict: Option<String>,
+    /// Why a change is held back: `repetition_pending`, `control_pending`, `control_unsteady`, `control_moved`; absent when it is not.
+    pub held: Option<String>,
     /// How bad the host was meanwhile: `note`, `warning`, `unfit`; absent when nothing was wrong.
     pub host_worst: Option<String>,
     /// Change against the predecessors, as a ratio minus one.
@@ -142,7 +144,7 @@ pub async fn list_points(
     sqlx::query_as(
         "SELECT point.series_id, point.position, commit.hash, commit.subject, commit.committed_at, point.run_id,
                 point.measured_at, point.environment_id, point.sample_count, point.median, point.interval_low,
-                point.interval_high, point.min, point.max, verdict.state AS verdict, verdict.change, verdict.threshold,
+                point.interval_high, point.min, point.max, verdict.state AS verdict, verdict.held, verdict.change, verdict.threshold,
                 run.host_worst,
                 (SELECT count(*) FROM host_epoch WHERE host_epoch.host_id = run.host_id
                     AND begins_at <= point.measured_at) AS host_epoch

@@ -23,6 +23,8 @@ pub struct DetectPoint {
     pub commit_id: i64,
     /// Its branch position.
     pub position: i32,
+    /// The newest of its runs.
+    pub run_id: i64,
     /// Breaks the epoch when it differs from the neighbour's.
     pub environment_id: i64,
     /// How many epochs its host had begun by then; breaks the epoch likewise.
@@ -56,7 +58,7 @@ pub async fn list_points(
     series_id: i64,
 ) -> sqlx::Result<Vec<DetectPoint>> {
     sqlx::query_as(
-        "SELECT DISTINCT ON (position) commit_id, position, environment_id, host_epoch,
+        "SELECT DISTINCT ON (position) commit_id, position, max(run_id) AS run_id, environment_id, host_epoch,
                 percentile_cont(0.5) WITHIN GROUP (ORDER BY median) AS median,
                 percentile_cont(0.5) WITHIN GROUP (ORDER BY interval_low) AS low,
                 percentile_cont(0.5) WITHIN GROUP (ORDER BY interval_high) AS high
@@ -86,11 +88,11 @@ pub async fn replace(
     let changes = || judgements.iter().map(|judgement| judgement.change);
     sqlx::query(
         "INSERT INTO verdict (series_id, commit_id, position, detector, state, baseline, value, change, change_low,
-                              change_high, threshold, predecessors)
-         SELECT $1, commit_id, position, $2, state, baseline, value, change, low, high, threshold, predecessors
+                              change_high, threshold, predecessors, run_id)
+         SELECT $1, commit_id, position, $2, state, baseline, value, change, low, high, threshold, predecessors, run_id
          FROM unnest($3::bigint[], $4::integer[], $5::text[], $6::float8[], $7::float8[], $8::float8[], $9::float8[],
-                     $10::float8[], $11::float8[], $12::integer[])
-              AS row (commit_id, position, state, baseline, value, change, low, high, threshold, predecessors)",
+                     $10::float8[], $11::float8[], $12::integer[], $13::bigint[])
+              AS row (commit_id, position, state, baseline, value, change, low, high, threshold, predecessors, run_id)",
     )
     .bind(series.id)
     .bind(DETECTOR_VERSION)
@@ -109,6 +111,7 @@ pub async fn replace(
             .map(|judgement| i32::try_from(judgement.predecessors).unwrap_or(i32::MAX))
             .collect::<Vec<_>>(),
     )
+    .bind(points.iter().map(|point| point.run_id).collect::<Vec<_>>())
     .execute(&mut *db)
     .await?;
     sqlx::query("UPDATE series SET detected_at = $2, detector = $3 WHERE id = $1")

@@ -85,6 +85,12 @@ pub async fn replace(
     iterations: &[Iterations],
     derived: &[NewMeasurement],
 ) -> sqlx::Result<()> {
+    // Locked, so that a repetition that begins to count meanwhile finds what is derived here.
+    let counts: bool =
+        sqlx::query_scalar("SELECT superseded_by IS NULL FROM run WHERE id = $1 FOR UPDATE")
+            .bind(run_id)
+            .fetch_one(&mut *db)
+            .await?;
     sqlx::query("DELETE FROM warmup WHERE run_id = $1")
         .bind(run_id)
         .execute(&mut *db)
@@ -117,7 +123,7 @@ pub async fn replace(
                 commit_id: from.commit_id,
                 environment_id: from.environment_id,
                 measured_at: from.measured_at,
-                position: from.position,
+                position: from.position.filter(|_| counts),
             };
             ingest::insert_measurement(&mut *db, &place, series_id, from.loops, measurement)
                 .await?;

@@ -26,6 +26,41 @@ const FLOOR: f64 = 0.01;
 /// Variance of a median against that of a mean, for a normal distribution.
 const MEDIAN_VARIANCE: f64 = std::f64::consts::FRAC_PI_2;
 
+/// What the newest run of a control says of its host.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Standing {
+    /// Too few runs before it to compare it with.
+    Unknown,
+    /// It is what it was.
+    Steady,
+    /// It is not; whether it stays so the next runs tell.
+    Unsteady {
+        /// Newest runs in a row that are not.
+        runs: usize,
+        /// Of the newest, as [`Move::change`].
+        change: f64,
+        /// What it has passed.
+        threshold: f64,
+    },
+}
+
+impl Standing {
+    /// The stable name used in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Steady => "steady",
+            Self::Unsteady { .. } => "unsteady",
+        }
+    }
+
+    /// Whether the control should run again at once: until as many runs in a row differ as make a move. If they do not
+    /// agree even then, more of them at once are no help.
+    pub fn asks_again(self) -> bool {
+        matches!(self, Self::Unsteady { runs, .. } if runs < NEWEST)
+    }
+}
+
 /// One run of a control on a host.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ControlRun {
@@ -72,8 +107,59 @@ pub fn find_move(history: &[ControlRun]) -> Option<Move> {
     None
 }
 
+/// How a control stands by its newest run since the last epoch, oldest run first: one run that lies so far off that two more like
+/// it would be a move makes it unsteady.
+pub fn standing(history: &[ControlRun]) -> Standing {
+    let newest_first = (1..=history.len()).rev();
+    let judged = newest_first.map(|end| judge_newest(&history[..end]));
+    let mut unsteady = judged.take_while(|one| matches!(one, Some((_, _, true))));
+    match unsteady.next().flatten() {
+        Some((change, threshold, _)) => Standing::Unsteady {
+            runs: 1 + unsteady.count(),
+            change,
+            threshold,
+        },
+        None => judge_newest(history).map_or(Standing::Unknown, |_| Standing::Steady),
+    }
+}
+
+/// Change, threshold, and whether the one is beyond the other, of the last run against those before it in its environment.
+fn judge_newest(history: &[ControlRun]) -> Option<(f64, f64, bool)> {
+    let (newest, earlier) = history.split_last()?;
+    let same = |run: &&ControlRun| run.environment == newest.environment;
+    let count = earlier.iter().rev().take_while(same).take(WINDOW).count();
+    let earlier = &earlier[earlier.len() - count..];
+    let difference = difference(earlier, std::slice::from_ref(newest))?;
+    let beyond = difference.shift.abs() > difference.threshold;
+    Some((
+        difference.shift.exp_m1(),
+        difference.threshold.exp_m1(),
+        beyond,
+    ))
+}
+
 /// Change and threshold when the newest runs lie beyond it.
 fn compare(earlier: &[ControlRun], newest: &[ControlRun]) -> Option<(f64, f64)> {
+    let found = difference(earlier, newest)?;
+    let shift = found.shift;
+    let agrees = |level: &f64| (level - found.centre) * shift.signum() > shift.abs() / 2.0;
+    let moved = shift.abs() > found.threshold && found.after.iter().all(agrees);
+    moved.then(|| (shift.exp_m1(), found.threshold.exp_m1()))
+}
+
+/// How far runs lie from those before them, as logarithms.
+struct Difference {
+    /// Level of the earlier runs.
+    centre: f64,
+    /// Median of the newest against it.
+    shift: f64,
+    /// What it has to pass; that of as many newest runs as make a move, also when there are fewer.
+    threshold: f64,
+    /// Levels of the newest runs.
+    after: Vec<f64>,
+}
+
+fn difference(earlier: &[ControlRun], newest: &[ControlRun]) -> Option<Difference> {
     if earlier.len() < FEWEST {
         return None;
     }
@@ -86,17 +172,19 @@ fn compare(earlier: &[ControlRun], newest: &[ControlRun]) -> Option<(f64, f64)> 
         .iter()
         .filter_map(|run| level(run, &centres))
         .collect();
-    if before.len() < FEWEST || after.len() < NEWEST {
+    if before.len() < FEWEST || after.len() < newest.len() {
         return None;
     }
     let deviation = noise(earlier, &centres, &before);
-    let shares = 1.0 / before.len() as f64 + 1.0 / after.len() as f64;
+    let shares = 1.0 / before.len() as f64 + 1.0 / NEWEST as f64;
     let threshold = (DEVIATIONS * deviation * (MEDIAN_VARIANCE * shares).sqrt()).max(FLOOR);
     let centre = median(before);
-    let shift = median(after.clone()) - centre;
-    let agrees = |level: &f64| (level - centre) * shift.signum() > shift.abs() / 2.0;
-    let moved = shift.abs() > threshold && after.iter().all(agrees);
-    moved.then(|| (shift.exp_m1(), threshold.exp_m1()))
+    Some(Difference {
+        centre,
+        shift: median(after.clone()) - centre,
+        threshold,
+        after,
+    })
 }
 
 /// The deviation of a run's level while nothing changed: as the earlier runs' levels show it, or as the noise floors of the
@@ -199,6 +287,42 @@ mod tests {
         ] {
             assert_eq!(found(levels), None, "{levels:?}");
         }
+    }
+
+    #[test]
+    fn one_run_that_differs_makes_a_control_unsteady_until_the_next_ones_decide() {
+        let stands = |levels: &[f64]| standing(&history(levels));
+        for few in [
+            &[][..],
+            &[0.0],
+            &[0.0, 0.0, 0.0, 0.0],
+            &[0.0, 0.0, 0.0, 0.5],
+        ] {
+            assert_eq!(stands(few), Standing::Unknown, "{few:?}");
+        }
+        let calm = [0.0; 6];
+        assert_eq!(stands(&calm), Standing::Steady);
+        let then = |levels: &[f64]| stands(&[&calm[..], levels].concat());
+        let unsteady = |standing: Standing| match standing {
+            Standing::Unsteady { runs, change, .. } => (runs, (change * 100.0).round()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(unsteady(then(&[0.05])), (1, 5.0));
+        assert_eq!(unsteady(then(&[-0.05])), (1, -5.0));
+        assert_eq!(unsteady(then(&[0.05, 0.05])), (2, 5.0));
+        assert!(then(&[0.05, 0.05]).asks_again());
+        // It goes to both sides: no move, and asking again is no help.
+        let wild = then(&[0.05, -0.05, 0.05]);
+        assert_eq!(unsteady(wild), (3, 5.0));
+        assert!(!wild.asks_again() && !Standing::Steady.asks_again());
+        assert_eq!(then(&[0.05, 0.0]), Standing::Steady);
+        assert_eq!(then(&[0.05, 0.0, 0.001]), Standing::Steady);
+        // Another environment begins anew.
+        let mut runs = history(&[&calm[..], &[0.05]].concat());
+        runs[6].environment = 2;
+        assert_eq!(standing(&runs), Standing::Unknown);
+        runs[6].values.clear();
+        assert_eq!(standing(&runs), Standing::Unknown);
     }
 
     #[test]

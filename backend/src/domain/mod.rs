@@ -3,10 +3,12 @@
 pub mod commit;
 pub mod compare;
 pub mod components;
+pub mod hold;
 pub mod job;
 pub mod language;
 pub mod latency;
 pub mod plan;
 pub mod policy;
+pub mod repetition;
 pub mod run_report;
 pub mod summary;

@@ -32,6 +32,8 @@ pub enum Reason {
     Requested,
     /// A frozen interpreter, to see whether the host is what it was.
     Control,
+    /// A run before it was measured under bad conditions.
+    Repetition,
 }
 
 impl Reason {
@@ -43,21 +45,26 @@ impl Reason {
             Self::Release => "release",
             Self::Requested => "requested",
             Self::Control => "control",
+            Self::Repetition => "repetition",
         }
     }
 
-    /// What a person waits for goes first, then what says whether the rest can be trusted, then the newest commits
-    /// everywhere; gaps wait.
+    /// What a person waits for goes first, then what says whether the rest can be trusted, then what was measured
+    /// badly, then the newest commits everywhere; gaps wait.
     pub fn priority(self) -> i32 {
         match self {
             Self::Requested => 200,
             Self::Control => 150,
+            Self::Repetition => 120,
             Self::Newest => 100,
             Self::Release => 50,
             Self::Gap => 10,
         }
     }
 }
+
+/// The priority of a control around a suspicious run: before all else, for its answer says whether what people see is so.
+pub const AROUND_SUSPICION: i32 = 250;
 
 /// Chooses at most `room` commits. `candidates` are in branch order, oldest first.
 pub fn choose(candidates: &[Candidate], policy: &Policy, room: usize) -> Vec<(i64, Reason)> {

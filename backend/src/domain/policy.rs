@@ -17,6 +17,9 @@ pub struct Policy {
     /// How many jobs of the runtime may wait in the queue at once.
     #[serde(default = "default_queue")]
     pub queue: u32,
+    /// How often a run that was measured under bad conditions is repeated at most; 0: never. Heeded for controls too.
+    #[serde(default = "default_repeat_marked")]
+    pub repeat_marked: u32,
 }
 
 /// Which commits are candidates.
@@ -37,6 +40,12 @@ pub enum Measure {
 fn default_queue() -> u32 {
     4
 }
+fn default_repeat_marked() -> u32 {
+    1
+}
+
+/// More repetitions in a row than this are no remedy: the host needs one.
+const MOST_REPETITIONS: u32 = 5;
 
 impl Default for Policy {
     fn default() -> Self {
@@ -45,6 +54,7 @@ impl Default for Policy {
             nth: None,
             newest: None,
             queue: default_queue(),
+            repeat_marked: default_repeat_marked(),
         }
     }
 }
@@ -64,6 +74,27 @@ impl Policy {
         }
         anyhow::ensure!(self.queue > 0, "queue must be 1 or more");
         anyhow::ensure!(self.newest != Some(0), "newest must be 1 or more");
+        anyhow::ensure!(
+            self.repeat_marked <= MOST_REPETITIONS,
+            "repeat_marked must be {MOST_REPETITIONS} or less; 0 repeats nothing"
+        );
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repetitions_are_few() {
+        let policy = |repeat_marked| Policy {
+            repeat_marked,
+            ..Policy::default()
+        };
+        assert_eq!(Policy::default().repeat_marked, 1);
+        assert!(policy(0).validate().is_ok() && policy(5).validate().is_ok());
+        let error = policy(6).validate().unwrap_err().to_string();
+        assert!(error.contains("repeat_marked must be 5 or less"), "{error}");
     }
 }

@@ -1,16 +1,18 @@
-//! Controls: queues them by their schedule on every host of their classes, and begins a host's epoch when one has moved.
+//! Controls: queues them by their schedule on every host of their classes, holds changes back while one differs, and begins a
+//! host's epoch when it has moved.
 
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use speedwell_wire::{Direction, Metric};
+use sqlx::PgConnection;
 
 use super::Outcome;
 use crate::config::RuntimeConfig;
 use crate::context::Context;
 use crate::db::controls::{self, ControlToJudge, ControlValue};
-use crate::db::enqueue;
-use crate::detection::control::{ControlRun, find_move};
+use crate::db::{enqueue, holds};
+use crate::detection::control::{ControlRun, Standing, find_move, standing};
 
 /// Newest runs of a control that are read; an epoch rarely has more, and older ones are beyond the window anyway.
 const RUNS: i64 = 200;
@@ -63,29 +65,81 @@ fn is_due(schedule: &str, queued_at: Option<DateTime<Utc>>, now: DateTime<Utc>) 
     schedule.is_ok_and(|schedule| schedule.after(&last).next().is_some_and(|next| next <= now))
 }
 
-/// One pass: judges every control that a host has run anew. One transaction each.
+/// One pass: judges every control that a host has run anew, one transaction each; then holds back what is in doubt, and lets go
+/// what is not any more.
 pub async fn tick(context: &Context) -> Outcome {
     let mut notes = Vec::new();
     for control in controls::list_to_judge(&context.pool).await? {
         let mut transaction = context.pool.begin().await?;
-        // A move begins an epoch, and what follows it is judged anew within that: as often as there are runs for it.
-        for _ in 0..RUNS {
-            let (host_id, runtime_id) = (control.host_id, Some(control.runtime_id));
-            let values =
-                controls::list_values(&mut *transaction, host_id, runtime_id, RUNS).await?;
-            let runs = newest_epoch(&values);
-            let history: Vec<ControlRun> = runs.iter().map(|run| control_run(run)).collect();
-            let Some(moved) = find_move(&history) else {
-                break;
-            };
-            let first = runs[moved.index][0];
-            controls::begin_epoch(&mut transaction, &control, first.measured_at, &moved).await?;
-            notes.push(describe(&control, first, moved.change));
-        }
-        controls::mark_judged(&mut *transaction, &control).await?;
+        notes.extend(judge(&mut transaction, &control).await?);
         transaction.commit().await?;
     }
+    // Whoever judged a series while a control was being judged has not seen its standing: so at every pass.
+    for (host_id, settled) in controls::list_unsteady(&context.pool).await? {
+        holds::update_host(&context.pool, host_id, settled).await?;
+    }
+    let changed = holds::update_held(&context.pool).await?;
+    if changed > 0 {
+        notes.push(format!(
+            "{changed} change(s) are no longer held back as they were"
+        ));
+    }
     Ok((!notes.is_empty()).then(|| notes.join("; ")))
+}
+
+/// Judges a control up to its newest run; what there is to say.
+async fn judge(db: &mut PgConnection, control: &ControlToJudge) -> sqlx::Result<Vec<String>> {
+    let mut notes = Vec::new();
+    // A move begins an epoch, and what follows it is judged anew within that: as often as there are runs for it.
+    for _ in 0..RUNS {
+        let (host_id, runtime_id) = (control.host_id, Some(control.runtime_id));
+        let values = controls::list_values(&mut *db, host_id, runtime_id, RUNS).await?;
+        let runs = newest_epoch(&values);
+        let history: Vec<ControlRun> = runs.iter().map(|run| control_run(run)).collect();
+        let Some(moved) = find_move(&history) else {
+            notes.extend(stand(&mut *db, control, &runs, &history).await?);
+            return Ok(notes);
+        };
+        let first = runs[moved.index][0];
+        let before = moved.index.checked_sub(1);
+        let steady_until = before.map(|index| runs[index][0].measured_at);
+        controls::begin_epoch(&mut *db, control, first.measured_at, &moved, steady_until).await?;
+        notes.push(describe(control, first, moved.change));
+    }
+    controls::mark_judged(db, control, Standing::Unknown, control.run_id).await?;
+    Ok(notes)
+}
+
+/// Notes how a control stands, and lets it run once more where that helps.
+async fn stand(
+    db: &mut PgConnection,
+    control: &ControlToJudge,
+    runs: &[Vec<&ControlValue>],
+    history: &[ControlRun],
+) -> sqlx::Result<Option<String>> {
+    let standing = standing(history);
+    let unsteady = match standing {
+        Standing::Unknown | Standing::Steady => 0,
+        Standing::Unsteady { runs, .. } => runs,
+    };
+    // A run in which nothing could be measured is not among the runs, and unsettles nothing.
+    let settled = match runs.len().checked_sub(unsteady + 1) {
+        Some(index) if unsteady > 0 => runs[index][0].run_id,
+        _ => control.run_id,
+    };
+    controls::mark_judged(&mut *db, control, standing, settled).await?;
+    let again = standing.asks_again() && controls::insert_again(&mut *db, control).await?;
+    Ok(match standing {
+        Standing::Unknown | Standing::Steady => None,
+        Standing::Unsteady { change, .. } => Some(format!(
+            "host {}: its control {} takes {:+.1} % in run {}{}",
+            control.host_id,
+            control.runtime_id,
+            change * 100.0,
+            control.run_id,
+            if again { "; it is measured again" } else { "" }
+        )),
+    })
 }
 
 fn describe(control: &ControlToJudge, first: &ControlValue, change: f64) -> String {

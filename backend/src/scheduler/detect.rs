@@ -8,6 +8,7 @@ use speedwell_wire::{Direction, Metric};
 use super::Outcome;
 use crate::context::Context;
 use crate::db::verdicts::{self, DetectPoint};
+use crate::db::{controls, holds};
 use crate::detection::{Point, Scale, judge};
 
 /// Series in one pass: a run of the portable suite touches about two hundred.
@@ -16,6 +17,7 @@ const BATCH: i64 = 500;
 /// One pass.
 pub async fn tick(context: &Context) -> Outcome {
     let waiting = verdicts::list_to_detect(&context.pool, BATCH).await?;
+    let mut around = 0;
     for series in &waiting {
         let points = verdicts::list_points(&context.pool, series.id).await?;
         let values = values(&points);
@@ -30,9 +32,18 @@ pub async fn tick(context: &Context) -> Outcome {
         let judged = &points[..judgements.len()];
         let mut transaction = context.pool.begin().await?;
         verdicts::replace(&mut transaction, series, judged, &judgements).await?;
+        around += controls::insert_around(&mut *transaction, series.id).await?;
+        // After the controls were queued: a change that waits for one is held from the moment that it is seen.
+        holds::update_series(&mut *transaction, series.id).await?;
         transaction.commit().await?;
     }
-    Ok((!waiting.is_empty()).then(|| format!("judged {} series", waiting.len())))
+    Ok((!waiting.is_empty()).then(|| match around {
+        0 => format!("judged {} series", waiting.len()),
+        _ => format!(
+            "judged {} series, queued {around} control(s) around what has changed",
+            waiting.len()
+        ),
+    }))
 }
 
 /// The points as the detector takes them: an epoch is an environment, and a stretch between two moves of a control in it.

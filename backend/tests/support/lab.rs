@@ -104,7 +104,7 @@ impl Lab {
         let backend = format!(
             "data = \"{}\"\nlisten = \"127.0.0.1:{}\"\nschedule = \"* * * * * *\"\n[[repository]]\nname = \"project\"\n\
              url = \"{}\"\n[[runtime]]\nname = \"project-main\"\nrepository = \"project\"\nbranch = \"main\"\n\
-             language = \"python3\"\nsuite = \"faults\"\npolicy = {{ measure = \"every\", newest = 1 }}\n",
+             language = \"python3\"\nsuite = \"faults\"\npolicy = {{ measure = \"every\", newest = 1, repeat_marked = 0 }}\n",
             self.path("backend").display(),
             self.port,
             self.path("project").display()
@@ -128,6 +128,11 @@ impl Lab {
 
     /// Measures other runtimes with other suites: one process for each benchmark.
     pub fn configure_with(&self, runtimes: &str, suites: &Path) {
+        // On a machine that runs other tests, a repetition may come or not.
+        let runtimes = runtimes.replace(
+            "[[runtime]]\n",
+            "[[runtime]]\npolicy = { repeat_marked = 0 }\n",
+        );
         let backend = format!(
             "data = \"backend\"\nlisten = \"127.0.0.1:{}\"\n{runtimes}",
             self.port
@@ -233,6 +238,21 @@ impl Lab {
                 .spawn()
                 .unwrap(),
         );
+    }
+
+    /// Lets a worker do one job; whether it ended well, and what it said.
+    pub async fn work_once(&self) -> (bool, String) {
+        let binary =
+            Path::new(env!("CARGO_BIN_EXE_speedwell-backend")).with_file_name("speedwell-worker");
+        let configuration = self.path("worker.toml").display().to_string();
+        let mut command = tokio::process::Command::new(binary);
+        command
+            .args(["--config", &configuration, "once"])
+            .kill_on_drop(true);
+        let ended = tokio::time::timeout(Duration::from_secs(60), command.output()).await;
+        let output = ended.expect("the worker does not end").unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.success(), said)
     }
 
     /// SIGKILL.

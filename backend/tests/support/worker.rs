@@ -147,6 +147,11 @@ pub struct TestWorker<'a> {
 impl<'a> TestWorker<'a> {
     /// Registers the host that owns the token.
     pub async fn register(app: &'a TestApp, token: &'a str) -> Self {
+        Self::register_with(app, token, facts()).await
+    }
+
+    /// As [`TestWorker::register`], with other facts of the host.
+    pub async fn register_with(app: &'a TestApp, token: &'a str, facts: EnvironmentFacts) -> Self {
         let mut worker = Self {
             app,
             token,
@@ -154,7 +159,7 @@ impl<'a> TestWorker<'a> {
         };
         let request = RegisterRequest {
             worker_version: "0.1.0".into(),
-            facts: facts(),
+            facts,
             suites: vec![manifest()],
         };
         let (status, answer) = worker.post(paths::REGISTER, &request).await;
@@ -278,6 +283,23 @@ impl<'a> TestWorker<'a> {
             benchmarks: vec![result(&benchmarks[0], 0.0), result(&benchmarks[1], 0.1)],
             pyperf: serde_json::json!({"version": "1.0", "benchmarks": []}),
         }
+    }
+
+    /// Claims the next job and delivers its run, with what marks it; the runtime's name and the run's number. It is sent twice, as
+    /// after a lost answer: the second time nothing happens.
+    pub async fn deliver(&self, seconds: f64, marks: &[&str]) -> (String, i64) {
+        let job = self.claim().await.unwrap();
+        let artefact = self.build(&job, b"build").await;
+        let mut report = self.report(&job, &artefact, seconds);
+        let flag = |name: &&str| {
+            HostFlag::meanwhile(name, HostSeverity::Unfit, "9 %".to_owned(), "less than 5 %")
+        };
+        report.host_flags = marks.iter().map(flag).collect();
+        let (status, answer) = self.upload(job.job_id, &report).await;
+        assert_eq!(status, 200, "{answer}");
+        let (_, again) = self.upload(job.job_id, &report).await;
+        assert_eq!(again["created"], false);
+        (job.runtime, answer["run_id"].as_i64().unwrap())
     }
 
     /// Uploads a report.

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use speedwell_wire::{
-    CLAIM_WAIT_SECONDS, ClaimRequest, FailureKind, JobAssignment, JobFailure, Phase,
-    RegisterRequest, Release,
+    CLAIM_WAIT_SECONDS, ClaimRequest, EnvironmentFacts, FailureKind, JobAssignment, JobFailure,
+    Phase, RegisterRequest, Release,
 };
 use tokio::sync::watch;
 
@@ -31,6 +31,8 @@ pub struct Agent {
     shop: Arc<Shop>,
     ending: watch::Receiver<bool>,
     environment_id: Option<i64>,
+    /// What the backend was told of the host.
+    facts: Option<EnvironmentFacts>,
     away: u32,
     /// Ends after one job, or when there is none.
     once: bool,
@@ -43,6 +45,7 @@ impl Agent {
             shop,
             ending,
             environment_id: None,
+            facts: None,
             away: 0,
             once,
         }
@@ -57,11 +60,13 @@ impl Agent {
             if done && waiting.is_empty() {
                 return Ok(());
             }
+            self.look_at_facts().await?;
+            let obstacle = self.obstacle().await?;
             let step = protocol::next(Situation {
                 ending: *self.ending.borrow(),
                 registered: self.environment_id.is_some(),
                 results_wait: !waiting.is_empty(),
-                host_ready: self.host_ready().await?,
+                host_ready: obstacle.is_none(),
                 away: self.away,
             });
             let outcome = match step {
@@ -69,6 +74,9 @@ impl Agent {
                 Step::Register => self.register().await,
                 Step::Deliver => deliver::all(&self.shop).await,
                 Step::WaitForHost => {
+                    let words = obstacle.unwrap_or_default();
+                    anyhow::ensure!(!self.once, "{words}: no job is taken");
+                    tracing::error!("{words}: no job is taken");
                     self.rest(HOST_PAUSE).await;
                     Ok(())
                 }
@@ -118,37 +126,42 @@ impl Agent {
         }
     }
 
-    async fn host_ready(&self) -> anyhow::Result<bool> {
-        let free = host::free_mib(&self.shop.config.data)?;
-        if free < self.shop.config.min_free_mib {
-            tracing::error!(
-                "{free} MiB of disk free, {} wanted: no job is taken",
-                self.shop.config.min_free_mib
+    /// Lets the host be registered anew when it is no longer what the backend was told.
+    async fn look_at_facts(&mut self) -> anyhow::Result<()> {
+        let (Some(facts), Some(_)) = (self.facts.clone(), self.environment_id) else {
+            return Ok(());
+        };
+        let shop = Arc::clone(&self.shop);
+        let look = move || host::have_changed(&shop.config, &facts);
+        if tokio::task::spawn_blocking(look).await? {
+            tracing::warn!(
+                "the host's settings, mitigations or microcode have changed: registering it anew"
             );
+            self.environment_id = None;
         }
-        Ok(free >= self.shop.config.min_free_mib && self.host_fit().await?)
+        Ok(())
     }
 
-    /// Whether the doctor lets this host measure, or the configuration does.
-    async fn host_fit(&self) -> anyhow::Result<bool> {
+    /// Why this host may not measure now: too little disk, or the doctor.
+    async fn obstacle(&self) -> anyhow::Result<Option<String>> {
         let config = &self.shop.config;
+        let free = host::free_mib(&config.data)?;
+        if free < config.min_free_mib {
+            let wanted = config.min_free_mib;
+            return Ok(Some(format!("{free} MiB of disk free, {wanted} wanted")));
+        }
         if self.environment_id.is_none() || config.unfit_host == UnfitHost::Measure {
-            return Ok(true);
+            return Ok(None);
         }
         let cpus = config.cpus.clone();
         // It watches the processors for a moment.
         let examine = move || doctor::examine(&System::here(), cpus.as_deref());
         let checks = tokio::task::spawn_blocking(examine).await?;
-        Ok(match doctor::unfit(&checks) {
-            None => true,
-            Some(words) => {
-                tracing::error!(
-                    "this host is not fit to measure ({words}): no job is taken; see `speedwell-worker doctor`, or set \
-                     unfit_host = \"measure\""
-                );
-                false
-            }
-        })
+        Ok(doctor::unfit(&checks).map(|words| {
+            format!(
+                "this host is not fit to measure ({words}; see `speedwell-worker doctor`, or set unfit_host = \"measure\")"
+            )
+        }))
     }
 
     async fn register(&mut self) -> Result<(), Refusal> {
@@ -158,7 +171,7 @@ impl Agent {
             .map_err(|error| Refusal::Away(error.to_string()))?;
         let request = RegisterRequest {
             worker_version: env!("CARGO_PKG_VERSION").to_owned(),
-            facts,
+            facts: facts.clone(),
             suites: self.shop.suites.manifests(),
         };
         let response = match self.shop.backend.register(&request).await {
@@ -172,6 +185,7 @@ impl Agent {
             "registered"
         );
         self.environment_id = Some(response.environment_id);
+        self.facts = Some(facts);
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use speedwell_wire::{HostFlag, HostSeverity};
 use super::processors::ProcessorSet;
 use super::system::System;
 
-pub use quiet::{Busy, Span};
+pub use quiet::{BUSY, Busy, Span};
 
 /// How long the processors are watched for other work.
 const WATCH: Duration = Duration::from_millis(300);

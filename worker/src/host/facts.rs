@@ -8,6 +8,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use speedwell_wire::EnvironmentFacts;
 
+use super::system::System;
 use crate::config::Config;
 use crate::process::{self, Stop};
 
@@ -52,6 +53,27 @@ pub fn toolchain() -> String {
     hex::encode(&Sha256::digest(parts.join("\n"))[..8])
 }
 
+/// Whether the host is no longer what these facts say, as far as that can change while a worker runs: settings, mitigations and
+/// microcode.
+pub fn have_changed(config: &Config, facts: &EnvironmentFacts) -> bool {
+    let cpuinfo = read("/proc/cpuinfo");
+    let microcode = value_of(&cpuinfo, "microcode").unwrap_or_else(|| "unknown".to_owned());
+    microcode != facts.microcode || settings(config, &cpuinfo) != facts.settings
+}
+
+/// What the kernel does about each fault of the processor that affects it; each costs time of its own.
+fn mitigations(system: &System) -> Vec<(String, String)> {
+    let folder = "/sys/devices/system/cpu/vulnerabilities";
+    let names = system.names(folder).into_iter();
+    names
+        .filter_map(|name| {
+            let text = system.read(&format!("{folder}/{name}"))?;
+            let affected = !text.is_empty() && text != "Not affected";
+            affected.then(|| (format!("mitigation_{name}"), text))
+        })
+        .collect()
+}
+
 fn settings(config: &Config, cpuinfo: &str) -> BTreeMap<String, String> {
     let mut settings = BTreeMap::new();
     let mut note = |name: &str, value: String| {
@@ -84,6 +106,9 @@ fn settings(config: &Config, cpuinfo: &str) -> BTreeMap<String, String> {
         "hypervisor",
         if virtualised { "yes" } else { "no" }.to_owned(),
     );
+    for (name, value) in mitigations(&System::here()) {
+        note(&name, value);
+    }
     settings
 }
 
@@ -151,5 +176,31 @@ mod tests {
         assert_eq!(value_of(text, "stepping"), None);
         assert_eq!(chosen("always [madvise] never\n"), "madvise");
         assert!(memory_bytes() > 1 << 20);
+    }
+
+    #[test]
+    fn what_the_kernel_does_about_the_processors_faults_is_a_fact() {
+        let folder = tempfile::tempdir().unwrap();
+        let vulnerabilities = folder.path().join("sys/devices/system/cpu/vulnerabilities");
+        let found = || mitigations(&System::below(folder.path()));
+        assert!(found().is_empty(), "an older kernel tells nothing");
+        fs::create_dir_all(&vulnerabilities).unwrap();
+        let write = |name: &str, text: &str| fs::write(vulnerabilities.join(name), text).unwrap();
+        write("meltdown", "Not affected\n");
+        write("spectre_v2", "Mitigation: Retpolines; RSB filling\n");
+        let fact = |text: &str| [("mitigation_spectre_v2".to_owned(), text.to_owned())];
+        assert_eq!(found(), fact("Mitigation: Retpolines; RSB filling"));
+        write("spectre_v2", "Vulnerable\n");
+        assert_eq!(found(), fact("Vulnerable"));
+    }
+
+    #[test]
+    fn a_host_that_stays_as_it_is_has_not_changed() {
+        let text = "backend = \"http://localhost\"\ntoken_file = \"t\"\ndata = \"d\"\nharness = \"h\"\nsuites = \"s\"\n";
+        let config = Config::parse(text, "worker.toml").unwrap();
+        let mut facts = facts(&config);
+        assert!(!have_changed(&config, &facts));
+        facts.microcode.push('1');
+        assert!(have_changed(&config, &facts));
     }
 }

@@ -9,6 +9,6 @@ pub mod tune;
 mod watch;
 
 pub use check::{Finding, check, free_mib};
-pub use facts::{facts, toolchain};
+pub use facts::{facts, have_changed, toolchain};
 pub use system::System;
 pub use watch::{Record, Watch};

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
 use speedwell_wire::{HostFlag, HostSeverity};
 
-use super::doctor::{self, Check, Span};
+use super::doctor::{self, BUSY, Busy, Check, Span};
 use super::processors::ProcessorSet;
 use super::system::System;
 
@@ -38,6 +40,27 @@ struct Snapshot {
     throttled: Option<i64>,
     kilohertz: Option<i64>,
     span: Option<Span>,
+    children: Option<Children>,
+}
+
+/// What the worker's own children have used so far: those that have ended and were waited for, and theirs. One that had to
+/// be killed may be missing.
+#[derive(Debug, Clone, Copy)]
+struct Children {
+    seconds: f64,
+    /// How often the kernel took the processor away from them for something else.
+    interrupted: i64,
+}
+
+impl Children {
+    fn so_far() -> Option<Self> {
+        let usage = getrusage(UsageWho::RUSAGE_CHILDREN).ok()?;
+        let time = usage.user_time() + usage.system_time();
+        Some(Self {
+            seconds: time.num_microseconds() as f64 / 1e6,
+            interrupted: usage.involuntary_context_switches(),
+        })
+    }
 }
 
 impl Watch {
@@ -89,40 +112,59 @@ impl Watch {
 
     fn compare(&self, ended: &Snapshot, record: &mut Record) {
         let mut flag = |name: &str, severity, value: String, good: &str| {
-            record.flags.push(HostFlag {
-                name: name.to_owned(),
-                severity,
-                value,
-                good: good.to_owned(),
-            });
+            let flag = HostFlag::meanwhile(name, severity, value, good);
+            record.flags.push(flag);
         };
         if let (Some(before), Some(after)) = (self.begun.throttled, ended.throttled)
             && after > before
         {
             let value = format!("{} times", after - before);
-            flag("throttled_meanwhile", HostSeverity::Unfit, value, "never");
+            flag("throttled", HostSeverity::Unfit, value, "never");
         }
         if let (Some(before), Some(after)) = (self.begun.kilohertz, ended.kilohertz)
             && (after as f64 / before as f64 - 1.0).abs() > FREQUENCY
         {
             let value = format!("{before} kHz before, {after} kHz after");
             flag(
-                "frequency_meanwhile",
+                "frequency",
                 HostSeverity::Warning,
                 value,
                 "the same, within 2 %",
             );
         }
+        let children = self.begun.children.zip(ended.children);
         let shares = self.begun.span.as_ref().zip(ended.span.as_ref());
         if let Some(busy) = shares.and_then(|(before, after)| before.until(after)) {
+            if let Some((before, after)) = children {
+                let others = others(&busy, after.seconds - before.seconds);
+                let share = format!("{:.1} %", others * 100.0);
+                if others >= BUSY {
+                    let good = "other work took less than 5 % of the benchmarks' processors";
+                    flag("busy", HostSeverity::Unfit, share.clone(), good);
+                }
+                record.notes.insert("busy_meanwhile".to_owned(), share);
+                record.notes.insert(
+                    "involuntary_switches".to_owned(),
+                    (after.interrupted - before.interrupted).to_string(),
+                );
+            }
             let share = format!("{:.2} %", busy.stolen * 100.0);
             if busy.stolen >= STOLEN {
                 let good = "the hypervisor took less than 1 %";
-                flag("stolen_meanwhile", HostSeverity::Unfit, share.clone(), good);
+                flag("stolen", HostSeverity::Unfit, share.clone(), good);
             }
             record.notes.insert("stolen_meanwhile".to_owned(), share);
         }
     }
+}
+
+/// The share of the processors' time that went to anything but the benchmarks. What these used on other processors (the load
+/// of a server workload) counts as if it were here, so this is rather too small than too large.
+fn others(busy: &Busy, own_seconds: f64) -> f64 {
+    if busy.seconds <= 0.0 {
+        return 0.0;
+    }
+    (busy.used - own_seconds / busy.seconds).max(0.0)
 }
 
 impl Snapshot {
@@ -140,6 +182,7 @@ impl Snapshot {
             throttled: of_each("thermal_throttle/core_throttle_count"),
             kilohertz: of_each("cpufreq/scaling_cur_freq").filter(|sum| *sum > 0),
             span: Span::begin(system, processors),
+            children: Children::so_far(),
         }
     }
 }
@@ -201,12 +244,27 @@ mod tests {
             "throttled_meanwhile",
             "frequency_meanwhile",
             "stolen_meanwhile",
+            // 990 of 1100 ticks, and no child of the test has used any.
+            "busy_meanwhile",
         ] {
             assert!(found.contains(&name.to_owned()), "{name}: {found:?}");
         }
         assert_eq!(record.notes["load_1m_before"], "0.10");
         assert_eq!(record.notes["load_1m_after"], "0.90");
         assert_eq!(record.notes["stolen_meanwhile"], "9.09 %");
+    }
+
+    #[test]
+    fn the_benchmarks_own_work_is_no_other_work() {
+        let busy = Busy {
+            used: 0.9,
+            stolen: 0.0,
+            seconds: 100.0,
+        };
+        assert!((others(&busy, 80.0) - 0.1).abs() < 1e-9);
+        assert_eq!(others(&busy, 90.0), 0.0);
+        // Load that ran on other processors.
+        assert_eq!(others(&busy, 150.0), 0.0);
     }
 
     #[test]

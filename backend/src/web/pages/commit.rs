@@ -42,7 +42,7 @@ struct Row {
     interval: String,
     previous: String,
     change: Option<Badge>,
-    verdict: &'static str,
+    verdict: String,
     verdict_class: &'static str,
     samples: i32,
 }
@@ -184,8 +184,8 @@ fn row(run: &CommitRun, one: &Comparison, comparable: bool, metric: Metric) -> R
             |value| format::value(value, metric.unit()),
         ),
         change,
-        verdict: verdict_words(verdict),
-        verdict_class: verdict_class(verdict),
+        verdict: verdict_words(verdict, one.held.as_deref()),
+        verdict_class: verdict_class(verdict, one.held.as_deref()),
         samples: one.sample_count,
     }
 }

@@ -13,6 +13,7 @@ use speedwell_wire::HostFlag;
 use super::run::spread;
 use super::{PageError, Shell, render};
 use crate::context::Context;
+use crate::db::controls::StandingRow;
 use crate::db::hosts::{self, EnvironmentRow, EpochRow, FlaggedRun, HostDetail};
 use crate::db::queue::{self, HostRow};
 use crate::db::{controls as control_queries, noise};
@@ -76,6 +77,7 @@ struct Page {
     facts: Vec<(String, String)>,
     environments: Vec<Environment>,
     epochs: Vec<Epoch>,
+    standings: Vec<Standing>,
     controls: Vec<ControlChart>,
     flagged: Vec<Flagged>,
     looked_at: usize,
@@ -98,6 +100,12 @@ struct Difference {
     name: String,
     before: String,
     after: String,
+}
+
+/// How a control stands.
+struct Standing {
+    row: StandingRow,
+    words: String,
 }
 
 struct Epoch {
@@ -128,6 +136,7 @@ pub(super) async fn host(
     let epochs = hosts::list_epochs(pool, host.id, ENVIRONMENTS).await?;
     let runs = hosts::list_runs(pool, host.id, RUNS).await?;
     let values = control_queries::list_values(pool, host.id, None, CONTROL_RUNS).await?;
+    let standings = control_queries::list_standings(pool, host.id).await?;
     let runtimes = noise::list_runtimes(pool, host.id).await?;
     let asked = pairs.into_iter().find(|(key, _)| key == "runtime");
     let chosen = match asked {
@@ -150,6 +159,7 @@ pub(super) async fn host(
         facts: present_facts(&host, &environments),
         environments: history(&host, &environments),
         epochs: epochs.into_iter().map(epoch).collect(),
+        standings: standings.into_iter().map(standing).collect(),
         controls: charts(&values),
         looked_at: runs.len(),
         flagged: runs.into_iter().filter_map(flagged).collect(),
@@ -228,6 +238,19 @@ fn differences(before: &[(String, String)], after: &[(String, String)]) -> Vec<D
     })
     .filter(|one| one.before != one.after)
     .collect()
+}
+
+fn standing(row: StandingRow) -> Standing {
+    let words = match (row.standing.as_str(), row.change, row.threshold) {
+        ("steady", _, _) => "as it was".to_owned(),
+        ("unsteady", Some(change), Some(threshold)) => format!(
+            "not as it was: {}, where {:.1}\u{a0}% may be chance; changes measured since are held back until it is known whether it stays so",
+            format::percent(change),
+            threshold * 100.0
+        ),
+        _ => "too few runs to say".to_owned(),
+    };
+    Standing { row, words }
 }
 
 fn epoch(row: EpochRow) -> Epoch {

@@ -32,6 +32,7 @@ struct Card {
     benchmarks: Vec<Tile>,
     improved: usize,
     regressed: usize,
+    held: usize,
 }
 
 struct Mean {
@@ -74,9 +75,10 @@ fn card(row: RuntimeOverview, benchmarks: &[&BenchmarkOverview]) -> Card {
     let count = |state: &str| {
         benchmarks
             .iter()
-            .filter(|one| one.state.as_deref() == Some(state))
+            .filter(|one| one.held.is_none() && one.state.as_deref() == Some(state))
             .count()
     };
+    let held = benchmarks.iter().filter(|one| one.held.is_some()).count();
     let now = Utc::now();
     let head_state = match (
         row.head_job_state.as_deref(),
@@ -100,6 +102,7 @@ fn card(row: RuntimeOverview, benchmarks: &[&BenchmarkOverview]) -> Card {
         mean: mean(&row, benchmarks),
         improved: count("improved"),
         regressed: count("regressed"),
+        held,
         benchmarks: benchmarks.iter().map(|one| tile(&row, one)).collect(),
         row,
     }
@@ -171,10 +174,17 @@ fn per_request(rate: &Estimate) -> Estimate {
 }
 
 fn tile(row: &RuntimeOverview, one: &BenchmarkOverview) -> Tile {
+    let held = if one.held.is_some() { " held" } else { "" };
     let badge = one.state.as_ref().map(|state| Badge {
-        text: one.change.map_or_else(|| "new".to_owned(), format::percent),
-        class: verdict_class(state).to_owned(),
-        words: format!("against the commits before it: {}", verdict_words(state)),
+        text: one.change.map_or_else(
+            || "new".to_owned(),
+            |change| format!("{}{held}", format::percent(change)),
+        ),
+        class: verdict_class(state, one.held.as_deref()).to_owned(),
+        words: format!(
+            "against the commits before it: {}",
+            verdict_words(state, one.held.as_deref())
+        ),
     });
     Tile {
         link: format!(

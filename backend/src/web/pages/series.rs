@@ -247,10 +247,10 @@ fn dot(series: &SeriesName, metric: &str, point: &SeriesPoint, x: f64) -> Point 
             format::metric_value(point.interval_low, metric),
             format::metric_value(point.interval_high, metric),
             point.sample_count,
-            verdict_words(verdict),
+            verdict_words(verdict, point.held.as_deref()),
         ),
         link: format!("/commits/{}", point.hash),
-        class: verdict_class(verdict),
+        class: verdict_class(verdict, point.held.as_deref()),
     }
 }
 
@@ -277,8 +277,8 @@ pub(super) fn rows(chosen: &[&SeriesName], points: &[SeriesPoint], metric: &str)
             ),
             badge: point.verdict.as_ref().map(|state| Badge {
                 text: point.change.map_or_else(|| "–".to_owned(), format::percent),
-                class: verdict_class(state).to_owned(),
-                words: verdict_words(state).to_owned(),
+                class: verdict_class(state, point.held.as_deref()).to_owned(),
+                words: verdict_words(state, point.held.as_deref()),
             }),
             point: point.clone(),
         })

@@ -1,6 +1,7 @@
 //! Small parts that several pages show.
 
 use crate::chart::{self, Chart, Line, Point};
+use crate::domain::hold;
 
 /// A change as pages show it: its text, the class that colours it, and how sure it is.
 #[derive(Debug, Clone)]
@@ -13,25 +14,30 @@ pub(super) struct Badge {
     pub(super) words: String,
 }
 
-/// A verdict's name in words.
-pub(super) fn verdict_words(state: &str) -> &'static str {
-    match state {
+/// A verdict's name in words, and why it is held back.
+pub(super) fn verdict_words(state: &str, held: Option<&str>) -> String {
+    let words = match state {
         "improved" => "better, beyond the noise",
         "regressed" => "worse, beyond the noise",
         "unchanged" => "within the noise",
         "too_few" => "too few points before it to judge",
         _ => "not judged yet",
+    };
+    match held {
+        None => words.to_owned(),
+        Some(reason) => format!("{words}, but held back: {}", hold::words(reason)),
     }
 }
 
-/// The class of a verdict; others than the known ones get none.
-pub(super) fn verdict_class(state: &str) -> &'static str {
-    match state {
-        "improved" => "improved",
-        "regressed" => "regressed",
-        "unchanged" => "unchanged",
-        "too_few" => "too_few",
-        _ => "",
+/// The class of a verdict; others than the known ones get none. What is held back is neither better nor worse yet.
+pub(super) fn verdict_class(state: &str, held: Option<&str>) -> &'static str {
+    match (state, held) {
+        (_, Some(_)) => "held",
+        ("improved", None) => "improved",
+        ("regressed", None) => "regressed",
+        ("unchanged", None) => "unchanged",
+        ("too_few", None) => "too_few",
+        (_, None) => "",
     }
 }
 

@@ -7,7 +7,7 @@ use super::super::system::System;
 use super::{HostSeverity, Patient, Rule, State};
 
 /// The share of a processor that other work may take.
-const BUSY: f64 = 0.05;
+pub const BUSY: f64 = 0.05;
 /// The share that a hypervisor may take.
 const STOLEN: f64 = 0.01;
 
@@ -38,6 +38,9 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
+/// Ticks in a second in `/proc/stat`: the kernel's `USER_HZ`, whatever its clock is set to.
+const TICKS: f64 = 100.0;
+
 /// What processors did in a stretch of time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Busy {
@@ -45,6 +48,8 @@ pub struct Busy {
     pub used: f64,
     /// Share that the hypervisor took.
     pub stolen: f64,
+    /// All of their time in seconds.
+    pub seconds: f64,
 }
 
 /// The beginning or the end of a stretch: the first eight columns of `/proc/stat`, summed over processors.
@@ -95,6 +100,7 @@ impl Span {
         (total > 0.0).then(|| Busy {
             used: (total - idle - wait - stolen) / total,
             stolen: stolen / total,
+            seconds: total / TICKS,
         })
     }
 }

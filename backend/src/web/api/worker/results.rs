@@ -7,7 +7,7 @@ use actix_web::HttpResponse;
 use actix_web::web::{self, Bytes, Data, Json, Path, Query};
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
-use speedwell_wire::{BuildReport, JobKind, RunReceipt, RunReport};
+use speedwell_wire::{BuildReport, HostFlag, JobKind, RunReceipt, RunReport};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -18,8 +18,9 @@ use crate::context::Context;
 use crate::db::hosts::Host;
 use crate::db::ingest::{self, RunKeys};
 use crate::db::profiles::{self, NewProfile};
-use crate::db::{builds, hosts, jobs, suites};
+use crate::db::{builds, hosts, jobs, repetitions, suites};
 use crate::domain::components;
+use crate::domain::repetition;
 use crate::domain::run_report::{Invalid, validate};
 use crate::web::error::Error;
 
@@ -207,7 +208,7 @@ pub(super) async fn run(
     ingest::insert_unavailable(&mut transaction, run_id, &report, &benchmarks).await?;
     ingest::insert_latencies(&mut transaction, run_id, &report, &benchmarks).await?;
     profiles::insert(&mut transaction, run_id, &profiles).await?;
-    finish_job(&mut transaction, *job_id, host.id, run_id).await?;
+    finish_job(&mut transaction, &keys, run_id, &report.host_flags).await?;
     transaction.commit().await?;
     tracing::info!(host = host.name, job = *job_id, run = run_id, "run stored");
     Ok(Json(RunReceipt {
@@ -250,13 +251,38 @@ async fn store_profiles(
     Ok(profiles)
 }
 
+/// Ends the job well, and repeats its run or lets it stand in for those that it repeats.
 async fn finish_job(
     db: &mut PgConnection,
-    job_id: i64,
-    host_id: i64,
+    keys: &RunKeys,
     run_id: i64,
+    flags: &[HostFlag],
 ) -> sqlx::Result<()> {
-    jobs::mark_succeeded(db, job_id, host_id, &format!("run {run_id} stored")).await
+    let message = format!("run {run_id} stored");
+    jobs::mark_succeeded(db, keys.job_id, keys.host_id, &message).await?;
+    let message = if repetition::is_marked(flags) {
+        let limit = repetition::EARLIER as i64;
+        let earlier = repetitions::list_earlier_flags(&mut *db, keys.host_id, run_id, limit);
+        // What a newer version has written in another form marks nothing.
+        let read = |flags| serde_json::from_value(flags).unwrap_or_default();
+        let earlier: Vec<Vec<HostFlag>> = earlier.await?.into_iter().map(read).collect();
+        if !repetition::is_worthwhile(flags, &earlier) {
+            "measured under bad conditions as the runs before it; not repeated".to_owned()
+        } else if let Some(job) = repetitions::insert_job(&mut *db, run_id).await? {
+            format!("measured under bad conditions; job {job} repeats it")
+        } else {
+            "measured under bad conditions; the policy allows no further repetition".to_owned()
+        }
+    } else {
+        let superseded = repetitions::supersede(db, keys, run_id).await?;
+        if superseded == 0 {
+            return Ok(());
+        }
+        format!(
+            "counts in the place of {superseded} run(s) that were measured under bad conditions"
+        )
+    };
+    jobs::insert_event(db, keys.job_id, Some(keys.host_id), &message).await
 }
 
 /// The receipt of an upload that is stored already.
