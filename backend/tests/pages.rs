@@ -507,6 +507,7 @@ fn counted(metric: Metric, source: CounterSource, value: f64) -> MeasurementRepo
 }
 
 /// Measures two commits with counts of nbody and richards, the latter of the given instructions.
+#[expect(clippy::unwrap_used, reason = "a test's helper may panic")]
 async fn measure_counts(pool: &PgPool, app: &TestApp) {
     let rows = insert_rows(pool, 2).await;
     let worker = TestWorker::register(app, "secret").await;
