@@ -95,6 +95,8 @@ pub enum ProfilePolicy {
     Never,
     /// By valgrind's callgrind, which takes some eighty times as long as a benchmark itself.
     Callgrind,
+    /// By samples of what runs, in a process of its own: hardly slower, of every runtime, and of servers.
+    Sampling,
 }
 
 fn is_zero(number: &u32) -> bool {

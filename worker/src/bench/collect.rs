@@ -3,16 +3,22 @@
 use std::collections::BTreeSet;
 
 use speedwell_wire::{
-    BenchmarkResult, CounterSource, MeasurementReport, Metric, Sample, Unavailable, UnavailableKind,
+    BenchmarkResult, CounterSource, MeasurementReport, Metric, ProfileReport, Sample, Unavailable,
+    UnavailableKind,
 };
 
 use super::callgrind::Profiling;
 use super::groups::{self, Found};
 use super::plan::{Mode, Turn};
 use super::session::{Outcome, Record};
-use super::suite::Benchmark;
+use super::suite::{Benchmark, Plan};
 use super::valgrind;
 use crate::counters::plan::of_host;
+
+/// What a sampled process is given to run, in seconds: ten thousand samples know a half to half a per cent.
+const SAMPLED_SECONDS: f64 = 10.0;
+/// Values of a sampled process at most, each of which is asked for.
+const MOST_SAMPLED_VALUES: u32 = 20_000;
 
 /// The processes of one benchmark so far.
 #[derive(Debug, Default)]
@@ -26,6 +32,7 @@ pub struct Collected {
     instructions: Instructions,
     /// Where they go.
     pub profiling: Profiling,
+    sampled: Option<Result<ProfileReport, (UnavailableKind, String)>>,
     /// The interpreter's word about itself.
     pub interpreter: Option<String>,
 }
@@ -60,7 +67,7 @@ impl Collected {
             let reason = "valgrind counts one process, and child processes are this benchmark";
             match turn.mode {
                 Mode::Profile => self.profiling.lose(reason),
-                Mode::Timing | Mode::Counters | Mode::Instructions => {
+                Mode::Timing | Mode::Counters | Mode::Instructions | Mode::Sampling => {
                     self.lose_instructions(reason);
                 }
             }
@@ -135,6 +142,16 @@ impl Collected {
         self.lost = Some((kind, reason));
     }
 
+    /// How many values a process takes.
+    pub fn values(&self, plan: &Plan, turn: &Turn) -> u32 {
+        match turn.mode {
+            Mode::Timing => plan.values,
+            Mode::Counters => plan.counter_values,
+            Mode::Instructions | Mode::Profile => 1,
+            Mode::Sampling => sampled_values(&self.timing),
+        }
+    }
+
     /// Takes a process's outcome.
     pub fn add(&mut self, turn: &Turn, outcome: Outcome) {
         match (turn.mode, outcome) {
@@ -149,6 +166,15 @@ impl Collected {
             (Mode::Timing, Outcome::Lost(kind, reason)) => self.lost = Some((kind, reason)),
             (Mode::Counters, Outcome::Lost(kind, reason)) => {
                 self.counters.push((turn.process, Err((kind, reason))));
+            }
+            (Mode::Sampling, Outcome::Measured(record)) => {
+                self.sampled = record
+                    .profile
+                    .map(|found| found.map_err(|reason| (UnavailableKind::Unsupported, reason)));
+            }
+            (Mode::Sampling, Outcome::Lost(kind, reason)) => {
+                let reason = format!("the process with samples: {reason}");
+                self.sampled = Some(Err((kind, reason)));
             }
             // They come with valgrind's files: `add_instructions`, `Profiling::add`.
             (Mode::Instructions | Mode::Profile, _) => {}
@@ -185,6 +211,7 @@ impl Collected {
         add_once(&mut result, &self.timing);
         add_counters(&mut result, self.counters);
         add_instructions(&mut result, self.instructions);
+        add_sampled(&mut result, self.sampled);
         match self.profiling {
             Profiling::None => {}
             Profiling::Profiled(profile) => result.profile = Some(profile),
@@ -200,6 +227,34 @@ impl Collected {
             }),
         }
         result
+    }
+}
+
+/// As many values as give [`SAMPLED_SECONDS`] by what the timing processes took.
+fn sampled_values(timing: &[(u32, Record)]) -> u32 {
+    let values = timing.iter().flat_map(|(_, record)| {
+        let measured = record.values.iter().filter(|value| !value.warmup);
+        measured.map(|value| value.seconds * value.loops as f64 * record.inner_loops as f64)
+    });
+    let seconds: Vec<f64> = values.collect();
+    let mean = seconds.iter().sum::<f64>() / seconds.len().max(1) as f64;
+    // A cast of what is no number is zero.
+    ((SAMPLED_SECONDS / mean).ceil() as u32).clamp(1, MOST_SAMPLED_VALUES)
+}
+
+/// The profile by samples, or why there is none.
+pub(super) fn add_sampled(
+    result: &mut BenchmarkResult,
+    sampled: Option<Result<ProfileReport, (UnavailableKind, String)>>,
+) {
+    match sampled {
+        None => {}
+        Some(Ok(profile)) => result.profile = Some(profile),
+        Some(Err((kind, reason))) => result.unavailable.push(Unavailable {
+            metric: Some(Metric::MainLoopShare),
+            kind,
+            reason,
+        }),
     }
 }
 
@@ -327,6 +382,7 @@ mod tests {
             values: Vec::new(),
             counts: Vec::new(),
             unavailable: Vec::new(),
+            profile: None,
             once: once
                 .iter()
                 .map(|(metric, found)| (*metric, found.map_err(unsupported)))

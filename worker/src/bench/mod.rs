@@ -167,6 +167,7 @@ impl Bench<'_> {
             (Mode::Counters, Program::Workload(..)) => groups.min(1),
             (Mode::Instructions, _) => 2 * u32::from(valgrind),
             (Mode::Profile, _) => 2 * u32::from(profiles),
+            (Mode::Sampling, _) => u32::from(self.job.profile == ProfilePolicy::Sampling),
         };
         plan::turns(programs.len(), processes, further)
     }
@@ -182,7 +183,8 @@ impl Bench<'_> {
     ) -> Result<String, Failure> {
         match (program, one) {
             (Program::Script(benchmark), Collecting::Script(one)) => {
-                let spec = command::spec(self, benchmark, plan, turn, environment)?;
+                let values = one.values(plan, turn);
+                let spec = command::spec(self, benchmark, plan, turn, environment, values)?;
                 let outcome = session::run(&self.sandbox_for(turn), &spec, turn, self.stop)?;
                 if turn.mode == Mode::Instructions {
                     let log = fs::read_to_string(valgrind::log_file(&spec.folder));
@@ -246,7 +248,7 @@ impl Bench<'_> {
     /// Whether callgrind profiles in this run, in the same way.
     fn profiles(&self, plan: &suite::Plan, collected: &mut [Collecting]) -> bool {
         let wanted = match self.job.profile {
-            ProfilePolicy::Never => Ok(false),
+            ProfilePolicy::Never | ProfilePolicy::Sampling => Ok(false),
             ProfilePolicy::Callgrind => valgrind::is_wanted(ValgrindPolicy::Always),
         };
         self.fits_valgrind(plan, wanted).unwrap_or_else(|reason| {
@@ -305,7 +307,9 @@ impl Bench<'_> {
         let sandbox = self.sandbox.clone().pinned(self.config.cpus.as_deref());
         match turn.mode {
             Mode::Timing => sandbox,
-            Mode::Counters | Mode::Instructions | Mode::Profile => sandbox.with_fixed_layout(),
+            Mode::Counters | Mode::Instructions | Mode::Profile | Mode::Sampling => {
+                sandbox.with_fixed_layout()
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use command_fds::{CommandFdExt, FdMapping};
-use speedwell_wire::{CounterSource, Metric, Unavailable, UnavailableKind};
+use speedwell_wire::{CounterSource, Metric, ProfileReport, Unavailable, UnavailableKind};
 
 use listener::Listener;
 
@@ -81,6 +81,8 @@ pub struct Record {
     pub counts: Vec<Count>,
     /// Counters that are not there.
     pub unavailable: Vec<Unavailable>,
+    /// Where its time went, of a sampled process; or why that is not known.
+    pub profile: Option<Result<ProfileReport, String>>,
     /// What there is one value of: its memory, and what its script reported; or why there is none.
     pub once: BTreeMap<Metric, Result<f64, (UnavailableKind, String)>>,
 }

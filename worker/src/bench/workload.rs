@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use speedwell_wire::{Metric, UnavailableKind};
+use speedwell_wire::{Metric, ProfilePolicy, UnavailableKind};
 
 use super::Bench;
 use super::command::{CONTROL_FD, EVENTS_FD};
@@ -64,7 +64,7 @@ pub fn run(
     let spec = spec(bench, installed, plan, turn, environment, &file)?;
     let sandbox = match turn.mode {
         Mode::Timing => bench.sandbox.clone(),
-        Mode::Counters | Mode::Instructions | Mode::Profile => {
+        Mode::Counters | Mode::Instructions | Mode::Profile | Mode::Sampling => {
             bench.sandbox.clone().with_fixed_layout()
         }
     };
@@ -73,7 +73,8 @@ pub fn run(
         log: bench.log,
         installed,
         plan,
-        mode: turn.mode,
+        counts: turn.mode == Mode::Counters,
+        samples: samples(turn.mode, bench.job.profile),
         services: Vec::new(),
         window: None,
         warmed_since: None,
@@ -195,7 +196,7 @@ struct Begun {
     phase: Option<usize>,
     processor: f64,
     counters: Vec<CounterSet>,
-    /// Of the counters' repetition: samples slow the servers down a little.
+    /// Not of a timed repetition: samples slow the servers down a little.
     sampling: Option<Result<Sampling, String>>,
 }
 
@@ -203,7 +204,8 @@ struct Listener<'a> {
     log: &'a JobLog,
     installed: &'a Installed,
     plan: &'a Plan,
-    mode: Mode,
+    counts: bool,
+    samples: bool,
     services: Vec<Service>,
     window: Option<Begun>,
     warmed_since: Option<Instant>,
@@ -278,12 +280,14 @@ impl Listener<'_> {
                 .map_or("", |phase| &phase.name);
             self.log.note(name);
             servers.iter().for_each(|pid| tree::forget_peak(*pid));
-            if self.mode == Mode::Counters {
+            if self.counts {
                 counters = servers
                     .iter()
                     .map(|pid| CounterSet::open(i32::try_from(*pid).unwrap_or(0)))
                     .collect();
-                sampling = Some(Sampling::start(&servers));
+            }
+            if self.samples {
+                sampling = Some(Sampling::open(&servers));
             }
         }
         self.window = Some(Begun {
@@ -297,7 +301,12 @@ impl Listener<'_> {
             .iter()
             .flat_map(|window| &window.counters)
             .try_for_each(CounterSet::enable);
-        enabled.map_err(|error| format!("the counters cannot be switched on: {error}"))
+        enabled.map_err(|error| format!("the counters cannot be switched on: {error}"))?;
+        let sampling = self
+            .window
+            .iter()
+            .filter_map(|window| window.sampling.as_ref());
+        sampling.flatten().try_for_each(Sampling::enable)
     }
 
     fn end(&mut self, window: Window) -> Result<Reply, String> {
@@ -313,8 +322,9 @@ impl Listener<'_> {
         match window.phase {
             None => Ok(self.warmed(&window, processor)),
             Some(index) => {
-                let samples = begun.sampling.map(|one| one.map(Sampling::finish));
-                let outcome = measure(&window, processor, begun.counters, samples, &servers);
+                let answers = window.requests as f64;
+                let profile = begun.sampling.map(|one| one?.finish(answers));
+                let outcome = measure(&window, processor, begun.counters, profile, &servers);
                 let name = self
                     .installed
                     .workload
@@ -366,6 +376,15 @@ impl Listener<'_> {
         } else {
             Reply::Again
         }
+    }
+}
+
+/// Whether a repetition is sampled: the one that is for that, or else the one with counters.
+fn samples(mode: Mode, policy: ProfilePolicy) -> bool {
+    match mode {
+        Mode::Sampling => true,
+        Mode::Counters => policy != ProfilePolicy::Sampling,
+        Mode::Timing | Mode::Instructions | Mode::Profile => false,
     }
 }
 

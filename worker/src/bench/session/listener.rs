@@ -14,6 +14,7 @@ use super::{Count, Hear, Record, Reply, Value};
 use crate::counters::derive::{Counts, derive};
 use crate::counters::{CounterSet, Quantity, Reading, plan};
 use crate::process::{printable, tree};
+use crate::profile::Sampling;
 
 /// What the harness says. Unknown fields are ignored, unknown events refused.
 #[derive(Debug, Deserialize)]
@@ -77,6 +78,9 @@ pub(super) struct Listener {
     pub(super) ended: bool,
     pid: u32,
     counters: Option<CounterSet>,
+    sampling: Option<Sampling>,
+    /// Loops of the values that were sampled.
+    sampled_loops: f64,
     reading: Option<Reading>,
     /// What it gave so far.
     pub(super) record: Record,
@@ -92,6 +96,8 @@ impl Listener {
             ended: false,
             pid: 0,
             counters: None,
+            sampling: None,
+            sampled_loops: 0.0,
             reading: None,
             record: Record {
                 started_at,
@@ -106,6 +112,7 @@ impl Listener {
                 values: Vec::new(),
                 counts: Vec::new(),
                 unavailable: Vec::new(),
+                profile: None,
                 once: BTreeMap::new(),
             },
         }
@@ -133,12 +140,8 @@ impl Listener {
                 self.record.metadata = metadata;
                 Ok(false)
             }
-            Event::Enable => {
-                let done = self.counters.as_ref().map_or(Ok(()), CounterSet::enable);
-                done.map(|()| true)
-                    .map_err(|error| format!("the counters cannot be switched on: {error}"))
-            }
-            Event::Disable => self.read_counters().map(|()| true),
+            Event::Enable => self.enable().map(|()| true),
+            Event::Disable => self.disable().map(|()| true),
             Event::Value {
                 warmup,
                 loops,
@@ -189,12 +192,34 @@ impl Listener {
             self.record.unavailable.clone_from(&set.unavailable);
             self.counters = Some(set);
         }
+        if self.turn.mode == Mode::Sampling {
+            match Sampling::open(&[self.pid]) {
+                Ok(sampling) => self.sampling = Some(sampling),
+                Err(reason) => self.record.profile = Some(Err(reason)),
+            }
+        }
         Ok(())
+    }
+
+    /// The timed region begins.
+    fn enable(&self) -> Result<(), String> {
+        self.sampling.as_ref().map_or(Ok(()), Sampling::enable)?;
+        let done = self.counters.as_ref().map_or(Ok(()), CounterSet::enable);
+        done.map_err(|error| format!("the counters cannot be switched on: {error}"))
+    }
+
+    /// It has ended.
+    fn disable(&mut self) -> Result<(), String> {
+        self.sampling.as_ref().map_or(Ok(()), Sampling::disable)?;
+        self.read_counters()
     }
 
     /// The process has measured all, and waits while its memory is read.
     fn end(&mut self, peak: Option<u64>, no_peak: Option<String>) {
         self.ended = true;
+        if let Some(sampling) = self.sampling.take() {
+            self.record.profile = Some(sampling.finish(self.sampled_loops));
+        }
         self.record.measures_children |= peak.is_some() || no_peak.is_some();
         if self.record.once.contains_key(&Metric::MaxRss) {
             // A child at rest had its memory read.
@@ -295,6 +320,10 @@ impl Listener {
             loops,
             seconds: seconds / iterations,
         });
+        match &mut self.sampling {
+            Some(sampling) if warmup => sampling.forget()?,
+            _ => self.sampled_loops += iterations,
+        }
         let Some(reading) = self.reading.take() else {
             return Ok(());
         };

@@ -1,0 +1,176 @@
+//! Events of perf_event_open(2) that write records into memory shared with the kernel: one ring for each processor.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{Ordering, fence};
+
+use perf_event_open_sys as sys;
+use sys::bindings as perf;
+
+/// Pages of a ring besides its first, from the most that is worth it to what any user may lock by default
+/// (`kernel.perf_event_mlock_kb`): powers of two.
+const PAGES: [usize; 3] = [4096, 1024, 128];
+
+/// Opens an event on a thread (0: this one) and those that it starts, while they run on one processor.
+pub fn open(attributes: &perf::perf_event_attr, thread: i32, processor: i32) -> io::Result<File> {
+    let mut attributes = *attributes;
+    attributes.size = u32::try_from(size_of::<perf::perf_event_attr>()).unwrap_or(0);
+    attributes.set_inherit(1);
+    // SAFETY: `attributes` is initialised and outlives the call; the kernel writes at most its `size` field.
+    #[expect(unsafe_code, reason = "the system call has no safe wrapper")]
+    let descriptor = unsafe {
+        sys::perf_event_open(
+            &raw mut attributes,
+            thread,
+            processor,
+            -1,
+            u64::from(perf::PERF_FLAG_FD_CLOEXEC),
+        )
+    };
+    if descriptor < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just given us this descriptor; nobody else owns it.
+    #[expect(unsafe_code, reason = "taking ownership of a new descriptor")]
+    let file = unsafe { File::from_raw_fd(descriptor) };
+    Ok(file)
+}
+
+/// A request to an event without an argument.
+pub type Ioctl = unsafe fn(std::os::raw::c_int, std::os::raw::c_uint) -> std::os::raw::c_int;
+
+/// Switches an event, with its copies in threads and children.
+pub fn control(event: &File, request: Ioctl) -> io::Result<()> {
+    // SAFETY: the descriptor is open for as long as `event` lives; the request takes a flag by value.
+    #[expect(unsafe_code, reason = "the ioctl has no safe wrapper")]
+    let result = unsafe { request(event.as_raw_fd(), 0) };
+    check(result)
+}
+
+/// What an event has counted so far, with its copies in threads and children.
+pub fn read(mut event: &File) -> io::Result<u64> {
+    let mut word = [0; 8];
+    event.read_exact(&mut word)?;
+    Ok(u64::from_ne_bytes(word))
+}
+
+fn check(result: i32) -> io::Result<()> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// The memory that the records of one processor's events are written into.
+#[derive(Debug)]
+pub struct Ring {
+    memory: NonNull<libc::c_void>,
+    pages: usize,
+    page: usize,
+}
+
+// SAFETY: the mapping belongs to this value alone, and is valid in every thread.
+#[expect(unsafe_code, reason = "a pointer to memory of the kernel's")]
+unsafe impl Send for Ring {}
+
+impl Ring {
+    /// A ring for an event, as large as may be.
+    pub fn new(event: &File) -> io::Result<Self> {
+        let mut last = io::Error::other("no size of a ring was tried");
+        for pages in PAGES {
+            match Self::map(event, pages) {
+                Ok(ring) => return Ok(ring),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    fn map(event: &File, pages: usize) -> io::Result<Self> {
+        let page = page_size();
+        // SAFETY: a new mapping of an open descriptor at an address of the kernel's choice; it is undone in `drop`.
+        #[expect(unsafe_code, reason = "the ring has no safe wrapper")]
+        let memory = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                (1 + pages) * page,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                event.as_raw_fd(),
+                0,
+            )
+        };
+        if memory == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let memory = NonNull::new(memory).ok_or_else(|| io::Error::other("an empty mapping"))?;
+        Ok(Self {
+            memory,
+            pages,
+            page,
+        })
+    }
+
+    /// Has another event of the same processor write into this ring, which is the first event's.
+    pub fn share(&self, first: &File, other: &File) -> io::Result<()> {
+        // SAFETY: both descriptors are open; the request takes the first by value.
+        #[expect(unsafe_code, reason = "the ioctl has no safe wrapper")]
+        let result = unsafe { sys::ioctls::SET_OUTPUT(other.as_raw_fd(), first.as_raw_fd()) };
+        check(result)
+    }
+
+    /// Appends the records since the last time to `bytes`, and gives their room back to the kernel.
+    pub fn drain(&mut self, bytes: &mut Vec<u8>) {
+        let head = self.memory.cast::<perf::perf_event_mmap_page>().as_ptr();
+        // SAFETY: the first page of the mapping is this structure; the kernel writes its head, and only we its tail.
+        #[expect(unsafe_code, reason = "the kernel writes this memory")]
+        let (end, begin) = unsafe {
+            (
+                std::ptr::read_volatile(&raw const (*head).data_head),
+                std::ptr::read_volatile(&raw const (*head).data_tail),
+            )
+        };
+        fence(Ordering::Acquire);
+        let size = self.pages * self.page;
+        let length = usize::try_from(end.wrapping_sub(begin))
+            .unwrap_or(0)
+            .min(size);
+        let at = usize::try_from(begin % size as u64).unwrap_or(0);
+        let first = length.min(size - at);
+        // SAFETY: both parts lie within the mapping, behind its first page; the kernel does not write there before the tail
+        // is moved.
+        #[expect(unsafe_code, reason = "the ring is memory of the kernel's")]
+        unsafe {
+            let data = self.memory.cast::<u8>().as_ptr().add(self.page);
+            bytes.extend_from_slice(std::slice::from_raw_parts(data.add(at), first));
+            bytes.extend_from_slice(std::slice::from_raw_parts(data, length - first));
+        }
+        fence(Ordering::Release);
+        // SAFETY: as above.
+        #[expect(unsafe_code, reason = "the kernel reads this memory")]
+        unsafe {
+            std::ptr::write_volatile(&raw mut (*head).data_tail, end);
+        }
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        // SAFETY: the mapping was made in `map` with this length, and nothing refers to it any more.
+        #[expect(unsafe_code, reason = "the ring has no safe wrapper")]
+        let result = unsafe { libc::munmap(self.memory.as_ptr(), (1 + self.pages) * self.page) };
+        if result < 0 {
+            tracing::debug!("a ring cannot be unmapped");
+        }
+    }
+}
+
+fn page_size() -> usize {
+    // SAFETY: it only asks.
+    #[expect(unsafe_code, reason = "the call has no safe wrapper here")]
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).unwrap_or(4096)
+}
