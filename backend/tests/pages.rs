@@ -399,6 +399,7 @@ fn profile(adds: f64) -> ProfileReport {
             stack("main;_PyEval_EvalFrameDefault;long_add", adds),
             stack("main;<script>alert(1)</script>", 50.0),
         ],
+        build_ids: std::collections::BTreeMap::new(),
     }
 }
 

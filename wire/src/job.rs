@@ -97,6 +97,18 @@ pub enum ProfilePolicy {
     Callgrind,
     /// By samples of what runs, in a process of its own: hardly slower, of every runtime, and of servers.
     Sampling,
+    /// The same with CPython's Python functions in the stacks, from 3.12 on. It slows the process down and moves shares.
+    SamplingPython,
+}
+
+impl ProfilePolicy {
+    /// Whether a process of its own is sampled.
+    pub fn is_sampling(self) -> bool {
+        match self {
+            Self::Never | Self::Callgrind => false,
+            Self::Sampling | Self::SamplingPython => true,
+        }
+    }
 }
 
 fn is_zero(number: &u32) -> bool {

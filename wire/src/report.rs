@@ -112,6 +112,9 @@ pub enum ProfileTool {
     Callgrind,
     /// The worker's own samples of what ran, user and kernel: counts are numbers of samples.
     Sampling(Sampled),
+    /// The same of an interpreter that made its Python functions visible to it (CPython's perf trampolines). That changes what
+    /// it spends where: compared only with its like, and no series follows from it.
+    SamplingPython(Sampled),
 }
 
 /// How a profile was sampled.
@@ -135,15 +138,22 @@ impl ProfileTool {
         match self {
             Self::Callgrind => "callgrind",
             Self::Sampling(_) => "sampling",
+            Self::SamplingPython(_) => "sampling_python",
+        }
+    }
+
+    /// How it was sampled, if it was.
+    pub fn sampled(&self) -> Option<&Sampled> {
+        match self {
+            Self::Callgrind => None,
+            Self::Sampling(sampled) | Self::SamplingPython(sampled) => Some(sampled),
         }
     }
 
     /// Where the counts come from. Only profiles of one tool and one source compare.
     pub fn source(&self) -> CounterSource {
-        match self {
-            Self::Callgrind => CounterSource::Valgrind,
-            Self::Sampling(sampled) => sampled.source,
-        }
+        self.sampled()
+            .map_or(CounterSource::Valgrind, |sampled| sampled.source)
     }
 }
 

@@ -9,6 +9,8 @@ use speedwell_wire::ProfileReport;
 
 /// The main loop's name in the mapping.
 pub const MAIN_LOOP: &str = "main_loop";
+/// The name in it of machine code that was made at run time.
+pub const COMPILED: &str = "compiled";
 /// What no pattern fits.
 pub const UNMAPPED: &str = "unmapped";
 
@@ -64,7 +66,7 @@ impl Mapping {
         }
     }
 
-    /// Instructions of each component, the largest first; what the profile's stacks leave out is unmapped.
+    /// The counts of each component, the largest first; what the profile's stacks leave out is unmapped.
     pub fn shares(&self, profile: &ProfileReport) -> Vec<(String, f64)> {
         let mut sums: Vec<(String, f64)> = Vec::new();
         let mut add = |name: &str, count: f64| match sums.iter_mut().find(|(one, _)| one == name) {
@@ -155,6 +157,7 @@ mod tests {
         let profile = |total: f64, counts: &[(&str, f64)]| ProfileReport {
             tool: ProfileTool::Callgrind,
             total,
+            build_ids: std::collections::BTreeMap::new(),
             stacks: counts
                 .iter()
                 .map(|(frames, count)| ProfileStack {

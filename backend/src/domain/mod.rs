@@ -8,5 +8,6 @@ pub mod language;
 pub mod latency;
 pub mod plan;
 pub mod policy;
+pub mod profile;
 pub mod run_report;
 pub mod summary;

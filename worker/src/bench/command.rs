@@ -93,6 +93,7 @@ pub fn spec(
             .entry(name.clone())
             .or_insert_with(|| value.clone());
     }
+    variables.extend(bench.variable_of(turn));
     let script = script(bench, benchmark, &home)?;
     let mut command = match turn.mode {
         Mode::Timing | Mode::Counters | Mode::Sampling => Vec::new(),

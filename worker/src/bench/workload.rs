@@ -62,12 +62,7 @@ pub fn run(
         .map_err(|error| Failure::permanent(error.to_string()))?;
     fs::write(&file, text).transient("cannot write the driver's plan")?;
     let spec = spec(bench, installed, plan, turn, environment, &file)?;
-    let sandbox = match turn.mode {
-        Mode::Timing => bench.sandbox.clone(),
-        Mode::Counters | Mode::Instructions | Mode::Profile | Mode::Sampling => {
-            bench.sandbox.clone().with_fixed_layout()
-        }
-    };
+    let sandbox = bench.sandbox_for(turn)?;
     let sandbox = sandbox.pinned(bench.config.load_cpus.as_deref());
     let mut listener = Listener {
         log: bench.log,
@@ -167,6 +162,7 @@ fn spec(
             .entry(name.clone())
             .or_insert_with(|| value.clone());
     }
+    variables.extend(bench.variable_of(turn));
     let phases = installed.workload.phases.iter();
     let seconds: f64 = phases
         .map(|phase| 2.0 * phase.seconds + phase.settle_seconds)
@@ -383,7 +379,7 @@ impl Listener<'_> {
 fn samples(mode: Mode, policy: ProfilePolicy) -> bool {
     match mode {
         Mode::Sampling => true,
-        Mode::Counters => policy != ProfilePolicy::Sampling,
+        Mode::Counters => !policy.is_sampling(),
         Mode::Timing | Mode::Instructions | Mode::Profile => false,
     }
 }

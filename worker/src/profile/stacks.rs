@@ -18,6 +18,9 @@ const OUTER: &str = "[outer]";
 /// Code that was made at run time and that nothing names.
 const MADE: &str = "[jit_code]";
 
+/// Beginning of the name of a Python function, which a trampoline calls.
+pub const PYTHON: &str = "py::";
+
 /// One function of a stack.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Frame {
@@ -107,12 +110,17 @@ impl Stacks {
                 count,
             })
             .collect();
+        let tool = if stacks.iter().any(|stack| stack.frames.contains(PYTHON)) {
+            ProfileTool::SamplingPython(sampled)
+        } else {
+            ProfileTool::Sampling(sampled)
+        };
         let objects = stacks.iter().map(|stack| stack.object.as_str());
         let build_ids = objects
             .filter_map(|object| Some((object.to_owned(), build_id(object)?)))
             .collect();
         Ok(ProfileReport {
-            tool: ProfileTool::Sampling(sampled),
+            tool,
             total,
             stacks,
             build_ids,
@@ -126,6 +134,10 @@ fn fold(frames: &[Frame], made: &dyn Fn(u32, u64) -> Option<String>) -> (String,
     let mut length = 0;
     let mut object = "";
     for (depth, frame) in frames.iter().enumerate() {
+        // One such place in another says nothing more.
+        if depth > 0 && matches!(frame, Frame::Unnamed(_)) && frames[depth - 1] == *frame {
+            continue;
+        }
         let (name, own) = frame.words(made);
         if depth == 0 {
             object = own;
@@ -171,6 +183,7 @@ mod tests {
         stacks.add(vec![
             Frame::Kernel(Some(Arc::from("copy"))),
             Frame::Unnamed(Arc::from("libc.so.6")),
+            Frame::Unnamed(Arc::from("libc.so.6")),
             Frame::Outer,
         ]);
         let id = |object: &str| (object == "python3").then(|| "ab".to_owned());
@@ -189,6 +202,7 @@ mod tests {
                 ("[outer];[libc.so.6];copy_[k]", "[kernel]", 1.0),
             ]
         );
+        assert!(matches!(report.tool, ProfileTool::SamplingPython(_)));
         assert_eq!(
             report.build_ids,
             BTreeMap::from([("python3".to_owned(), "ab".to_owned())])
@@ -204,6 +218,8 @@ mod tests {
         let report = |stacks: &Stacks| stacks.report(sampled(), &|_, _| None, &|_| None);
         assert!(report(&stacks).unwrap_err().contains("199 samples"));
         stacks.add(vec![of("f")]);
+        let tool = report(&stacks).unwrap().tool;
+        assert!(matches!(tool, ProfileTool::Sampling(_)));
         let long = &report(&stacks).unwrap().stacks[0].frames;
         assert!(
             long.starts_with("[outer];fff") && long.len() < 10_000,
