@@ -1,6 +1,7 @@
 //! Flame graphs of profiles, drawn by inferno: of one, or of what changed from one to another.
 
-use inferno::flamegraph::color::{BackgroundColor, Color};
+use inferno::flamegraph::Palette;
+use inferno::flamegraph::color::{BackgroundColor, Color, MultiPalette};
 use inferno::{differential, flamegraph};
 use speedwell_wire::ProfileReport;
 
@@ -25,6 +26,8 @@ pub fn draw(flame: Flame<'_>) -> std::io::Result<Vec<u8>> {
     let mut options = flamegraph::Options::default();
     options.title = flame.title.to_owned();
     options.count_name = flame.noun.to_owned();
+    // What ends with `_[k]` is orange, with `_[j]` green, what holds `::` yellow, all else red.
+    options.colors = Palette::Multi(MultiPalette::Java);
     options.no_javascript = !flame.interactive;
     options.image_width = Some(1_200);
     options.min_width = 0.1;

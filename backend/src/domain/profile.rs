@@ -188,7 +188,7 @@ mod tests {
             total: 400.0,
             stacks: vec![
                 stack("main;_PyEval_EvalFrameDefault", 240.0),
-                stack("main;[jit_code]", 100.0),
+                stack("main;compiled_[j]", 100.0),
             ],
             build_ids: [("python3".to_owned(), "ab01".to_owned())].into(),
         }

@@ -7,6 +7,7 @@ use std::io::Read as _;
 use std::ops::Range;
 
 use super::names;
+use super::stacks::PYTHON;
 use crate::process::tree;
 
 /// A larger file is cut off.
@@ -66,12 +67,12 @@ impl PerfMap {
 /// what was made at run time, so that no rule for a function of a program takes it for one.
 fn name(text: &str) -> String {
     match text
-        .strip_prefix("py::")
+        .strip_prefix(PYTHON)
         .and_then(|rest| rest.rsplit_once(':'))
     {
         Some((function, file)) => {
             let file = file.rsplit('/').next().unwrap_or(file);
-            names::clean(&format!("py::{function}:{file}"))
+            names::clean(&format!("{PYTHON}{function}:{file}"))
         }
         None => names::clean(text) + "_[j]",
     }

@@ -187,3 +187,143 @@ pub fn word(bytes: &[u8], at: usize, size: usize) -> u64 {
     }
     u64::from_ne_bytes(word)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(all: &[u64]) -> Vec<u8> {
+        all.iter().flat_map(|one| one.to_ne_bytes()).collect()
+    }
+
+    fn record(kind: u32, misc: u32, body: &[u8]) -> Vec<u8> {
+        let size = u16::try_from(HEAD + body.len()).unwrap();
+        let misc = u16::try_from(misc).unwrap();
+        let head = [
+            &kind.to_ne_bytes()[..],
+            &misc.to_ne_bytes(),
+            &size.to_ne_bytes(),
+        ];
+        [&head.concat()[..], body].concat()
+    }
+
+    fn pair(one: u32, other: u32) -> Vec<u8> {
+        [one.to_ne_bytes(), other.to_ne_bytes()].concat()
+    }
+
+    /// Process and time, as they end every record but a sample.
+    fn end(pid: u32, time: u64) -> Vec<u8> {
+        [pair(pid, pid), words(&[time])].concat()
+    }
+
+    /// In the kernel, called from a program: its stack of 24 bytes holds 16.
+    fn sample() -> Vec<u8> {
+        let registers: Vec<u64> = (0..REGISTERS.len() as u64).collect();
+        let parts = [
+            words(&[0xffff_8000_0000_0001]),
+            pair(7, 8),
+            words(&[
+                50,
+                2,
+                perf::PERF_CONTEXT_KERNEL as u64,
+                0xffff_8000_0000_0001,
+                2,
+            ]),
+            words(&registers),
+            words(&[24, 1, 2, 0, 16]),
+        ];
+        record(
+            perf::PERF_RECORD_SAMPLE,
+            perf::PERF_RECORD_MISC_KERNEL,
+            &parts.concat(),
+        )
+    }
+
+    fn map() -> Vec<u8> {
+        let body = [
+            pair(7, 7),
+            words(&[0x1000, 0x200, 0x30, 0, 0, 0]),
+            pair(5, 2),
+            b"/lib/a b.so\0\0\0\0\0".to_vec(),
+            end(7, 40),
+        ];
+        record(
+            perf::PERF_RECORD_MMAP2,
+            perf::PERF_RECORD_MISC_USER,
+            &body.concat(),
+        )
+    }
+
+    #[test]
+    fn every_kind_of_record_is_read() {
+        let fork = |pid, parent| {
+            let body = [pair(pid, parent), pair(pid, parent), words(&[9])];
+            record(
+                perf::PERF_RECORD_FORK,
+                0,
+                &[body.concat(), end(parent, 10)].concat(),
+            )
+        };
+        let comm = [pair(9, 9), words(&[0]), end(9, 20)].concat();
+        let bytes = [
+            fork(9, 7),
+            fork(7, 7),
+            record(
+                perf::PERF_RECORD_COMM,
+                perf::PERF_RECORD_MISC_COMM_EXEC,
+                &comm,
+            ),
+            record(perf::PERF_RECORD_COMM, 0, &comm),
+            record(
+                perf::PERF_RECORD_LOST,
+                0,
+                &[words(&[1, 12]), end(7, 30)].concat(),
+            ),
+            map(),
+            sample(),
+        ]
+        .concat();
+        let stack = words(&[1, 2]);
+        let expected = [
+            (10, 9, What::Fork { parent: 7 }),
+            (20, 9, What::Exec),
+            (30, 7, What::Lost(12)),
+            (
+                40,
+                7,
+                What::Map {
+                    addresses: 0x1000..0x1200,
+                    offset: 0x30,
+                    path: "/lib/a b.so".to_owned(),
+                },
+            ),
+            (
+                50,
+                7,
+                What::Sample(Sample {
+                    address: 0xffff_8000_0000_0001,
+                    kernel: vec![0xffff_8000_0000_0001],
+                    registers: (0..REGISTERS.len() as u64).collect(),
+                    stack: &stack,
+                }),
+            ),
+        ];
+        let expected = expected.map(|(time, pid, what)| Record { time, pid, what });
+        assert_eq!(parse(&bytes), expected);
+        // Cut off anywhere: no panic, and nothing made up.
+        for end in 0..bytes.len() {
+            let part = parse(&bytes[..end]);
+            assert!(part.len() < expected.len() && part[..] == expected[..part.len()]);
+        }
+    }
+
+    #[test]
+    fn nonsense_ends_it() {
+        assert!(parse(&[0; 64]).is_empty());
+        assert!(parse(&[0xff; 64]).is_empty());
+        let mut many = sample();
+        // As many functions of the kernel as there is no memory for.
+        many[HEAD + 24..HEAD + 32].copy_from_slice(&u64::MAX.to_ne_bytes());
+        assert!(parse(&many).is_empty());
+    }
+}

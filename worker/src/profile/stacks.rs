@@ -16,7 +16,7 @@ const FEWEST: f64 = 200.0;
 /// What stands for the functions that a stack lacks.
 const OUTER: &str = "[outer]";
 /// Code that was made at run time and that nothing names.
-const MADE: &str = "[jit_code]";
+const MADE: &str = "compiled_[j]";
 
 /// Beginning of the name of a Python function, which a trampoline calls.
 pub const PYTHON: &str = "py::";
@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(
             lines,
             [
-                ("main;[jit_code];eval", "python3", 150.0),
+                ("main;compiled_[j];eval", "python3", 150.0),
                 ("main;py::a:b.py;eval", "python3", 150.0),
                 ("[outer];[libc.so.6];copy_[k]", "[kernel]", 1.0),
             ]

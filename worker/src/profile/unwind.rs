@@ -112,3 +112,47 @@ fn leave_stub(
 ) -> Option<Option<u64>> {
     None
 }
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+
+    /// A stack of words from 0x1000 on, with bp, sp and ip.
+    fn unwound(words: &[u64], registers: [u64; 3], stub: Option<u64>) -> Stack {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let sample = Sample {
+            registers: registers.into(),
+            stack: &bytes,
+            ..Sample::default()
+        };
+        unwind(
+            &Unwinder::new(),
+            &mut Cache::new(),
+            &sample,
+            &mut |address| Some(address) == stub,
+        )
+    }
+
+    /// Code that no file describes keeps frame pointers, or its stack ends there.
+    #[test]
+    fn without_tables_frame_pointers_are_followed_to_the_stacks_end() {
+        let words = [0, 0x1020, 0x51, 0, 0, 0];
+        let stack = unwound(&words, [0x1008, 0x1000, 0x77], None);
+        assert_eq!(stack.addresses, [0x77, 0x50]);
+        let lost = unwound(&words, [0x9_0000, 0x1000, 0x77], None);
+        assert_eq!(lost.addresses, [0x77]);
+        assert!(lost.is_cut);
+        assert_eq!(unwound(&words, [0; 3], None).addresses[0], 0);
+        let none = Sample::default();
+        let nothing = unwind(&Unwinder::new(), &mut Cache::new(), &none, &mut |_| false);
+        assert_eq!(nothing, Stack::default());
+    }
+
+    /// Its return address lies above one word of padding; the frame pointer stays its caller's.
+    #[test]
+    fn a_trampoline_without_a_frame_pointer_is_left() {
+        let words = [0, 0x1030, 0x51, 0, 0x61, 0, 0, 0];
+        let stack = unwound(&words, [0x1008, 0x1000, 0x77], Some(0x51));
+        assert_eq!(stack.addresses, [0x77, 0x50, 0x60]);
+    }
+}
