@@ -143,6 +143,24 @@ mod tests {
             ("long_add", "python3.9", "numbers"),
             ("__memcpy_avx_unaligned_erms", "libc.so.6", "c_library"),
             ("[libc.so.6]", "libc.so.6", "c_library"),
+            ("free_pages_[k]", "[kernel]", "kernel"),
+            ("clock_gettime", "[vdso]", "kernel"),
+            ("compiled_[j]", "", COMPILED),
+            ("load_[j]", "", COMPILED),
+            ("py::load:a.py", "", "calls"),
+            ("[libpypy3.9-c.so]", "libpypy3.9-c.so", "pypy_runtime"),
+            (
+                "pypy_g_IncrementalMiniMarkGC_minor_collection",
+                "libpypy3.9-c.so",
+                "garbage_collection",
+            ),
+            (
+                "pypy_g_dispatch_bytecode__AccessDirect_None",
+                "libpypy3.9-c.so",
+                MAIN_LOOP,
+            ),
+            ("sqlite3VdbeExec", "libsqlite3.so.0.8.6", "libraries"),
+            ("[python3.11]", "python3.11", UNMAPPED),
             ("quite_another", "other.so", UNMAPPED),
         ] {
             assert_eq!(mapping.component(function, object), expected, "{function}");
