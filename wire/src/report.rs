@@ -267,3 +267,26 @@ pub struct RunReceipt {
     /// False when it was there already.
     pub created: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Profiles that were stored before there were samples read as they did; what a tool needs stands beside its name.
+    #[test]
+    fn a_tool_stands_beside_its_counts() {
+        let old = r#"{"tool":"callgrind","total":2.0,"stacks":[]}"#;
+        let profile: ProfileReport = serde_json::from_str(old).unwrap();
+        assert_eq!(profile.tool, ProfileTool::Callgrind);
+        assert_eq!(serde_json::to_string(&profile).unwrap(), old);
+        let new = r#"{"tool":"sampling_python","source":"pmu","period":2500009.0,"lost":1,"counted":5000018.0,"per":3.0,"total":2.0,"stacks":[]}"#;
+        let profile: ProfileReport = serde_json::from_str(new).unwrap();
+        assert_eq!(profile.tool.source(), CounterSource::Pmu);
+        assert_eq!(profile.tool.as_str(), "sampling_python");
+        assert_eq!(serde_json::to_string(&profile).unwrap(), new);
+        assert!(
+            serde_json::from_str::<ProfileReport>(r#"{"tool":"sampling","total":2.0,"stacks":[]}"#)
+                .is_err()
+        );
+    }
+}

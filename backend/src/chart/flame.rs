@@ -26,8 +26,8 @@ pub fn draw(flame: Flame<'_>) -> std::io::Result<Vec<u8>> {
     let mut options = flamegraph::Options::default();
     options.title = flame.title.to_owned();
     options.count_name = flame.noun.to_owned();
-    // What ends with `_[k]` is orange, with `_[j]` green, what holds `::` yellow, all else red.
-    options.colors = Palette::Multi(MultiPalette::Java);
+    // What ends with `_[k]` is orange, with `_[j]` blue, what holds `::` yellow, all else red.
+    options.colors = Palette::Multi(MultiPalette::Js);
     options.no_javascript = !flame.interactive;
     options.image_width = Some(1_200);
     options.min_width = 0.1;

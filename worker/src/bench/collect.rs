@@ -10,15 +10,11 @@ use speedwell_wire::{
 use super::callgrind::Profiling;
 use super::groups::{self, Found};
 use super::plan::{Mode, Turn};
+use super::sampled;
 use super::session::{Outcome, Record};
 use super::suite::{Benchmark, Plan};
 use super::valgrind;
 use crate::counters::plan::of_host;
-
-/// What a sampled process is given to run, in seconds: ten thousand samples know a half to half a per cent.
-const SAMPLED_SECONDS: f64 = 10.0;
-/// Values of a sampled process at most, each of which is asked for.
-const MOST_SAMPLED_VALUES: u32 = 20_000;
 
 /// The processes of one benchmark so far.
 #[derive(Debug, Default)]
@@ -148,7 +144,7 @@ impl Collected {
             Mode::Timing => plan.values,
             Mode::Counters => plan.counter_values,
             Mode::Instructions | Mode::Profile => 1,
-            Mode::Sampling => sampled_values(&self.timing),
+            Mode::Sampling => sampled::values(&self.timing),
         }
     }
 
@@ -211,7 +207,7 @@ impl Collected {
         add_once(&mut result, &self.timing);
         add_counters(&mut result, self.counters);
         add_instructions(&mut result, self.instructions);
-        add_sampled(&mut result, self.sampled);
+        sampled::add(&mut result, self.sampled);
         match self.profiling {
             Profiling::None => {}
             Profiling::Profiled(profile) => result.profile = Some(profile),
@@ -227,34 +223,6 @@ impl Collected {
             }),
         }
         result
-    }
-}
-
-/// As many values as give [`SAMPLED_SECONDS`] by what the timing processes took.
-fn sampled_values(timing: &[(u32, Record)]) -> u32 {
-    let values = timing.iter().flat_map(|(_, record)| {
-        let measured = record.values.iter().filter(|value| !value.warmup);
-        measured.map(|value| value.seconds * value.loops as f64 * record.inner_loops as f64)
-    });
-    let seconds: Vec<f64> = values.collect();
-    let mean = seconds.iter().sum::<f64>() / seconds.len().max(1) as f64;
-    // A cast of what is no number is zero.
-    ((SAMPLED_SECONDS / mean).ceil() as u32).clamp(1, MOST_SAMPLED_VALUES)
-}
-
-/// The profile by samples, or why there is none.
-pub(super) fn add_sampled(
-    result: &mut BenchmarkResult,
-    sampled: Option<Result<ProfileReport, (UnavailableKind, String)>>,
-) {
-    match sampled {
-        None => {}
-        Some(Ok(profile)) => result.profile = Some(profile),
-        Some(Err((kind, reason))) => result.unavailable.push(Unavailable {
-            metric: Some(Metric::MainLoopShare),
-            kind,
-            reason,
-        }),
     }
 }
 

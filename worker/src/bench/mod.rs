@@ -14,6 +14,7 @@ mod plan;
 mod pyperf_file;
 mod repetitions;
 mod requirements;
+mod sampled;
 mod session;
 mod suite;
 pub(crate) mod valgrind;
@@ -155,6 +156,11 @@ impl Bench<'_> {
     ) -> Vec<Turn> {
         let valgrind = self.counts_by_valgrind(plan, collected);
         let profiles = self.profiles(plan, collected);
+        if self.job.profile == ProfilePolicy::SamplingPython && self.perf_folder().is_none() {
+            let reason = "Python functions will not be in the profiles: the box cannot have a /tmp of its own here (isolation, \
+                          or folders of the worker below /tmp)";
+            self.log.line(reason);
+        }
         let groups = if plan.counter_values > 0 {
             counters::groups_of_host()
         } else {

@@ -7,8 +7,9 @@ use speedwell_wire::{
     Sample, Unavailable, UnavailableKind,
 };
 
-use super::collect::{Collected, add_sampled};
+use super::collect::Collected;
 use super::plan::{Mode, Turn};
+use super::sampled;
 use super::suite::{Installed, Program};
 use super::workload::{Measured, Repetition};
 
@@ -239,7 +240,7 @@ impl Repetitions {
                 reason,
             });
         }
-        add_sampled(&mut result, self.profile(index));
+        sampled::add(&mut result, self.profile(index));
         result.measurements = samples
             .into_iter()
             // A metric of which only the warm-up gave anything is not measured.

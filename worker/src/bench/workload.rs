@@ -10,11 +10,12 @@ use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use speedwell_wire::{Metric, ProfilePolicy, UnavailableKind};
+use speedwell_wire::{Metric, UnavailableKind};
 
 use super::Bench;
 use super::command::{CONTROL_FD, EVENTS_FD};
 use super::plan::{Mode, Turn};
+use super::sampled;
 use super::session::{Hear, Reply, hear_out};
 use super::suite::{Installed, Plan};
 use crate::counters::CounterSet;
@@ -69,7 +70,7 @@ pub fn run(
         installed,
         plan,
         counts: turn.mode == Mode::Counters,
-        samples: samples(turn.mode, bench.job.profile),
+        samples: sampled::wants(turn.mode, bench.job.profile),
         services: Vec::new(),
         window: None,
         warmed_since: None,
@@ -372,15 +373,6 @@ impl Listener<'_> {
         } else {
             Reply::Again
         }
-    }
-}
-
-/// Whether a repetition is sampled: the one that is for that, or else the one with counters.
-fn samples(mode: Mode, policy: ProfilePolicy) -> bool {
-    match mode {
-        Mode::Sampling => true,
-        Mode::Counters => !policy.is_sampling(),
-        Mode::Timing | Mode::Instructions | Mode::Profile => false,
     }
 }
 

@@ -5,6 +5,7 @@
 //! scaled: a reading that ran for less than it was enabled (the kernel had to share the counters) is rejected.
 
 mod calibrate;
+pub mod calls;
 pub mod derive;
 mod events;
 mod linux;

@@ -222,13 +222,7 @@ mod tests {
         let parts = [
             words(&[0xffff_8000_0000_0001]),
             pair(7, 8),
-            words(&[
-                50,
-                2,
-                perf::PERF_CONTEXT_KERNEL as u64,
-                0xffff_8000_0000_0001,
-                2,
-            ]),
+            words(&[50, 2, perf::PERF_CONTEXT_KERNEL, 0xffff_8000_0000_0001, 2]),
             words(&registers),
             words(&[24, 1, 2, 0, 16]),
         ];

@@ -1,67 +1,22 @@
-//! Events of perf_event_open(2) that write records into memory shared with the kernel: one ring for each processor.
+//! Memory shared with the kernel that it writes records of events into: one ring for each processor.
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{Ordering, fence};
 
-use perf_event_open_sys as sys;
-use sys::bindings as perf;
+use perf_event_open_sys::bindings as perf;
 
 /// Pages of a ring besides its first, from the most that is worth it to what any user may lock by default
 /// (`kernel.perf_event_mlock_kb`): powers of two.
 const PAGES: [usize; 3] = [4096, 1024, 128];
-
-/// Opens an event on a thread (0: this one) and those that it starts, while they run on one processor.
-pub fn open(attributes: &perf::perf_event_attr, thread: i32, processor: i32) -> io::Result<File> {
-    let mut attributes = *attributes;
-    attributes.size = u32::try_from(size_of::<perf::perf_event_attr>()).unwrap_or(0);
-    attributes.set_inherit(1);
-    // SAFETY: `attributes` is initialised and outlives the call; the kernel writes at most its `size` field.
-    #[expect(unsafe_code, reason = "the system call has no safe wrapper")]
-    let descriptor = unsafe {
-        sys::perf_event_open(
-            &raw mut attributes,
-            thread,
-            processor,
-            -1,
-            u64::from(perf::PERF_FLAG_FD_CLOEXEC),
-        )
-    };
-    if descriptor < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel has just given us this descriptor; nobody else owns it.
-    #[expect(unsafe_code, reason = "taking ownership of a new descriptor")]
-    let file = unsafe { File::from_raw_fd(descriptor) };
-    Ok(file)
-}
-
-/// A request to an event without an argument.
-pub type Ioctl = unsafe fn(std::os::raw::c_int, std::os::raw::c_uint) -> std::os::raw::c_int;
-
-/// Switches an event, with its copies in threads and children.
-pub fn control(event: &File, request: Ioctl) -> io::Result<()> {
-    // SAFETY: the descriptor is open for as long as `event` lives; the request takes a flag by value.
-    #[expect(unsafe_code, reason = "the ioctl has no safe wrapper")]
-    let result = unsafe { request(event.as_raw_fd(), 0) };
-    check(result)
-}
 
 /// What an event has counted so far, with its copies in threads and children.
 pub fn read(mut event: &File) -> io::Result<u64> {
     let mut word = [0; 8];
     event.read_exact(&mut word)?;
     Ok(u64::from_ne_bytes(word))
-}
-
-fn check(result: i32) -> io::Result<()> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
 }
 
 /// The memory that the records of one processor's events are written into.
@@ -112,14 +67,6 @@ impl Ring {
             pages,
             page,
         })
-    }
-
-    /// Has another event of the same processor write into this ring, which is the first event's.
-    pub fn share(&self, first: &File, other: &File) -> io::Result<()> {
-        // SAFETY: both descriptors are open; the request takes the first by value.
-        #[expect(unsafe_code, reason = "the ioctl has no safe wrapper")]
-        let result = unsafe { sys::ioctls::SET_OUTPUT(other.as_raw_fd(), first.as_raw_fd()) };
-        check(result)
     }
 
     /// Appends the records since the last time to `bytes`, and gives their room back to the kernel.

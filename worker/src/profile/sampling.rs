@@ -6,7 +6,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use nix::sched::{CpuSet, sched_getaffinity};
@@ -18,7 +18,7 @@ use sys::bindings as perf;
 use super::processes::Processes;
 use super::records::{self, REGISTERS, SAMPLE};
 use super::ring::{self, Ring};
-use crate::counters;
+use crate::counters::{self, calls};
 
 /// Nanoseconds of running between two samples of the processor's clock; no divisor of the timers that programs use.
 const CLOCK_PERIOD: u64 = 997_000;
@@ -106,7 +106,6 @@ impl Sampling {
             follow(processes, rings, &asked);
             drop(watchers);
         });
-        let ended = |_| "the thread that reads samples has ended".to_owned();
         is_ready.recv().map_err(ended)?;
         Ok(Self {
             events,
@@ -126,11 +125,11 @@ impl Sampling {
         self.switch(sys::ioctls::DISABLE)
     }
 
-    fn switch(&self, request: ring::Ioctl) -> Result<(), String> {
+    fn switch(&self, request: calls::Ioctl) -> Result<(), String> {
         let switched = self
             .events
             .iter()
-            .try_for_each(|one| ring::control(one, request));
+            .try_for_each(|one| calls::control(one, request, 0));
         switched.map_err(|error| format!("sampling cannot be switched: {error}"))
     }
 
@@ -145,10 +144,7 @@ impl Sampling {
     /// What was sampled so far is forgotten: it was warm-up.
     pub fn forget(&mut self) -> Result<(), String> {
         self.before = self.count()?;
-        let (answer, answered) = channel();
-        let gone = |_| "sampling has ended".to_owned();
-        self.ask.send(Ask::Forget(answer)).map_err(|_| gone(()))?;
-        answered.recv().map_err(|_| gone(()))
+        self.asked(Ask::Forget)
     }
 
     /// Ends it and gives the profile, as that of `per` loops or requests. Call it while the processes live.
@@ -162,14 +158,20 @@ impl Sampling {
             counted,
             per,
         };
-        let (answer, answered) = channel();
-        let ended = || "sampling has ended".to_owned();
-        let asked = self.ask.send(Ask::Report(sampled, answer));
-        if asked.is_err() {
-            return Err(ended());
-        }
-        answered.recv().unwrap_or_else(|_| Err(ended()))
+        self.asked(|answer| Ask::Report(sampled, answer))?
     }
+
+    /// The answer of the thread that reads the rings.
+    fn asked<T>(&self, ask: impl FnOnce(Sender<T>) -> Ask) -> Result<T, String> {
+        let (answer, answered) = channel();
+        // When the thread is gone, so is the sender of the answer.
+        let _is_heard = self.ask.send(ask(answer));
+        answered.recv().map_err(ended)
+    }
+}
+
+fn ended(_: RecvError) -> String {
+    "the thread that reads samples has ended".to_owned()
 }
 
 /// The events and rings so far.
@@ -187,16 +189,16 @@ impl Opened {
     /// Both events of a thread on each processor.
     fn add(&mut self, event: &Clock, thread: i32, processors: &[i32]) -> io::Result<()> {
         for (index, processor) in processors.iter().enumerate() {
-            let sampler = ring::open(&sampling(event), thread, *processor)?;
-            let watcher = ring::open(&watching(), thread, *processor)?;
+            let sampler = calls::open(sampling(event), thread, *processor, -1)?;
+            let watcher = calls::open(watching(), thread, *processor, -1)?;
             match (self.rings.get(index), self.firsts.get(index)) {
-                (Some(ring), Some(first)) => {
-                    ring.share(first, &sampler)?;
-                    ring.share(first, &watcher)?;
+                (Some(_), Some(first)) => {
+                    calls::share_ring(first, &sampler)?;
+                    calls::share_ring(first, &watcher)?;
                 }
                 _ => {
                     let ring = Ring::new(&sampler)?;
-                    ring.share(&sampler, &watcher)?;
+                    calls::share_ring(&sampler, &watcher)?;
                     self.rings.push(ring);
                     self.firsts.push(sampler.try_clone()?);
                 }
@@ -218,6 +220,7 @@ fn sampling(event: &Clock) -> perf::perf_event_attr {
         ..Default::default()
     };
     attributes.__bindgen_anon_1.sample_period = event.period;
+    attributes.set_inherit(1);
     attributes.set_disabled(1);
     attributes.set_exclude_hv(1);
     attributes.set_exclude_callchain_user(1);
@@ -232,6 +235,7 @@ fn watching() -> perf::perf_event_attr {
         sample_type: u64::from(perf::PERF_SAMPLE_TID | perf::PERF_SAMPLE_TIME),
         ..Default::default()
     };
+    attributes.set_inherit(1);
     attributes.set_mmap(1);
     attributes.set_mmap2(1);
     attributes.set_comm(1);

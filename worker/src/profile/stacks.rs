@@ -8,7 +8,7 @@ use speedwell_wire::{ProfileReport, ProfileStack, ProfileTool, Sampled};
 /// Stacks in a report at most; the rest is counted in the total.
 const MOST_STACKS: usize = 10_000;
 /// Bytes of names in a report at most.
-const MOST_BYTES: usize = 3 << 20;
+const MOST_BYTES: usize = 1 << 20;
 /// Bytes of one stack's names at most, the backend's own limit: longer ones lack their outermost functions.
 const LONGEST_STACK: usize = 9_900;
 /// With fewer samples a share is a guess.

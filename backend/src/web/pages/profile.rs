@@ -1,6 +1,6 @@
 //! Where a benchmark's instructions or its time went in a run: components, functions, flame graph; and against another run.
 
-use std::collections::HashMap;
+mod rows;
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
@@ -13,13 +13,12 @@ use super::{PageError, Shell, render};
 use crate::chart::flame::{self, Flame};
 use crate::context::Context;
 use crate::db::profiles::{self, Profile};
-use crate::domain::components::{self, Mapping};
+use crate::domain::components;
 use crate::domain::profile::{cost, share_error};
 use crate::web::error::Error;
 use crate::web::format;
+use rows::{Row, component_rows, function_rows, percent, scaled, share_text};
 
-/// Functions in the table.
-const FUNCTIONS: usize = 40;
 /// Runs to compare with.
 const OTHERS: i64 = 50;
 /// A flame graph in a document of its own may run its own script and read its own styles, and nothing else: it has no
@@ -66,23 +65,6 @@ struct Before {
     words: String,
     total: String,
     change: String,
-}
-
-/// A component or a function.
-struct Row {
-    name: String,
-    /// What it took of one loop or request.
-    count: String,
-    /// Per cent of all.
-    share: String,
-    /// The same as a number, for the bar.
-    width: f64,
-    /// What it was before.
-    before: String,
-    /// The change in per cent of all before.
-    change: String,
-    /// `regressed`, `improved` or nothing: the change is worth a colour.
-    class: &'static str,
 }
 
 /// A run that can be compared with.
@@ -246,11 +228,6 @@ fn describe(profile: &Profile) -> String {
     )
 }
 
-/// All of one loop or request, in what is counted.
-fn scaled(profile: &ProfileReport) -> f64 {
-    profile.total * cost(profile).of_one
-}
-
 fn total(profile: &ProfileReport) -> String {
     format::value(scaled(profile), cost(profile).unit)
 }
@@ -273,142 +250,4 @@ fn samples(profile: &ProfileReport) -> Option<Samples> {
         error: share_text(share_error(profile, 0.5)),
         shows_python: matches!(profile.tool, ProfileTool::SamplingPython(_)),
     })
-}
-
-fn component_rows(
-    mapping: &Mapping,
-    after: &ProfileReport,
-    before: Option<&ProfileReport>,
-) -> Vec<Row> {
-    let old = before.map(|before| mapping.shares(before));
-    let mut shares = mapping.shares(after);
-    // What is gone has a row as well.
-    for (name, _) in old.iter().flatten() {
-        if !shares.iter().any(|(one, _)| one == name) {
-            shares.push((name.clone(), 0.0));
-        }
-    }
-    let of = |name: &str| {
-        let mut all = old.iter().flatten();
-        all.find(|(one, _)| one == name)
-            .map_or(0.0, |(_, count)| *count)
-    };
-    shares
-        .iter()
-        .map(|(name, count)| {
-            let before = before.map(|before| (before, of(name)));
-            row(mapping.label(name), (after, *count), before)
-        })
-        .collect()
-}
-
-/// Counts of each function itself, without what it calls.
-fn functions(profile: &ProfileReport) -> HashMap<&str, f64> {
-    let mut sums = HashMap::new();
-    for stack in &profile.stacks {
-        let function = stack.frames.rsplit(';').next().unwrap_or_default();
-        *sums.entry(function).or_default() += stack.count;
-    }
-    sums
-}
-
-/// The largest functions; in a comparison, those that changed most.
-fn function_rows(after: &ProfileReport, before: Option<&ProfileReport>) -> Vec<Row> {
-    let new = functions(after);
-    let old = before.map(functions).unwrap_or_default();
-    let mut names: Vec<&str> = new.keys().chain(old.keys()).copied().collect();
-    names.sort_unstable();
-    names.dedup();
-    let count = |sums: &HashMap<&str, f64>, name: &str| sums.get(name).copied().unwrap_or(0.0);
-    let factor = before.map_or(0.0, |before| cost(before).of_one) / cost(after).of_one;
-    let weight = |name: &str| (count(&new, name) - count(&old, name) * factor).abs();
-    names.sort_by(|one, other| weight(other).total_cmp(&weight(one)));
-    names
-        .into_iter()
-        .take(FUNCTIONS)
-        .map(|name| {
-            let then = before.map(|before| (before, count(&old, name)));
-            row(name, (after, count(&new, name)), then)
-        })
-        .collect()
-}
-
-/// A row of a part of a profile, and of the same part of an earlier one.
-fn row(
-    name: &str,
-    (after, count): (&ProfileReport, f64),
-    before: Option<(&ProfileReport, f64)>,
-) -> Row {
-    let share = count / after.total;
-    let error = share_error(after, share);
-    let change = before.map(|(before, old)| Change::of((after, count), (before, old)));
-    let now = cost(after);
-    Row {
-        name: name.to_owned(),
-        count: format::value(count * now.of_one, now.unit),
-        share: with_error(share_text(share), error),
-        width: (share * 100.0).clamp(0.0, 100.0),
-        before: before.map_or(String::new(), |(before, old)| {
-            format::value(old * cost(before).of_one, now.unit)
-        }),
-        change: change.as_ref().map_or(String::new(), |one| {
-            with_error(signed(one.share), one.error)
-        }),
-        class: change.map_or("", |one| one.class()),
-    }
-}
-
-/// A change, as a share of all that was before.
-struct Change {
-    share: f64,
-    /// Its standard error, from the numbers of samples alone.
-    error: f64,
-}
-
-impl Change {
-    fn of((after, new): (&ProfileReport, f64), (before, old): (&ProfileReport, f64)) -> Self {
-        let all = scaled(before);
-        let growth = scaled(after) / all;
-        let error = |profile: &ProfileReport, count| share_error(profile, count / profile.total);
-        Self {
-            share: (new * cost(after).of_one - old * cost(before).of_one) / all,
-            error: (error(after, new) * growth).hypot(error(before, old)),
-        }
-    }
-
-    /// A colour for what is worth one: half a per cent of all, and twice its error.
-    fn class(&self) -> &'static str {
-        if self.share.abs() <= (2.0 * self.error).max(0.005) {
-            ""
-        } else if self.share > 0.0 {
-            "regressed"
-        } else {
-            "improved"
-        }
-    }
-}
-
-fn share_text(share: f64) -> String {
-    format!("{:.1}\u{a0}%", share * 100.0)
-}
-
-fn with_error(text: String, error: f64) -> String {
-    if error > 0.0 {
-        format!("{text} ± {:.1}", error * 100.0)
-    } else {
-        text
-    }
-}
-
-/// How much more than before, in per cent.
-fn percent(after: f64, before: f64) -> String {
-    if before > 0.0 {
-        signed((after - before) / before)
-    } else {
-        "–".to_owned()
-    }
-}
-
-fn signed(share: f64) -> String {
-    format!("{:+.1}\u{a0}%", share * 100.0)
 }

@@ -10,11 +10,11 @@ use serde::Deserialize;
 use speedwell_wire::{Metric, Unavailable, UnavailableKind, Unit};
 
 use super::super::plan::{Mode, Turn};
+use super::super::sampled::SampledValues;
 use super::{Count, Hear, Record, Reply, Value};
 use crate::counters::derive::{Counts, derive};
 use crate::counters::{CounterSet, Quantity, Reading, plan};
 use crate::process::{printable, tree};
-use crate::profile::Sampling;
 
 /// What the harness says. Unknown fields are ignored, unknown events refused.
 #[derive(Debug, Deserialize)]
@@ -78,9 +78,7 @@ pub(super) struct Listener {
     pub(super) ended: bool,
     pid: u32,
     counters: Option<CounterSet>,
-    sampling: Option<Sampling>,
-    /// Loops of the values that were sampled.
-    sampled_loops: f64,
+    sampled: Option<SampledValues>,
     reading: Option<Reading>,
     /// What it gave so far.
     pub(super) record: Record,
@@ -96,8 +94,7 @@ impl Listener {
             ended: false,
             pid: 0,
             counters: None,
-            sampling: None,
-            sampled_loops: 0.0,
+            sampled: None,
             reading: None,
             record: Record {
                 started_at,
@@ -193,8 +190,8 @@ impl Listener {
             self.counters = Some(set);
         }
         if self.turn.mode == Mode::Sampling {
-            match Sampling::open(&[self.pid]) {
-                Ok(sampling) => self.sampling = Some(sampling),
+            match SampledValues::open(self.pid) {
+                Ok(sampled) => self.sampled = Some(sampled),
                 Err(reason) => self.record.profile = Some(Err(reason)),
             }
         }
@@ -203,23 +200,26 @@ impl Listener {
 
     /// The timed region begins.
     fn enable(&self) -> Result<(), String> {
-        self.sampling.as_ref().map_or(Ok(()), Sampling::enable)?;
+        self.sampled
+            .as_ref()
+            .map_or(Ok(()), SampledValues::enable)?;
         let done = self.counters.as_ref().map_or(Ok(()), CounterSet::enable);
         done.map_err(|error| format!("the counters cannot be switched on: {error}"))
     }
 
     /// It has ended.
     fn disable(&mut self) -> Result<(), String> {
-        self.sampling.as_ref().map_or(Ok(()), Sampling::disable)?;
+        self.sampled
+            .as_ref()
+            .map_or(Ok(()), SampledValues::disable)?;
         self.read_counters()
     }
 
     /// The process has measured all, and waits while its memory is read.
     fn end(&mut self, peak: Option<u64>, no_peak: Option<String>) {
         self.ended = true;
-        if let Some(sampling) = self.sampling.take() {
-            self.record.profile = Some(sampling.finish(self.sampled_loops));
-        }
+        let profile = self.sampled.take().map(SampledValues::finish);
+        self.record.profile = profile.or(self.record.profile.take());
         self.record.measures_children |= peak.is_some() || no_peak.is_some();
         if self.record.once.contains_key(&Metric::MaxRss) {
             // A child at rest had its memory read.
@@ -320,10 +320,8 @@ impl Listener {
             loops,
             seconds: seconds / iterations,
         });
-        match &mut self.sampling {
-            Some(sampling) if warmup => sampling.forget()?,
-            _ => self.sampled_loops += iterations,
-        }
+        let sampled = self.sampled.as_mut();
+        sampled.map_or(Ok(()), |one| one.take_value(warmup, iterations))?;
         let Some(reading) = self.reading.take() else {
             return Ok(());
         };
