@@ -333,6 +333,7 @@ fn add_instructions(result: &mut BenchmarkResult, instructions: Instructions) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::session::Value;
     use super::*;
 
     fn record(once: &[(Metric, Result<f64, &str>)]) -> Record {
@@ -398,6 +399,26 @@ mod tests {
                 ),
             ]
         );
+    }
+
+    #[test]
+    fn a_sampled_process_runs_for_as_long_as_makes_shares_sure() {
+        let taking = |seconds: f64| {
+            let value = |warmup: bool, seconds: f64| Value {
+                warmup,
+                loops: 10,
+                seconds: seconds / 20.0,
+            };
+            let timed = Record {
+                inner_loops: 2,
+                values: vec![value(true, 99.0), value(false, seconds)],
+                ..record(&[])
+            };
+            sampled::values(&[(0, timed)])
+        };
+        assert_eq!(taking(0.5), 20);
+        assert_eq!(taking(60.0), 1);
+        assert_eq!(taking(1e-9), 20_000);
     }
 
     fn under_valgrind(process: u32) -> Turn {

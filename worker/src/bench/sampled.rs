@@ -106,9 +106,4 @@ mod tests {
         assert_eq!(turns(ProfilePolicy::Sampling), [false, false, true]);
         assert_eq!(turns(ProfilePolicy::SamplingPython), [false, false, true]);
     }
-
-    #[test]
-    fn without_a_timing_a_process_takes_as_many_values_as_it_may() {
-        assert_eq!(values(&[]), MOST_SAMPLED_VALUES);
-    }
 }
