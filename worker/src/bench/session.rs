@@ -5,6 +5,7 @@
 //! benchmark unavailable with the reason, and never fail the run.
 
 mod listener;
+mod once;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};

@@ -10,7 +10,9 @@ use perf_event_open_sys::bindings as perf;
 
 /// Pages of a ring besides its first, from the most that is worth it to what any user may lock by default
 /// (`kernel.perf_event_mlock_kb`): powers of two.
-const PAGES: [usize; 3] = [4096, 1024, 128];
+const PAGES: [usize; 4] = [4096, 1024, 512, 128];
+/// Bytes of all rings together at most, where the smallest are no larger: nobody else can have them meanwhile.
+const ALL: usize = 128 << 20;
 
 /// What an event has counted so far, with its copies in threads and children.
 pub fn read(mut event: &File) -> io::Result<u64> {
@@ -32,10 +34,12 @@ pub struct Ring {
 unsafe impl Send for Ring {}
 
 impl Ring {
-    /// A ring for an event, as large as may be.
-    pub fn new(event: &File) -> io::Result<Self> {
+    /// A ring for an event, one of so many, as large as may be.
+    pub fn new(event: &File, rings: usize) -> io::Result<Self> {
         let mut last = io::Error::other("no size of a ring was tried");
-        for pages in PAGES {
+        let smallest = PAGES[PAGES.len() - 1];
+        let fits = |pages: &usize| *pages * page_size() * rings <= ALL || *pages == smallest;
+        for pages in PAGES.into_iter().filter(fits) {
             match Self::map(event, pages) {
                 Ok(ring) => return Ok(ring),
                 Err(error) => last = error,

@@ -26,8 +26,8 @@ const CLOCK_PERIOD: u64 = 997_000;
 const CYCLES_PERIOD: u64 = 2_500_009;
 /// Bytes of a program's stack that a sample keeps. A record is less than 64 KiB.
 const STACK: u32 = 32 << 10;
-/// How often the rings are emptied.
-const DRAIN: Duration = Duration::from_millis(20);
+/// How often the rings are emptied: the smallest have room for fifteen samples.
+const DRAIN: Duration = Duration::from_millis(10);
 
 /// Sampling under way; it ends when dropped.
 #[derive(Debug)]
@@ -197,7 +197,7 @@ impl Opened {
                     calls::share_ring(first, &watcher)?;
                 }
                 _ => {
-                    let ring = Ring::new(&sampler)?;
+                    let ring = Ring::new(&sampler, processors.len())?;
                     calls::share_ring(&sampler, &watcher)?;
                     self.rings.push(ring);
                     self.firsts.push(sampler.try_clone()?);
