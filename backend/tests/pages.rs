@@ -5,7 +5,7 @@ mod support;
 use speedwell_backend::db::suites;
 use speedwell_wire::{
     CounterSource, FailureKind, HostFlag, HostSeverity, JobFailure, MeasurementReport, Metric,
-    Phase, ProfileReport, ProfileStack, ProfileTool, Sample, paths,
+    Phase, ProfileReport, ProfileStack, ProfileTool, Sample, Sampled, paths,
 };
 use sqlx::PgPool;
 use support::TestApp;
@@ -399,6 +399,7 @@ fn profile(adds: f64) -> ProfileReport {
             stack("main;_PyEval_EvalFrameDefault;long_add", adds),
             stack("main;<script>alert(1)</script>", 50.0),
         ],
+        build_ids: std::collections::BTreeMap::new(),
     }
 }
 
@@ -488,6 +489,112 @@ async fn a_profile_has_its_page_and_compares_with_another(pool: PgPool) {
     .await
     .unwrap();
     assert!((share - 0.3).abs() < 1e-9, "{share}");
+}
+
+/// Samples of a run: 1000 of them in ten loops of 50 ms.
+fn sampled(of_loop: f64) -> ProfileReport {
+    ProfileReport {
+        tool: ProfileTool::Sampling(Sampled {
+            source: CounterSource::Software,
+            period: 0.000_5,
+            lost: 7,
+            counted: 0.5,
+            per: 10.0,
+        }),
+        total: 1000.0,
+        stacks: [
+            ("main;_PyEval_EvalFrameDefault", of_loop),
+            (
+                "main;_PyEval_EvalFrameDefault;read;vfs_read_[k]",
+                900.0 - of_loop,
+            ),
+            ("[outer];compiled_[j]", 100.0),
+        ]
+        .map(|(frames, count)| ProfileStack {
+            frames: frames.to_owned(),
+            object: String::new(),
+            count,
+        })
+        .into(),
+        build_ids: [("python3.14".to_owned(), "c0ffee".to_owned())].into(),
+    }
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn a_profile_by_samples_says_how_sure_it_is_and_compares_with_its_like(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    let rows = insert_rows(&pool, 4).await;
+    let worker = TestWorker::register(&app, "secret").await;
+    let mut without_loop = sampled(400.0);
+    without_loop.stacks.remove(0);
+    let all = [sampled(400.0), sampled(600.0), profile(100.0), without_loop];
+    for (commit, profile) in all.into_iter().enumerate() {
+        insert_job(&pool, &rows, commit, 1).await;
+        let job = worker.claim().await.unwrap();
+        let artefact = worker.build(&job, b"build").await;
+        let mut report = worker.report(&job, &artefact, 0.1);
+        report.benchmarks[0].profile = Some(profile);
+        assert_eq!(worker.upload(job.job_id, &report).await.0, 200);
+    }
+    let name = report_name();
+    let (status, page) = app.get(&format!("/runs/1/profiles/{name}")).await;
+    assert_eq!(status, 200, "{page}");
+    for words in [
+        "1000 samples",
+        "source software",
+        "7 lost",
+        "50.00\u{a0}ms for each loop",
+        "account for 100.0\u{a0}% of it",
+        // √(0.4 · 0.6 / 1000)
+        "40.0\u{a0}% ± 1.5",
+        "Kernel",
+        "Code compiled at run time",
+        "c0ffee",
+        "run 2, cpython-main",
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    assert!(
+        !page.contains("run 3, cpython-main"),
+        "another tool's: {page}"
+    );
+    let (_, page) = app.get(&format!("/runs/2/profiles/{name}?against=1")).await;
+    assert!(page.contains("+20.0\u{a0}% ± 2.2"), "{page}");
+    let picture = format!("/runs/2/profiles/{name}/flame.svg?against=1");
+    let (_, svg) = app.get(&picture).await;
+    assert!(
+        svg.contains("samples") && svg.contains("vfs_read ("),
+        "{svg}"
+    );
+    let mixed = format!("/runs/3/profiles/{name}?against=1");
+    let (status, page) = app.get(&mixed).await;
+    assert!(status == 400 && page.contains("do not compare"), "{page}");
+    let shares: Vec<(i64, String, f64)> = sqlx::query_as(
+        "SELECT run_id, metric || ' ' || counter_source, median FROM measurement JOIN series ON series.id = series_id
+         WHERE metric IN ('main_loop_share', 'compiled_share') ORDER BY run_id, metric",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    let expected = [
+        (1, "compiled_share software", 0.1),
+        (1, "main_loop_share software", 0.4),
+        (2, "compiled_share software", 0.1),
+        (2, "main_loop_share software", 0.6),
+        (3, "main_loop_share valgrind", 0.6),
+        (4, "compiled_share software", 0.1),
+    ];
+    let expected = expected.map(|(run, series, share)| (run, series.to_owned(), share));
+    assert_eq!(shares, expected);
+    let missing: Vec<(i64, String)> =
+        sqlx::query_as("SELECT run_id, reason FROM unavailable WHERE metric = 'main_loop_share'")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+    assert!(
+        missing.len() == 1 && missing[0].0 == 4 && missing[0].1.contains("main loop"),
+        "{missing:?}"
+    );
 }
 
 fn report_name() -> String {

@@ -95,6 +95,20 @@ pub enum ProfilePolicy {
     Never,
     /// By valgrind's callgrind, which takes some eighty times as long as a benchmark itself.
     Callgrind,
+    /// By samples of what runs, in a process of its own: hardly slower, of every runtime, and of servers.
+    Sampling,
+    /// The same with CPython's Python functions in the stacks, from 3.12 on. It slows the process down and moves shares.
+    SamplingPython,
+}
+
+impl ProfilePolicy {
+    /// Whether a process of its own is sampled.
+    pub fn is_sampling(self) -> bool {
+        match self {
+            Self::Never | Self::Callgrind => false,
+            Self::Sampling | Self::SamplingPython => true,
+        }
+    }
 }
 
 fn is_zero(number: &u32) -> bool {

@@ -30,12 +30,12 @@ pub use recipe::{
 };
 pub use report::{
     BenchmarkResult, BuildReport, LatencyHistogram, MeasurementReport, ProfileReport, ProfileStack,
-    ProfileTool, RunReceipt, RunReport, Sample, Unavailable, UnavailableKind,
+    ProfileTool, RunReceipt, RunReport, Sample, Sampled, Unavailable, UnavailableKind,
 };
 pub use suite::{BenchmarkIdentity, LockedPackage, SuiteManifest};
 
 /// Version of the messages in this crate. Raised when an old worker could misread a new message.
-pub const PROTOCOL_VERSION: u32 = 4;
+pub const PROTOCOL_VERSION: u32 = 5;
 
 /// HTTP header that carries [`PROTOCOL_VERSION`].
 pub const PROTOCOL_HEADER: &str = "x-speedwell-protocol";

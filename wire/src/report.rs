@@ -84,40 +84,80 @@ pub struct BenchmarkResult {
     /// Response times of a server workload, whole: one histogram per repetition.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub latencies: Vec<LatencyHistogram>,
-    /// Where its instructions went, when that was asked for.
+    /// Where its instructions or its time went, when that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<ProfileReport>,
 }
 
-/// Where the instructions of one loop went, by call stack.
+/// Where the instructions of one loop went, or the time of a benchmark, by call stack.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProfileReport {
-    /// What made it.
+    /// What made it; says what its counts are.
+    #[serde(flatten)]
     pub tool: ProfileTool,
-    /// Instructions of one loop in all, with those of the stacks that are left out because they are small.
+    /// The sum of all stacks, with those that are left out because they are small.
     pub total: f64,
     /// The stacks, the largest first.
     pub stacks: Vec<ProfileStack>,
+    /// Build ids of the stacks' objects, in hexadecimal digits, where they have one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub build_ids: BTreeMap<String, String>,
 }
 
 /// What can make a profile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "tool", rename_all = "snake_case")]
 pub enum ProfileTool {
-    /// Valgrind's callgrind: instructions of user space, counted and not sampled.
+    /// Valgrind's callgrind: instructions of one loop, in user space, counted and not sampled.
     Callgrind,
+    /// The worker's own samples of what ran, user and kernel: counts are numbers of samples.
+    Sampling(Sampled),
+    /// The same of an interpreter that made its Python functions visible to it (CPython's perf trampolines). That changes what
+    /// it spends where: compared only with its like, and no series follows from it.
+    SamplingPython(Sampled),
+}
+
+/// How a profile was sampled.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Sampled {
+    /// `software`: by the kernel's processor clock, in seconds. `pmu` and `pmu-emulated`: by cycles.
+    pub source: CounterSource,
+    /// Seconds or cycles of running between two samples, as they were asked for.
+    pub period: f64,
+    /// Records that found no room.
+    pub lost: u64,
+    /// Seconds or cycles that were counted meanwhile.
+    pub counted: f64,
+    /// Loops or requests that they were for.
+    pub per: f64,
 }
 
 impl ProfileTool {
     /// The stable name used in the database and on pages.
-    pub fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
             Self::Callgrind => "callgrind",
+            Self::Sampling(_) => "sampling",
+            Self::SamplingPython(_) => "sampling_python",
         }
+    }
+
+    /// How it was sampled, if it was.
+    pub fn sampled(&self) -> Option<&Sampled> {
+        match self {
+            Self::Callgrind => None,
+            Self::Sampling(sampled) | Self::SamplingPython(sampled) => Some(sampled),
+        }
+    }
+
+    /// Where the counts come from. Only profiles of one tool and one source compare.
+    pub fn source(&self) -> CounterSource {
+        self.sampled()
+            .map_or(CounterSource::Valgrind, |sampled| sampled.source)
     }
 }
 
-/// One call stack with the instructions of its innermost function alone.
+/// One call stack with what its innermost function took alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProfileStack {
     /// Functions, the outermost first, joined by `;`. Long stacks lack their outermost functions.
@@ -126,7 +166,7 @@ pub struct ProfileStack {
     /// File name of the program or library that the innermost function is in; empty where it is in none.
     #[serde(rename = "o")]
     pub object: String,
-    /// Instructions per loop.
+    /// Instructions of one loop, or samples: see [`ProfileTool`].
     #[serde(rename = "n")]
     pub count: f64,
 }
@@ -226,4 +266,27 @@ pub struct RunReceipt {
     pub run_id: i64,
     /// False when it was there already.
     pub created: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Profiles that were stored before there were samples read as they did; what a tool needs stands beside its name.
+    #[test]
+    fn a_tool_stands_beside_its_counts() {
+        let old = r#"{"tool":"callgrind","total":2.0,"stacks":[]}"#;
+        let profile: ProfileReport = serde_json::from_str(old).unwrap();
+        assert_eq!(profile.tool, ProfileTool::Callgrind);
+        assert_eq!(serde_json::to_string(&profile).unwrap(), old);
+        let new = r#"{"tool":"sampling_python","source":"pmu","period":2500009.0,"lost":1,"counted":5000018.0,"per":3.0,"total":2.0,"stacks":[]}"#;
+        let profile: ProfileReport = serde_json::from_str(new).unwrap();
+        assert_eq!(profile.tool.source(), CounterSource::Pmu);
+        assert_eq!(profile.tool.as_str(), "sampling_python");
+        assert_eq!(serde_json::to_string(&profile).unwrap(), new);
+        assert!(
+            serde_json::from_str::<ProfileReport>(r#"{"tool":"sampling","total":2.0,"stacks":[]}"#)
+                .is_err()
+        );
+    }
 }

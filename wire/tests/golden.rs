@@ -179,6 +179,7 @@ fn lease_messages() {
 fn profile() -> ProfileReport {
     ProfileReport {
         tool: ProfileTool::Callgrind,
+        build_ids: BTreeMap::new(),
         total: 1_250.5,
         stacks: vec![ProfileStack {
             frames: "main;_PyEval_EvalFrameDefault;long_add".to_owned(),

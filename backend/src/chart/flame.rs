@@ -1,6 +1,7 @@
 //! Flame graphs of profiles, drawn by inferno: of one, or of what changed from one to another.
 
-use inferno::flamegraph::color::{BackgroundColor, Color};
+use inferno::flamegraph::Palette;
+use inferno::flamegraph::color::{BackgroundColor, Color, MultiPalette};
 use inferno::{differential, flamegraph};
 use speedwell_wire::ProfileReport;
 
@@ -11,8 +12,11 @@ pub struct Flame<'a> {
     pub title: &'a str,
     /// The profile whose stacks are drawn.
     pub profile: &'a ProfileReport,
-    /// With it, colours say what changed since: red for more instructions, blue for fewer.
-    pub before: Option<&'a ProfileReport>,
+    /// What its counts are.
+    pub noun: &'a str,
+    /// With it, colours say what changed since: red for more, blue for less; and by how much its counts are multiplied, so
+    /// that they compare.
+    pub before: Option<(&'a ProfileReport, f64)>,
     /// Whether it searches and zooms by a script of its own; without, it is a picture.
     pub interactive: bool,
 }
@@ -21,7 +25,9 @@ pub struct Flame<'a> {
 pub fn draw(flame: Flame<'_>) -> std::io::Result<Vec<u8>> {
     let mut options = flamegraph::Options::default();
     options.title = flame.title.to_owned();
-    options.count_name = "instructions".to_owned();
+    options.count_name = flame.noun.to_owned();
+    // What ends with `_[k]` is orange, with `_[j]` blue, what holds `::` yellow, all else red.
+    options.colors = Palette::Multi(MultiPalette::Js);
     options.no_javascript = !flame.interactive;
     options.image_width = Some(1_200);
     options.min_width = 0.1;
@@ -33,13 +39,13 @@ pub fn draw(flame: Flame<'_>) -> std::io::Result<Vec<u8>> {
     }));
     options.deterministic = true;
     let lines = match flame.before {
-        None => fold(flame.profile),
-        Some(before) => {
+        None => fold(flame.profile, 1.0),
+        Some((before, factor)) => {
             let mut both = Vec::new();
             differential::from_readers(
                 differential::Options::default(),
-                fold(before).as_bytes(),
-                fold(flame.profile).as_bytes(),
+                fold(before, factor).as_bytes(),
+                fold(flame.profile, 1.0).as_bytes(),
                 &mut both,
             )?;
             String::from_utf8_lossy(&both).into_owned()
@@ -67,15 +73,16 @@ fn without_script(svg: &[u8]) -> Vec<u8> {
     picture.into_bytes()
 }
 
-/// One line for each stack: its functions and the instructions of one loop.
-fn fold(profile: &ProfileReport) -> String {
+/// One line for each stack: its functions and its count, times a factor.
+fn fold(profile: &ProfileReport, factor: f64) -> String {
     let mut told = 0.0;
     let mut lines = String::new();
     for stack in &profile.stacks {
         told += stack.count;
-        lines.push_str(&format!("{} {:.0}\n", stack.frames, stack.count.max(1.0)));
+        let count = (stack.count * factor).max(1.0);
+        lines.push_str(&format!("{} {count:.0}\n", stack.frames));
     }
-    let rest = profile.total - told;
+    let rest = (profile.total - told) * factor;
     if rest >= 1.0 {
         lines.push_str(&format!("[small stacks] {rest:.0}\n"));
     }
@@ -97,6 +104,7 @@ mod tests {
             tool: ProfileTool::Callgrind,
             total: adds + 100.0,
             stacks: vec![stack("main;eval;<add>", adds), stack("main;eval", 90.0)],
+            build_ids: std::collections::BTreeMap::new(),
         }
     }
 
@@ -104,7 +112,8 @@ mod tests {
         let flame = Flame {
             title: "a & b",
             profile: &profile(50.0),
-            before,
+            noun: "instructions",
+            before: before.map(|before| (before, 1.0)),
             interactive,
         };
         String::from_utf8(draw(flame).unwrap()).unwrap()
@@ -138,10 +147,12 @@ mod tests {
             tool: ProfileTool::Callgrind,
             total: 0.0,
             stacks: Vec::new(),
+            build_ids: std::collections::BTreeMap::new(),
         };
         let flame = Flame {
             title: "nothing",
             profile: &empty,
+            noun: "instructions",
             before: None,
             interactive: false,
         };

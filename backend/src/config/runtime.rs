@@ -66,7 +66,7 @@ pub struct RuntimeConfig {
     /// Whether instructions are counted by valgrind: `never` (default), `no_pmu` or `always`.
     #[serde(default)]
     pub valgrind: ValgrindPolicy,
-    /// Whether each benchmark is profiled: `never` (default) or `callgrind`.
+    /// Whether each benchmark is profiled: `never` (default), `sampling`, `sampling_python` or `callgrind`.
     #[serde(default)]
     pub profiler: ProfilePolicy,
     /// Which commits are measured.

@@ -1,4 +1,4 @@
-//! Profiles: where the instructions of a benchmark went in a run.
+//! Profiles: where the instructions or the time of a benchmark went in a run.
 
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
@@ -12,9 +12,11 @@ pub struct NewProfile<'a> {
     pub benchmark_id: i64,
     /// What made it.
     pub tool: &'a str,
-    /// Instructions of one loop.
+    /// Where its counts come from.
+    pub source: &'a str,
+    /// Instructions of one loop, or samples.
     pub total: f64,
-    /// Instructions of one loop by component.
+    /// The same by component.
     pub components: Vec<(String, f64)>,
     /// Version of the mapping from functions to components.
     pub mapping: &'a str,
@@ -33,12 +35,13 @@ pub async fn insert(
     for one in profiles {
         insert_artefact(&mut *db, &one.artefact, one.bytes, "profile").await?;
         sqlx::query(
-            "INSERT INTO profile (run_id, benchmark_id, tool, total, components, mapping, artefact)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "INSERT INTO profile (run_id, benchmark_id, tool, source, total, components, mapping, artefact)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(run_id)
         .bind(one.benchmark_id)
         .bind(one.tool)
+        .bind(one.source)
         .bind(one.total)
         .bind(Json(&one.components))
         .bind(one.mapping)
@@ -68,9 +71,11 @@ pub struct Profile {
     pub host: String,
     /// What made it.
     pub tool: String,
-    /// Instructions of one loop.
+    /// Where its counts come from.
+    pub source: String,
+    /// Instructions of one loop, or samples.
     pub total: f64,
-    /// Component and instructions of one loop, the largest first.
+    /// The same by component, the largest first.
     pub components: Json<Vec<(String, f64)>>,
     /// Version of the mapping from functions to components.
     pub mapping: String,
@@ -83,7 +88,7 @@ macro_rules! select {
     ($condition:literal) => {
         concat!(
             "SELECT run_id, benchmark.name AS benchmark, benchmark_id, runtime.name AS runtime, commit.hash, commit.subject,
-                    host.name AS host, tool, total, components, mapping, artefact
+                    host.name AS host, tool, source, total, components, mapping, artefact
              FROM profile JOIN benchmark ON benchmark.id = benchmark_id JOIN run ON run.id = run_id
              JOIN runtime ON runtime.id = run.runtime_id JOIN commit ON commit.id = run.commit_id
              JOIN host ON host.id = run.host_id ",
@@ -117,17 +122,18 @@ pub async fn list_benchmarks(db: impl PgExecutor<'_>, run_id: i64) -> sqlx::Resu
     .await
 }
 
-/// The newest profiles of the same benchmark, by the same tool, of other runs.
+/// The newest profiles of the same benchmark, by the same tool and from the same source, of other runs.
 pub async fn list_others(
     db: impl PgExecutor<'_>,
     of: &Profile,
     limit: i64,
 ) -> sqlx::Result<Vec<Profile>> {
     sqlx::query_as(select!(
-        "WHERE benchmark_id = $1 AND tool = $2 AND run_id <> $3 ORDER BY run_id DESC LIMIT $4"
+        "WHERE benchmark_id = $1 AND tool = $2 AND source = $3 AND run_id <> $4 ORDER BY run_id DESC LIMIT $5"
     ))
     .bind(of.benchmark_id)
     .bind(&of.tool)
+    .bind(&of.source)
     .bind(of.run_id)
     .bind(limit)
     .fetch_all(db)

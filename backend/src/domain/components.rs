@@ -9,6 +9,8 @@ use speedwell_wire::ProfileReport;
 
 /// The main loop's name in the mapping.
 pub const MAIN_LOOP: &str = "main_loop";
+/// The name in it of machine code that was made at run time.
+pub const COMPILED: &str = "compiled";
 /// What no pattern fits.
 pub const UNMAPPED: &str = "unmapped";
 
@@ -64,7 +66,7 @@ impl Mapping {
         }
     }
 
-    /// Instructions of each component, the largest first; what the profile's stacks leave out is unmapped.
+    /// The counts of each component, the largest first; what the profile's stacks leave out is unmapped.
     pub fn shares(&self, profile: &ProfileReport) -> Vec<(String, f64)> {
         let mut sums: Vec<(String, f64)> = Vec::new();
         let mut add = |name: &str, count: f64| match sums.iter_mut().find(|(one, _)| one == name) {
@@ -141,6 +143,24 @@ mod tests {
             ("long_add", "python3.9", "numbers"),
             ("__memcpy_avx_unaligned_erms", "libc.so.6", "c_library"),
             ("[libc.so.6]", "libc.so.6", "c_library"),
+            ("free_pages_[k]", "[kernel]", "kernel"),
+            ("clock_gettime", "[vdso]", "kernel"),
+            ("compiled_[j]", "", COMPILED),
+            ("load_[j]", "", COMPILED),
+            ("py::load:a.py", "", "calls"),
+            ("[libpypy3.9-c.so]", "libpypy3.9-c.so", "pypy_runtime"),
+            (
+                "pypy_g_IncrementalMiniMarkGC_minor_collection",
+                "libpypy3.9-c.so",
+                "garbage_collection",
+            ),
+            (
+                "pypy_g_dispatch_bytecode__AccessDirect_None",
+                "libpypy3.9-c.so",
+                MAIN_LOOP,
+            ),
+            ("sqlite3VdbeExec", "libsqlite3.so.0.8.6", "libraries"),
+            ("[python3.11]", "python3.11", UNMAPPED),
             ("quite_another", "other.so", UNMAPPED),
         ] {
             assert_eq!(mapping.component(function, object), expected, "{function}");
@@ -155,6 +175,7 @@ mod tests {
         let profile = |total: f64, counts: &[(&str, f64)]| ProfileReport {
             tool: ProfileTool::Callgrind,
             total,
+            build_ids: std::collections::BTreeMap::new(),
             stacks: counts
                 .iter()
                 .map(|(frames, count)| ProfileStack {

@@ -9,6 +9,7 @@ pub mod language;
 pub mod latency;
 pub mod plan;
 pub mod policy;
+pub mod profile;
 pub mod repetition;
 pub mod run_report;
 pub mod summary;

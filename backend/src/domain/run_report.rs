@@ -3,12 +3,10 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use speedwell_wire::{
-    BenchmarkResult, CounterSource, LatencyHistogram, Metric, ProfileReport, RunReport, Sample,
-};
+use speedwell_wire::{BenchmarkResult, CounterSource, LatencyHistogram, Metric, RunReport, Sample};
 
-use super::components;
 use super::latency;
+use super::profile;
 use super::summary::Summary;
 
 /// More benchmarks than any suite has.
@@ -17,9 +15,6 @@ const MAX_BENCHMARKS: usize = 1_000;
 const MAX_SAMPLES: usize = 100_000;
 /// Highest index of a process.
 const MAX_PROCESS: u32 = 9_999;
-
-/// More call stacks than a worker tells of one benchmark.
-const MAX_STACKS: usize = 20_000;
 
 /// More flags than a worker has checks.
 const MAX_FLAGS: usize = 200;
@@ -124,12 +119,10 @@ fn check_benchmark(
     check_latencies(&field, &benchmark.latencies)?;
     let mut kinds = HashSet::new();
     let mut measurements = Vec::new();
-    if let Some(profile) = &benchmark.profile {
-        check_profile(&format!("{field}.profile"), profile)?;
-        if let Some(share) = main_loop_share(index, profile) {
-            kinds.insert((share.metric, share.source));
-            measurements.push(share);
-        }
+    if let Some(found) = &benchmark.profile {
+        profile::check(&format!("{field}.profile"), found)?;
+        measurements = profile::measurements(index, found);
+        kinds.extend(measurements.iter().map(|one| (one.metric, one.source)));
     }
     for (number, measurement) in benchmark.measurements.iter().enumerate() {
         let field = format!("{field}.measurements[{number}]");
@@ -171,57 +164,6 @@ fn check_latencies(field: &str, latencies: &[LatencyHistogram]) -> Result<(), In
             .map_err(|message| Invalid::new(format!("{field}.hdr"), message))?;
     }
     Ok(())
-}
-
-fn check_profile(field: &str, profile: &ProfileReport) -> Result<(), Invalid> {
-    if profile.stacks.len() > MAX_STACKS {
-        let message = format!(
-            "{} of them; at most {MAX_STACKS} are accepted",
-            profile.stacks.len()
-        );
-        return Err(Invalid::new(format!("{field}.stacks"), message));
-    }
-    let mut told = 0.0;
-    for (index, stack) in profile.stacks.iter().enumerate() {
-        let field = format!("{field}.stacks[{index}]");
-        check_text(&format!("{field}.s"), &stack.frames, 10_000)?;
-        check_text(&format!("{field}.o"), &stack.object, 1_000)?;
-        if stack.frames.is_empty() || stack.frames.chars().any(char::is_whitespace) {
-            let message = "is empty, or holds white space: functions are joined by `;`";
-            return Err(Invalid::new(format!("{field}.s"), message));
-        }
-        if !stack.count.is_finite() || stack.count <= 0.0 {
-            let message = format!("{} is no number of instructions", stack.count);
-            return Err(Invalid::new(format!("{field}.n"), message));
-        }
-        told += stack.count;
-    }
-    // A little more for the rounding of sums.
-    if !profile.total.is_finite() || profile.total <= 0.0 || told > profile.total * 1.000_001 {
-        let message = format!("{} is not the sum of its stacks", profile.total);
-        return Err(Invalid::new(format!("{field}.total"), message));
-    }
-    Ok(())
-}
-
-/// The main loop's share of a profile's instructions, as a measurement.
-fn main_loop_share(benchmark: usize, profile: &ProfileReport) -> Option<NewMeasurement> {
-    let shares = components::mapping().shares(profile);
-    let (_, count) = shares
-        .iter()
-        .find(|(name, _)| name == components::MAIN_LOOP)?;
-    let value = count / profile.total;
-    Some(NewMeasurement {
-        benchmark,
-        metric: Metric::MainLoopShare,
-        source: CounterSource::Valgrind,
-        summary: Summary::of_processes(&[(0, value)])?,
-        samples: vec![Sample {
-            process: 0,
-            warmup: false,
-            value,
-        }],
-    })
 }
 
 fn summarise(field: &str, metric: Metric, samples: &[Sample]) -> Result<Summary, Invalid> {

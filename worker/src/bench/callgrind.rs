@@ -13,6 +13,7 @@ use speedwell_wire::{ProfileReport, ProfileStack, ProfileTool, UnavailableKind};
 
 use super::plan::Turn;
 use super::session::Outcome;
+use crate::profile::names::{clean, function};
 
 /// Callers by which callgrind tells a function apart. With ten, `json.dumps` of nested values had 180,000 stacks and took
 /// twice the time.
@@ -21,8 +22,6 @@ const DEPTH: usize = 6;
 const MOST_STACKS: usize = 3_000;
 /// Share of the instructions that is in none of the report's stacks at most, unless there are too many.
 const LEFT_OUT: f64 = 0.001;
-/// Longest name of a function that is kept.
-const LONGEST_NAME: usize = 100;
 /// A larger file is no profile of a benchmark.
 const LARGEST_FILE: u64 = 1 << 30;
 
@@ -178,34 +177,6 @@ fn stack(names: &str, object: &str) -> String {
     frames.join(";")
 }
 
-/// A function's name without a symbol version and without what a compiler hangs on to clones of it, which differ from one
-/// build to the next.
-fn function(name: &str) -> String {
-    let name = name.split('@').next().unwrap_or(name);
-    let clones = [
-        ".constprop",
-        ".isra",
-        ".part",
-        ".cold",
-        ".lto_priv",
-        ".llvm",
-    ];
-    let end = clones.iter().filter_map(|clone| name.find(clone)).min();
-    clean(&name[..end.unwrap_or(name.len())])
-}
-
-/// What nothing that reads stacks trips over.
-fn clean(name: &str) -> String {
-    let good = |c: char| {
-        if c == ';' || c.is_whitespace() || c.is_control() {
-            '_'
-        } else {
-            c
-        }
-    };
-    name.chars().take(LONGEST_NAME).map(good).collect()
-}
-
 /// The profile of one loop from those of two processes, of which the second ran `loops` more.
 fn difference(once: &Stacks, twice: &Stacks, loops: u64) -> Result<ProfileReport, String> {
     let (mut total, mut less) = (0_u64, 0_u64);
@@ -251,6 +222,7 @@ fn difference(once: &Stacks, twice: &Stacks, loops: u64) -> Result<ProfileReport
         tool: ProfileTool::Callgrind,
         total: total as f64 / loops as f64,
         stacks,
+        build_ids: BTreeMap::new(),
     })
 }
 
@@ -302,13 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn names_hold_nothing_that_separates() {
-        assert_eq!(
-            function("operator new(unsigned long); x"),
-            "operator_new(unsigned_long)__x"
-        );
-        assert_eq!(function("_Py_dealloc.part.0.isra.1"), "_Py_dealloc");
-        assert_eq!(function(&"x".repeat(500)).len(), LONGEST_NAME);
+    fn stacks_hold_nothing_that_separates() {
         assert_eq!(stack("'2'", ""), "");
         let deep = stack(&["f"; DEPTH + 1].join("'"), "");
         assert!(deep.starts_with("[outer];f;"), "{deep}");

@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 
 use speedwell_wire::{
-    BenchmarkResult, CounterSource, MeasurementReport, Metric, Sample, Unavailable, UnavailableKind,
+    BenchmarkResult, CounterSource, MeasurementReport, Metric, ProfileReport, Sample, Unavailable,
+    UnavailableKind,
 };
 
 use super::callgrind::Profiling;
 use super::groups::{self, Found};
 use super::plan::{Mode, Turn};
+use super::sampled;
 use super::session::{Outcome, Record};
-use super::suite::Benchmark;
+use super::suite::{Benchmark, Plan};
 use super::valgrind;
 use crate::counters::plan::of_host;
 
@@ -26,6 +28,7 @@ pub struct Collected {
     instructions: Instructions,
     /// Where they go.
     pub profiling: Profiling,
+    sampled: Option<Result<ProfileReport, (UnavailableKind, String)>>,
     /// The interpreter's word about itself.
     pub interpreter: Option<String>,
 }
@@ -60,7 +63,7 @@ impl Collected {
             let reason = "valgrind counts one process, and child processes are this benchmark";
             match turn.mode {
                 Mode::Profile => self.profiling.lose(reason),
-                Mode::Timing | Mode::Counters | Mode::Instructions => {
+                Mode::Timing | Mode::Counters | Mode::Instructions | Mode::Sampling => {
                     self.lose_instructions(reason);
                 }
             }
@@ -135,6 +138,16 @@ impl Collected {
         self.lost = Some((kind, reason));
     }
 
+    /// How many values a process takes.
+    pub fn values(&self, plan: &Plan, turn: &Turn) -> u32 {
+        match turn.mode {
+            Mode::Timing => plan.values,
+            Mode::Counters => plan.counter_values,
+            Mode::Instructions | Mode::Profile => 1,
+            Mode::Sampling => sampled::values(&self.timing),
+        }
+    }
+
     /// Takes a process's outcome.
     pub fn add(&mut self, turn: &Turn, outcome: Outcome) {
         match (turn.mode, outcome) {
@@ -149,6 +162,15 @@ impl Collected {
             (Mode::Timing, Outcome::Lost(kind, reason)) => self.lost = Some((kind, reason)),
             (Mode::Counters, Outcome::Lost(kind, reason)) => {
                 self.counters.push((turn.process, Err((kind, reason))));
+            }
+            (Mode::Sampling, Outcome::Measured(record)) => {
+                self.sampled = record
+                    .profile
+                    .map(|found| found.map_err(|reason| (UnavailableKind::Unsupported, reason)));
+            }
+            (Mode::Sampling, Outcome::Lost(kind, reason)) => {
+                let reason = format!("the process with samples: {reason}");
+                self.sampled = Some(Err((kind, reason)));
             }
             // They come with valgrind's files: `add_instructions`, `Profiling::add`.
             (Mode::Instructions | Mode::Profile, _) => {}
@@ -185,6 +207,7 @@ impl Collected {
         add_once(&mut result, &self.timing);
         add_counters(&mut result, self.counters);
         add_instructions(&mut result, self.instructions);
+        sampled::add(&mut result, self.sampled);
         match self.profiling {
             Profiling::None => {}
             Profiling::Profiled(profile) => result.profile = Some(profile),
@@ -310,6 +333,7 @@ fn add_instructions(result: &mut BenchmarkResult, instructions: Instructions) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::session::Value;
     use super::*;
 
     fn record(once: &[(Metric, Result<f64, &str>)]) -> Record {
@@ -328,6 +352,7 @@ mod tests {
             counts: Vec::new(),
             unavailable: Vec::new(),
             shared_counters: false,
+            profile: None,
             once: once
                 .iter()
                 .map(|(metric, found)| (*metric, found.map_err(unsupported)))
@@ -375,6 +400,26 @@ mod tests {
                 ),
             ]
         );
+    }
+
+    #[test]
+    fn a_sampled_process_runs_for_as_long_as_makes_shares_sure() {
+        let taking = |seconds: f64| {
+            let value = |warmup: bool, seconds: f64| Value {
+                warmup,
+                loops: 10,
+                seconds: seconds / 20.0,
+            };
+            let timed = Record {
+                inner_loops: 2,
+                values: vec![value(true, 99.0), value(false, seconds)],
+                ..record(&[])
+            };
+            sampled::values(&[(0, timed)])
+        };
+        assert_eq!(taking(0.5), 20);
+        assert_eq!(taking(60.0), 1);
+        assert_eq!(taking(1e-9), 20_000);
     }
 
     fn under_valgrind(process: u32) -> Turn {

@@ -46,6 +46,7 @@ pub fn spec(
     plan: &Plan,
     turn: &Turn,
     environment: Option<&Path>,
+    values: u32,
 ) -> Result<Spec, Failure> {
     let home = bench.folder.join("home");
     make_folder(&home, bench.sandbox)?;
@@ -53,7 +54,7 @@ pub fn spec(
         .timeout_seconds
         .unwrap_or(u64::MAX)
         .min(bench.config.benchmark_timeout);
-    let settings = settings(bench, benchmark, plan, turn, timeout)?;
+    let settings = settings(bench, benchmark, plan, turn, timeout, values)?;
     let mut path = bench.harness.folder.clone().into_os_string();
     for library in bench.suite.libraries() {
         path.push(":");
@@ -92,9 +93,10 @@ pub fn spec(
             .entry(name.clone())
             .or_insert_with(|| value.clone());
     }
+    variables.extend(bench.variable_of(turn));
     let script = script(bench, benchmark, &home)?;
     let mut command = match turn.mode {
-        Mode::Timing | Mode::Counters => Vec::new(),
+        Mode::Timing | Mode::Counters | Mode::Sampling => Vec::new(),
         Mode::Instructions => valgrind::prefix(&home),
         Mode::Profile => callgrind::prefix(&home),
     };
@@ -122,6 +124,7 @@ fn settings(
     plan: &Plan,
     turn: &Turn,
     timeout: u64,
+    values: u32,
 ) -> Result<String, Failure> {
     // Valgrind's first process is the warm-up of its second.
     let warm = !turn.mode.is_under_valgrind();
@@ -136,19 +139,16 @@ fn settings(
         control_fd: CONTROL_FD,
         mode: match turn.mode {
             Mode::Timing | Mode::Instructions | Mode::Profile => "timing",
-            Mode::Counters => "counters",
+            // Both are switched on and off around the very region that the script times.
+            Mode::Counters | Mode::Sampling => "counters",
         },
         loops: match turn.mode {
-            Mode::Timing | Mode::Counters => loops,
+            Mode::Timing | Mode::Counters | Mode::Sampling => loops,
             Mode::Instructions | Mode::Profile => loops * u64::from(turn.process + 1),
         },
         warmups: if warm { plan.warmups } else { 0 },
         warmup_seconds: if warm { plan.warmup_seconds } else { 0.0 },
-        values: match turn.mode {
-            Mode::Timing => plan.values,
-            Mode::Counters => plan.counter_values,
-            Mode::Instructions | Mode::Profile => 1,
-        },
+        values,
         max_seconds: timeout as f64 * 0.8,
         select: benchmark.select.as_deref(),
     };

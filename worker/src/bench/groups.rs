@@ -132,6 +132,7 @@ mod tests {
             metadata: std::collections::BTreeMap::new(),
             values: Vec::new(),
             counts: counts.iter().map(count).collect(),
+            profile: None,
             unavailable: Vec::new(),
             shared_counters: false,
             once: std::collections::BTreeMap::new(),

@@ -14,6 +14,7 @@ mod plan;
 mod pyperf_file;
 mod repetitions;
 mod requirements;
+mod sampled;
 mod session;
 mod suite;
 pub(crate) mod valgrind;
@@ -30,7 +31,7 @@ use speedwell_wire::{JobAssignment, ProfilePolicy, RunReport, UnavailableKind, V
 use crate::config::{Config, UnfitHost};
 use crate::counters;
 use crate::host::{System, Watch};
-use crate::job::{Failure, JobLog};
+use crate::job::{Context as _, Failure, JobLog, make_folder};
 use crate::process::{Sandbox, Stop};
 
 use plan::{Mode, Turn};
@@ -155,6 +156,11 @@ impl Bench<'_> {
     ) -> Vec<Turn> {
         let valgrind = self.counts_by_valgrind(plan, collected);
         let profiles = self.profiles(plan, collected);
+        if self.job.profile == ProfilePolicy::SamplingPython && self.perf_folder().is_none() {
+            let reason = "Python functions will not be in the profiles: the box cannot have a /tmp of its own here (isolation, \
+                          or folders of the worker below /tmp)";
+            self.log.line(reason);
+        }
         let groups = if plan.counter_values > 0 {
             counters::groups_of_host()
         } else {
@@ -167,6 +173,7 @@ impl Bench<'_> {
             (Mode::Counters, Program::Workload(..)) => groups.min(1),
             (Mode::Instructions, _) => 2 * u32::from(valgrind),
             (Mode::Profile, _) => 2 * u32::from(profiles),
+            (Mode::Sampling, _) => u32::from(self.job.profile.is_sampling()),
         };
         plan::turns(programs.len(), processes, further)
     }
@@ -182,8 +189,10 @@ impl Bench<'_> {
     ) -> Result<String, Failure> {
         match (program, one) {
             (Program::Script(benchmark), Collecting::Script(one)) => {
-                let prepare = || command::spec(self, benchmark, plan, turn, environment);
-                let sandbox = self.sandbox_for(turn);
+                let values = one.values(plan, turn);
+                let prepare = || command::spec(self, benchmark, plan, turn, environment, values);
+                let sandbox = self.sandbox_for(turn)?;
+                let sandbox = sandbox.pinned(self.config.cpus.as_deref());
                 if turn.mode == Mode::Counters {
                     let outcome = session::run_counted(&sandbox, prepare, turn, self.stop)?;
                     let said = outcome.describe();
@@ -254,8 +263,10 @@ impl Bench<'_> {
     /// Whether callgrind profiles in this run, in the same way.
     fn profiles(&self, plan: &suite::Plan, collected: &mut [Collecting]) -> bool {
         let wanted = match self.job.profile {
-            ProfilePolicy::Never => Ok(false),
             ProfilePolicy::Callgrind => valgrind::is_wanted(ValgrindPolicy::Always),
+            ProfilePolicy::Never | ProfilePolicy::Sampling | ProfilePolicy::SamplingPython => {
+                Ok(false)
+            }
         };
         self.fits_valgrind(plan, wanted).unwrap_or_else(|reason| {
             for one in collected {
@@ -309,11 +320,45 @@ impl Bench<'_> {
         })
     }
 
-    fn sandbox_for(&self, turn: &Turn) -> Sandbox {
-        let sandbox = self.sandbox.clone().pinned(self.config.cpus.as_deref());
-        match turn.mode {
-            Mode::Timing => sandbox,
-            Mode::Counters | Mode::Instructions | Mode::Profile => sandbox.with_fixed_layout(),
-        }
+    /// The box of a turn, not yet pinned.
+    fn sandbox_for(&self, turn: &Turn) -> Result<Sandbox, Failure> {
+        let sandbox = self.sandbox.clone();
+        Ok(match (turn.mode, self.perf_folder()) {
+            (Mode::Timing, _) => sandbox,
+            (Mode::Sampling, Some(folder)) => {
+                if folder.exists() {
+                    fs::remove_dir_all(&folder)
+                        .transient("cannot remove the last /tmp of a box")?;
+                }
+                make_folder(&folder, self.sandbox)?;
+                sandbox.with_fixed_layout().with_tmp(folder)
+            }
+            (Mode::Counters | Mode::Instructions | Mode::Profile | Mode::Sampling, _) => {
+                sandbox.with_fixed_layout()
+            }
+        })
+    }
+
+    /// What makes Python functions visible to samples (docs.python.org/3/howto/perf_profiling.html). Never in a timed process.
+    fn variable_of(&self, turn: &Turn) -> Option<(String, OsString)> {
+        let wanted = self.job.profile == ProfilePolicy::SamplingPython
+            && turn.mode == Mode::Sampling
+            && self.perf_folder().is_some();
+        wanted.then(|| ("PYTHONPERFSUPPORT".to_owned(), "1".into()))
+    }
+
+    /// What a sampled process has in place of `/tmp`: programs write the names of what they compile there, by the number that
+    /// they have in the box, and boxes beside each other have the same numbers. None where the box has no namespaces, or
+    /// where something that it needs lies below `/tmp`.
+    fn perf_folder(&self) -> Option<PathBuf> {
+        let needed = [
+            self.folder,
+            &self.config.data,
+            &self.python,
+            &self.harness.folder,
+            &self.suite.own(),
+        ];
+        let is_hidden = needed.iter().any(|path| path.starts_with("/tmp"));
+        (self.sandbox.namespaces && !is_hidden).then(|| self.folder.join("tmp"))
     }
 }

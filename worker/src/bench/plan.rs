@@ -11,13 +11,15 @@ pub enum Mode {
     Instructions,
     /// Where the instructions go, under valgrind; two processes as for [`Mode::Instructions`].
     Profile,
+    /// Where the time goes, by samples.
+    Sampling,
 }
 
 impl Mode {
     /// Whether the process runs under valgrind, some twenty to forty times slower.
     pub fn is_under_valgrind(self) -> bool {
         match self {
-            Self::Timing | Self::Counters => false,
+            Self::Timing | Self::Counters | Self::Sampling => false,
             Self::Instructions | Self::Profile => true,
         }
     }
@@ -40,7 +42,7 @@ impl Turn {
     pub fn hash_seed(&self) -> u32 {
         match self.mode {
             Mode::Timing => self.process + 1,
-            Mode::Counters | Mode::Instructions | Mode::Profile => 0,
+            Mode::Counters | Mode::Instructions | Mode::Profile | Mode::Sampling => 0,
         }
     }
 
@@ -52,6 +54,7 @@ impl Turn {
             Mode::Counters => format!("counters, group {}", self.process + 1),
             Mode::Instructions => format!("instructions, process {} of 2", self.process + 1),
             Mode::Profile => format!("profile, process {} of 2", self.process + 1),
+            Mode::Sampling => "samples".to_owned(),
         }
     }
 }
@@ -66,7 +69,12 @@ pub fn turns(benchmarks: usize, processes: u32, further: impl Fn(Mode, usize) ->
             mode: Mode::Timing,
         })
     });
-    let modes = [Mode::Counters, Mode::Instructions, Mode::Profile];
+    let modes = [
+        Mode::Counters,
+        Mode::Instructions,
+        Mode::Profile,
+        Mode::Sampling,
+    ];
     let further = modes.into_iter().flat_map(|mode| {
         let further = &further;
         (0..benchmarks).flat_map(move |benchmark| {
@@ -117,7 +125,7 @@ mod tests {
         let both = |mode, _| match mode {
             Mode::Counters => 1,
             Mode::Instructions => 2,
-            Mode::Timing | Mode::Profile => 0,
+            Mode::Timing | Mode::Profile | Mode::Sampling => 0,
         };
         let last = turns(2, 1, both).split_off(4);
         let pairs: Vec<(usize, u32)> = last

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use speedwell_wire::{
-    BenchmarkResult, CounterSource, LatencyHistogram, MeasurementReport, Metric, Sample,
-    Unavailable, UnavailableKind,
+    BenchmarkResult, CounterSource, LatencyHistogram, MeasurementReport, Metric, ProfileReport,
+    Sample, Unavailable, UnavailableKind,
 };
 
 use super::collect::Collected;
 use super::plan::{Mode, Turn};
+use super::sampled;
 use super::suite::{Installed, Program};
 use super::workload::{Measured, Repetition};
 
@@ -116,6 +117,7 @@ pub struct Repetitions {
     chosen: Vec<usize>,
     timing: Vec<(u32, Repetition)>,
     counters: Option<Repetition>,
+    sampled: Option<Result<Repetition, (UnavailableKind, String)>>,
     /// Phases with an invalid window: a few good windows beside a bad one are no measurement that one could trust.
     invalid: BTreeMap<usize, String>,
     lost: Option<(UnavailableKind, String)>,
@@ -149,6 +151,14 @@ impl Repetitions {
             (Mode::Counters, Ok(repetition)) => {
                 self.counters = Some(repetition);
                 "counted".to_owned()
+            }
+            (Mode::Sampling, outcome) => {
+                let words = match &outcome {
+                    Ok(_) => "sampled".to_owned(),
+                    Err((kind, reason)) => format!("{}: {reason}", kind.as_str()),
+                };
+                self.sampled = Some(outcome);
+                words
             }
             (Mode::Instructions | Mode::Profile, _) => {
                 "servers are not run under valgrind".to_owned()
@@ -230,6 +240,7 @@ impl Repetitions {
                 reason,
             });
         }
+        sampled::add(&mut result, self.profile(index));
         result.measurements = samples
             .into_iter()
             // A metric of which only the warm-up gave anything is not measured.
@@ -249,6 +260,23 @@ impl Repetitions {
             });
         }
         result
+    }
+
+    /// Where a phase's time went: by the repetition that is for that, or the one with counters.
+    fn profile(&self, index: usize) -> Option<Result<ProfileReport, (UnavailableKind, String)>> {
+        let repetition = match &self.sampled {
+            Some(Err((kind, reason))) => {
+                let reason = format!("the repetition with samples: {reason}");
+                return Some(Err((*kind, reason)));
+            }
+            Some(Ok(repetition)) => repetition,
+            None => self.counters.as_ref()?,
+        };
+        let unsupported = |reason| (UnavailableKind::Unsupported, reason);
+        match repetition.phases.get(&index)? {
+            Ok(measured) => Some(measured.profile.clone()?.map_err(unsupported)),
+            Err(reason) => Some(Err((UnavailableKind::Invalid, reason.clone()))),
+        }
     }
 
     /// The warm-up's windows, as warm-ups of throughput and of cost: one can see whether the servers were warm.

@@ -5,6 +5,7 @@
 //! benchmark unavailable with the reason, and never fail the run.
 
 mod listener;
+mod once;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use command_fds::{CommandFdExt, FdMapping};
-use speedwell_wire::{CounterSource, Metric, Unavailable, UnavailableKind};
+use speedwell_wire::{CounterSource, Metric, ProfileReport, Unavailable, UnavailableKind};
 
 use listener::Listener;
 
@@ -85,6 +86,8 @@ pub struct Record {
     pub unavailable: Vec<Unavailable>,
     /// A reading was rejected, because the counters were lent to somebody else meanwhile.
     pub shared_counters: bool,
+    /// Where its time went, of a sampled process; or why that is not known.
+    pub profile: Option<Result<ProfileReport, String>>,
     /// What there is one value of: its memory, and what its script reported; or why there is none.
     pub once: BTreeMap<Metric, Result<f64, (UnavailableKind, String)>>,
 }

@@ -15,6 +15,7 @@ use speedwell_wire::{Metric, UnavailableKind};
 use super::Bench;
 use super::command::{CONTROL_FD, EVENTS_FD};
 use super::plan::{Mode, Turn};
+use super::sampled;
 use super::session::{Hear, Reply, hear_out};
 use super::suite::{Installed, Plan};
 use crate::counters::CounterSet;
@@ -62,18 +63,14 @@ pub fn run(
         .map_err(|error| Failure::permanent(error.to_string()))?;
     fs::write(&file, text).transient("cannot write the driver's plan")?;
     let spec = spec(bench, installed, plan, turn, environment, &file)?;
-    let sandbox = match turn.mode {
-        Mode::Timing => bench.sandbox.clone(),
-        Mode::Counters | Mode::Instructions | Mode::Profile => {
-            bench.sandbox.clone().with_fixed_layout()
-        }
-    };
+    let sandbox = bench.sandbox_for(turn)?;
     let sandbox = sandbox.pinned(bench.config.load_cpus.as_deref());
     let mut listener = Listener {
         log: bench.log,
         installed,
         plan,
-        mode: turn.mode,
+        counts: turn.mode == Mode::Counters,
+        samples: sampled::wants(turn.mode, bench.job.profile),
         services: Vec::new(),
         window: None,
         warmed_since: None,
@@ -166,6 +163,7 @@ fn spec(
             .entry(name.clone())
             .or_insert_with(|| value.clone());
     }
+    variables.extend(bench.variable_of(turn));
     let phases = installed.workload.phases.iter();
     let seconds: f64 = phases
         .map(|phase| 2.0 * phase.seconds + phase.settle_seconds)
@@ -195,7 +193,7 @@ struct Begun {
     phase: Option<usize>,
     processor: f64,
     counters: Vec<CounterSet>,
-    /// Of the counters' repetition: samples slow the servers down a little.
+    /// Not of a timed repetition: samples slow the servers down a little.
     sampling: Option<Result<Sampling, String>>,
 }
 
@@ -203,7 +201,8 @@ struct Listener<'a> {
     log: &'a JobLog,
     installed: &'a Installed,
     plan: &'a Plan,
-    mode: Mode,
+    counts: bool,
+    samples: bool,
     services: Vec<Service>,
     window: Option<Begun>,
     warmed_since: Option<Instant>,
@@ -278,12 +277,14 @@ impl Listener<'_> {
                 .map_or("", |phase| &phase.name);
             self.log.note(name);
             servers.iter().for_each(|pid| tree::forget_peak(*pid));
-            if self.mode == Mode::Counters {
+            if self.counts {
                 counters = servers
                     .iter()
                     .map(|pid| CounterSet::open(i32::try_from(*pid).unwrap_or(0)))
                     .collect();
-                sampling = Some(Sampling::start(&servers));
+            }
+            if self.samples {
+                sampling = Some(Sampling::open(&servers));
             }
         }
         self.window = Some(Begun {
@@ -297,7 +298,12 @@ impl Listener<'_> {
             .iter()
             .flat_map(|window| &window.counters)
             .try_for_each(CounterSet::enable);
-        enabled.map_err(|error| format!("the counters cannot be switched on: {error}"))
+        enabled.map_err(|error| format!("the counters cannot be switched on: {error}"))?;
+        let sampling = self
+            .window
+            .iter()
+            .filter_map(|window| window.sampling.as_ref());
+        sampling.flatten().try_for_each(Sampling::enable)
     }
 
     fn end(&mut self, window: Window) -> Result<Reply, String> {
@@ -313,8 +319,9 @@ impl Listener<'_> {
         match window.phase {
             None => Ok(self.warmed(&window, processor)),
             Some(index) => {
-                let samples = begun.sampling.map(|one| one.map(Sampling::finish));
-                let outcome = measure(&window, processor, begun.counters, samples, &servers);
+                let answers = window.requests as f64;
+                let profile = begun.sampling.map(|one| one?.finish(answers));
+                let outcome = measure(&window, processor, begun.counters, profile, &servers);
                 let name = self
                     .installed
                     .workload

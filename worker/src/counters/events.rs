@@ -56,8 +56,8 @@ pub struct Event {
     pub quantity: Quantity,
     /// Where its value comes from.
     pub source: CounterSource,
-    pub(super) kind: u32,
-    pub(super) config: u64,
+    pub(crate) kind: u32,
+    pub(crate) config: u64,
     /// Counts user space only: what an interpreter executes does not depend on the kernel's version.
     pub(super) user_only: bool,
     /// Counts a whole processor (by its number) and not a process.

@@ -2,13 +2,14 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::AsRawFd;
 
 use perf_event_open_sys as sys;
 use speedwell_wire::{Metric, Unavailable, UnavailableKind};
 use sys::bindings as perf;
 
 use super::calibrate::distrust;
+use super::calls;
 use super::{Event, Input, Quantity, Reading, SOFTWARE, plan};
 
 #[cfg(test)]
@@ -269,7 +270,6 @@ fn other_threads(pid: i32) -> Vec<i32> {
 fn open(event: &Event, pid: i32, leader: i32) -> io::Result<File> {
     let mut attributes = perf::perf_event_attr {
         type_: event.kind,
-        size: u32::try_from(size_of::<perf::perf_event_attr>()).unwrap_or(0),
         config: event.config,
         read_format: u64::from(
             perf::PERF_FORMAT_GROUP
@@ -288,40 +288,14 @@ fn open(event: &Event, pid: i32, leader: i32) -> io::Result<File> {
     };
     attributes.set_exclude_kernel(u64::from(event.user_only));
     attributes.set_exclude_hv(u64::from(event.user_only));
-    // SAFETY: `attributes` is initialised and outlives the call; the kernel writes at most its `size` field.
-    #[expect(unsafe_code, reason = "the system call has no safe wrapper")]
-    let descriptor = unsafe {
-        sys::perf_event_open(
-            &raw mut attributes,
-            pid,
-            processor,
-            leader,
-            u64::from(perf::PERF_FLAG_FD_CLOEXEC),
-        )
-    };
-    if descriptor < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel has just given us this descriptor; nobody else owns it.
-    #[expect(unsafe_code, reason = "taking ownership of a new descriptor")]
-    let file = unsafe { File::from_raw_fd(descriptor) };
-    Ok(file)
+    calls::open(attributes, pid, processor, leader)
 }
 
-type Ioctl = unsafe fn(std::os::raw::c_int, std::os::raw::c_uint) -> std::os::raw::c_int;
-
-fn control(group: &Opened, request: Ioctl) -> io::Result<()> {
+fn control(group: &Opened, request: calls::Ioctl) -> io::Result<()> {
     let Some(leader) = group.files.first() else {
         return Ok(());
     };
-    // SAFETY: the descriptor is open for as long as `group` lives; the request takes a flag by value.
-    #[expect(unsafe_code, reason = "the ioctl has no safe wrapper")]
-    let result = unsafe { request(leader.as_raw_fd(), perf::PERF_IOC_FLAG_GROUP) };
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    calls::control(leader, request, perf::PERF_IOC_FLAG_GROUP)
 }
 
 fn refusal(error: &io::Error) -> String {

@@ -5,6 +5,7 @@
 //! scaled: a reading that ran for less than it was enabled (the kernel had to share the counters) is rejected.
 
 mod calibrate;
+pub mod calls;
 pub mod derive;
 mod events;
 mod linux;
@@ -43,6 +44,15 @@ pub fn groups_of_host() -> u32 {
         return 1;
     }
     u32::try_from(plan::of_host().groups.len()).unwrap_or(1)
+}
+
+/// The event of the processor's cycles, where it can be opened and counts what it should.
+pub fn sampled_cycles() -> Option<Event> {
+    let cycles = |one: &&Event| one.metric() == Some(Metric::Cycles);
+    let missing = CounterSet::open(0).unavailable;
+    let planned = plan::of_host().groups.first()?.events.iter().find(cycles)?;
+    let is_missing = missing.iter().any(|one| one.metric == Some(Metric::Cycles));
+    (!is_missing).then_some(*planned)
 }
 
 /// Where a metric's values would come from.

@@ -6,6 +6,7 @@
 //! privileges go, `ip` brings the namespace's own loopback up. Every stage but `unshare --fork` replaces itself by the next. `unshare` has one child, the namespace's first process, and that one has the program as its child.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
 use nix::unistd::{Uid, User};
@@ -24,6 +25,14 @@ const LOOPBACK: [&str; 4] = [
     "loopback",
 ];
 
+/// The same, and a folder of its own in place of `/tmp`, which is the next word.
+const LOOPBACK_AND_TMP: [&str; 4] = [
+    "/bin/sh",
+    "-c",
+    "ip link set dev lo up && mount --bind \"$1\" /tmp && shift && exec \"$@\"",
+    "loopback",
+];
+
 /// How a program is boxed. A pure description; see [`Sandbox::command_line`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sandbox {
@@ -39,6 +48,8 @@ pub struct Sandbox {
     pub cpus: Option<String>,
     /// Address space layout is not randomised.
     pub fixed_layout: bool,
+    /// A folder that takes the place of `/tmp` in the box; needs the namespaces.
+    pub tmp: Option<PathBuf>,
 }
 
 /// Limits of each process.
@@ -104,6 +115,7 @@ impl Sandbox {
             }),
             cpus: None,
             fixed_layout: false,
+            tmp: None,
         })
     }
 
@@ -119,27 +131,40 @@ impl Sandbox {
         self
     }
 
+    /// The same box with a `/tmp` of its own, where programs leave what they tell profilers. What the box needs must lie elsewhere.
+    pub fn with_tmp(mut self, folder: PathBuf) -> Self {
+        self.tmp = Some(folder);
+        self
+    }
+
+    /// The words that give the program namespaces of its own, and set them up.
+    fn unshared(&self) -> Vec<OsString> {
+        let mut words = vec!["unshare"];
+        if self.user_namespace {
+            words.extend(["--user", "--map-current-user", "--keep-caps"]);
+        }
+        words.extend(["--net", "--ipc", "--pid", "--fork", "--kill-child=KILL"]);
+        if self.tmp.is_some() {
+            words.push("--mount");
+        }
+        words.push("--");
+        words.extend(match self.tmp {
+            None => LOOPBACK,
+            Some(_) => LOOPBACK_AND_TMP,
+        });
+        let words = words.into_iter().map(OsString::from);
+        words.chain(self.tmp.clone().map(OsString::from)).collect()
+    }
+
     /// The whole command line.
     pub fn command_line(&self, command: &[OsString]) -> Vec<OsString> {
         let mut line: Vec<OsString> = ["setpriv", "--pdeathsig", "KILL", "--"]
             .map(OsString::from)
             .into();
-        let mut add = |words: &[&str]| line.extend(words.iter().map(OsString::from));
         if self.namespaces {
-            add(&["unshare"]);
-            if self.user_namespace {
-                add(&["--user", "--map-current-user", "--keep-caps"]);
-            }
-            add(&[
-                "--net",
-                "--ipc",
-                "--pid",
-                "--fork",
-                "--kill-child=KILL",
-                "--",
-            ]);
-            add(&LOOPBACK);
+            line.extend(self.unshared());
         }
+        let mut add = |words: &[&str]| line.extend(words.iter().map(OsString::from));
         if let Some((user, group)) = self.identity {
             let (user, group) = (format!("--reuid={user}"), format!("--regid={group}"));
             add(&[
@@ -207,6 +232,7 @@ mod tests {
             }),
             cpus: Some("1".to_owned()),
             fixed_layout: true,
+            tmp: None,
         };
         let line = sandbox.command_line(&["python".into(), "-c".into(), "a; b".into()]);
         let words: Vec<&str> = line.iter().filter_map(|word| word.to_str()).collect();
@@ -221,6 +247,14 @@ mod tests {
             words.last(),
             Some(&"a; b"),
             "an argument stays one argument: no shell is involved"
+        );
+        let own = sandbox.with_tmp("/data/tmp".into());
+        let line = own.command_line(&["true".into()]);
+        let words: Vec<&str> = line.iter().filter_map(|word| word.to_str()).collect();
+        let words = words.join(" ");
+        assert!(
+            words.contains("--mount -- /bin/sh -c ip link set dev lo up && mount --bind \"$1\" /tmp && shift && exec \"$@\" loopback /data/tmp setpriv"),
+            "{words}"
         );
         assert_eq!(Sandbox::trusted().command_line(&["true".into()]).len(), 5);
     }

@@ -110,3 +110,21 @@ fn inside_the_box_there_is_no_network_no_root_and_little_memory() {
     let (end, _) = run_in(&boxed(), "python3 -c 'b = bytearray(2 << 30)' 2>/dev/null");
     assert_eq!(end.describe(), "exit status 1");
 }
+
+#[test]
+fn a_box_can_have_a_tmp_of_its_own() {
+    let shared = tempfile::tempdir_in("/var/tmp").unwrap();
+    let folder = shared.path().join("tmp");
+    std::fs::create_dir(&folder).unwrap();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(shared.path(), std::fs::Permissions::clone(&open)).unwrap();
+    std::fs::set_permissions(&folder, open).unwrap();
+    let (end, text) = run_in(
+        &boxed().with_tmp(folder.clone()),
+        "echo here > /tmp/perf-2.map; ls /tmp",
+    );
+    assert!(end.success(), "{end:?}: {text}");
+    assert_eq!(text, "perf-2.map|");
+    let kept = std::fs::read_to_string(folder.join("perf-2.map")).unwrap();
+    assert_eq!(kept, "here\n");
+}

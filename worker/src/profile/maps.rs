@@ -1,69 +1,139 @@
-//! A process's executable memory (`/proc/PID/maps`, proc(5)), and where in it its interpreter's main loop lies.
+//! The executable memory of processes: what lies where, from `/proc/PID/maps` (proc(5)) and from what the kernel records of
+//! later mappings.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use object::read::elf::{FileHeader as _, ProgramHeader as _};
-use object::{Object as _, ObjectSymbol as _};
+use framehop::Unwinder as _;
 
-/// The function that runs bytecode, by interpreter: CPython since 3.6, CPython before.
-const MAIN_LOOPS: [&str; 2] = ["_PyEval_EvalFrameDefault", "PyEval_EvalFrameEx"];
+use super::image::{Image, Images};
+use super::unwind::Unwinder;
 
-/// What is known of a process's executable memory.
-#[derive(Debug, Default)]
-pub struct Maps {
-    /// The main loops' addresses.
-    pub main_loop: Vec<Range<u64>>,
-    files: Vec<Range<u64>>,
-    made: Vec<Range<u64>>,
+/// One piece of executable memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapping {
+    /// Where it is.
+    pub addresses: Range<u64>,
+    /// Where in its file it begins.
+    pub offset: u64,
+    /// Its file; or what the kernel calls it.
+    pub path: String,
 }
 
-/// One line of the maps.
-#[derive(Debug, PartialEq, Eq)]
-struct Mapping {
-    addresses: Range<u64>,
-    offset: u64,
-    path: String,
+/// What an address belongs to.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// A program's or library's file, with what it adds to the file's own addresses.
+    File(Arc<Image>, u64),
+    /// Memory of no file: what was compiled at run time.
+    Made,
+    /// A file that cannot be read, by its name.
+    Unread(String),
 }
 
-impl Maps {
-    /// Reads a process's maps and the symbols of its files.
-    pub fn read(pid: u32) -> io::Result<Self> {
+/// The executable memory of one process.
+#[derive(Default)]
+pub struct Space {
+    /// By their ends, for they do not overlap.
+    pieces: BTreeMap<u64, (u64, Place)>,
+    unwinder: Option<Unwinder>,
+}
+
+impl Space {
+    /// What a process has mapped now.
+    pub fn read(pid: u32, images: &mut Images) -> io::Result<Self> {
         let text = fs::read_to_string(format!("/proc/{pid}/maps"))?;
-        let mut maps = Self::default();
+        let mut space = Self::default();
         for mapping in text.lines().filter_map(executable) {
-            if mapping.path.starts_with('/') && !mapping.path.ends_with(" (deleted)") {
-                // Its own root: the box has folders of its own.
-                let file = format!("/proc/{pid}/root{}", mapping.path);
-                maps.main_loop.extend(main_loop(&file, &mapping));
-                maps.files.push(mapping.addresses);
-            } else if mapping.path.is_empty() || mapping.path.starts_with("[anon") {
-                maps.made.push(mapping.addresses);
+            space.add(pid, mapping, images);
+        }
+        Ok(space)
+    }
+
+    /// The same memory in a process that begins as a copy.
+    pub fn copy(&self) -> Self {
+        Self {
+            pieces: self.pieces.clone(),
+            unwinder: None,
+        }
+    }
+
+    /// Takes a mapping, in place of what lay there.
+    pub fn add(&mut self, pid: u32, mapping: Mapping, images: &mut Images) {
+        let Range { start, end } = mapping.addresses;
+        let place = place_of(pid, &mapping, images);
+        let covered: Vec<u64> = self
+            .pieces
+            .range(start + 1..)
+            .take_while(|(_, (begin, _))| *begin < end)
+            .map(|(end, _)| *end)
+            .collect();
+        for key in covered {
+            let Some((begin, old)) = self.pieces.remove(&key) else {
+                continue;
+            };
+            if key > end {
+                self.pieces.insert(key, (end, old.clone()));
+            }
+            if begin < start {
+                self.pieces.insert(start, (begin, old));
             }
         }
-        Ok(maps)
+        self.pieces.insert(end, (start, place));
+        self.unwinder = None;
     }
 
-    /// Whether an address lies in the main loop.
-    pub fn is_main_loop(&self, address: u64) -> bool {
-        self.main_loop.iter().any(|range| range.contains(&address))
+    /// What an address lies in.
+    pub fn at(&self, address: u64) -> Option<&Place> {
+        let (_, (begin, place)) = self.pieces.range(address + 1..).next()?;
+        (*begin <= address).then_some(place)
     }
 
-    /// Whether an address lies in executable memory of no file.
-    pub fn is_made(&self, address: u64) -> bool {
-        self.made.iter().any(|range| range.contains(&address))
+    /// What unwinds stacks in this memory.
+    pub fn unwinder(&mut self) -> &Unwinder {
+        self.unwinder.get_or_insert_with(|| {
+            let mut unwinder = Unwinder::new();
+            for (end, (begin, place)) in &self.pieces {
+                if let Place::File(image, bias) = place {
+                    unwinder.add_module(image.module(*begin..*end, *bias));
+                }
+            }
+            unwinder
+        })
     }
+}
 
-    /// Whether an address lies in a program's or library's file.
-    #[cfg(test)]
-    pub fn knows(&self, address: u64) -> bool {
-        self.files.iter().any(|range| range.contains(&address))
+fn place_of(pid: u32, mapping: &Mapping, images: &mut Images) -> Place {
+    let path = mapping.path.as_str();
+    if path.is_empty() || path == "//anon" || path.starts_with("[anon") {
+        return Place::Made;
     }
+    let image = if path == "[vdso]" {
+        images.vdso()
+    } else if path.starts_with('/') && !path.ends_with(" (deleted)") {
+        // Its own root: the box has folders of its own. When it is gone, the host's own is the best guess.
+        let own = PathBuf::from(format!("/proc/{pid}/root{path}"));
+        images.read(&own).or_else(|| images.read(path.as_ref()))
+    } else {
+        None
+    };
+    let found = image.and_then(|image| {
+        let bias = image.bias(mapping)?;
+        Some(Place::File(image, bias))
+    });
+    found.unwrap_or_else(|| {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let name = name.trim_matches(['[', ']']);
+        Place::Unread(super::names::clean(name))
+    })
 }
 
 /// A line of the maps, if its memory is executable.
-fn executable(line: &str) -> Option<Mapping> {
+pub fn executable(line: &str) -> Option<Mapping> {
     let mut words = line.splitn(6, ' ');
     let (start, end) = words.next()?.split_once('-')?;
     let permissions = words.next()?;
@@ -76,54 +146,6 @@ fn executable(line: &str) -> Option<Mapping> {
         path: path.to_owned(),
     };
     permissions.contains('x').then_some(mapping)
-}
-
-/// Where a file's main loop lies in a mapping of it; nowhere when it has none or cannot be read.
-fn main_loop(file: &str, mapping: &Mapping) -> Vec<Range<u64>> {
-    let Ok(bytes) = fs::read(file) else {
-        return Vec::new();
-    };
-    let Ok(elf) = object::read::elf::ElfFile64::<object::Endianness>::parse(&*bytes) else {
-        return Vec::new();
-    };
-    let endian = elf.endian();
-    let Ok(segments) = elf.elf_header().program_headers(endian, &*bytes) else {
-        return Vec::new();
-    };
-    // The addresses of the file's own numbering that this mapping shows.
-    let Some(base) = segments.iter().find_map(|segment| {
-        let (offset, size) = segment.file_range(endian);
-        let within = mapping.offset + (mapping.addresses.end - mapping.addresses.start);
-        (offset < within && mapping.offset < offset + size).then(|| {
-            segment
-                .p_vaddr(endian)
-                .wrapping_sub(offset)
-                .wrapping_add(mapping.offset)
-        })
-    }) else {
-        return Vec::new();
-    };
-    let symbols = elf.symbols().chain(elf.dynamic_symbols());
-    let mut found: Vec<Range<u64>> = symbols
-        .filter(|symbol| symbol.size() > 0 && symbol.name().is_ok_and(is_main_loop))
-        .map(|symbol| {
-            let begin = symbol
-                .address()
-                .wrapping_sub(base)
-                .wrapping_add(mapping.addresses.start);
-            begin..begin.wrapping_add(symbol.size())
-        })
-        .filter(|range| mapping.addresses.contains(&range.start))
-        .collect();
-    found.sort_unstable_by_key(|range| range.start);
-    found.dedup();
-    found
-}
-
-/// Compilers cut a function in parts: `NAME.cold`, `NAME.lto_priv.0`.
-fn is_main_loop(symbol: &str) -> bool {
-    let name = symbol.split('.').next().unwrap_or_default();
-    MAIN_LOOPS.contains(&name)
 }
 
 #[cfg(test)]
@@ -150,37 +172,32 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_the_main_loop_belong_to_it() {
-        assert!(is_main_loop("_PyEval_EvalFrameDefault"));
-        assert!(is_main_loop("_PyEval_EvalFrameDefault.cold"));
-        assert!(is_main_loop("PyEval_EvalFrameEx.lto_priv.0"));
-        assert!(!is_main_loop("_PyEval_EvalFrame"));
-        assert!(!is_main_loop(""));
-    }
-
-    /// The distribution's Python, while it runs: its main loop is found in its own memory.
-    #[test]
-    fn the_main_loop_of_a_running_python_is_found() {
-        let mut python = std::process::Command::new("python3")
-            .args([
-                "-c",
-                "import sys; print(); sys.stdout.flush(); sys.stdin.read()",
-            ])
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let output = python.stdout.take().unwrap();
-        io::BufRead::read_line(&mut io::BufReader::new(output), &mut line).unwrap();
-        let maps = Maps::read(python.id()).unwrap();
-        drop(python.stdin.take());
-        python.wait().unwrap();
-        let largest = maps.main_loop.iter().map(|one| one.end - one.start).max();
-        assert!(
-            largest.is_some_and(|size| size > 1000),
-            "{:?}",
-            maps.main_loop
-        );
+    fn a_mapping_replaces_what_lay_there() {
+        let mut images = Images::default();
+        let mut space = Space::default();
+        let mut add = |addresses: Range<u64>, path: &str| {
+            let mapping = Mapping {
+                addresses,
+                offset: 0,
+                path: path.to_owned(),
+            };
+            space.add(u32::MAX, mapping, &mut images);
+        };
+        add(100..200, "/none/old.so");
+        add(300..400, "/none/other.so");
+        add(140..160, "");
+        add(190..310, "[heap]");
+        let at = |address| match space.at(address) {
+            None => "nothing".to_owned(),
+            Some(Place::Made) => "made".to_owned(),
+            Some(Place::Unread(name)) => name.clone(),
+            Some(Place::File(image, _)) => image.name.to_string(),
+        };
+        let all = [99, 100, 139, 140, 159, 160, 189, 190, 309, 310, 399, 400].map(at);
+        let expected = [
+            "nothing", "old.so", "old.so", "made", "made", "old.so", "old.so", "heap", "heap",
+            "other.so", "other.so", "nothing",
+        ];
+        assert_eq!(all, expected);
     }
 }

@@ -1,24 +1,24 @@
-//! Where a benchmark's instructions went in a run: components, functions, flame graph; and against another run.
+//! Where a benchmark's instructions or its time went in a run: components, functions, flame graph; and against another run.
 
-use std::collections::HashMap;
+mod rows;
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::{self, Data, Path, Query};
 use askama::Template;
 use serde::Deserialize;
-use speedwell_wire::{ProfileReport, Unit};
+use speedwell_wire::{ProfileReport, ProfileTool, Unit};
 
 use super::{PageError, Shell, render};
 use crate::chart::flame::{self, Flame};
 use crate::context::Context;
 use crate::db::profiles::{self, Profile};
-use crate::domain::components::{self, Mapping};
+use crate::domain::components;
+use crate::domain::profile::{cost, share_error};
 use crate::web::error::Error;
 use crate::web::format;
+use rows::{Row, component_rows, function_rows, percent, scaled, share_text};
 
-/// Functions in the table.
-const FUNCTIONS: usize = 40;
 /// Runs to compare with.
 const OTHERS: i64 = 50;
 /// A flame graph in a document of its own may run its own script and read its own styles, and nothing else: it has no
@@ -32,12 +32,31 @@ struct Page {
     profile: Profile,
     short: String,
     total: String,
+    /// What is counted, for people.
+    noun: &'static str,
+    sampled: Option<Samples>,
     before: Option<Before>,
+    build_ids: Vec<(String, String)>,
     components: Vec<Row>,
     functions: Vec<Row>,
     others: Vec<Other>,
     /// Part of the addresses of the pictures: which run it is compared with.
     query: String,
+}
+
+/// How it was sampled, and how sure that makes it.
+struct Samples {
+    count: String,
+    clock: &'static str,
+    period: String,
+    lost: u64,
+    counted: String,
+    /// Per cent of what was counted that the samples account for.
+    seen: String,
+    /// The standard error of a share of a half.
+    error: String,
+    /// Python functions were made visible.
+    shows_python: bool,
 }
 
 /// The run that it is compared with.
@@ -46,23 +65,6 @@ struct Before {
     words: String,
     total: String,
     change: String,
-}
-
-/// A component or a function.
-struct Row {
-    name: String,
-    /// Instructions of one loop.
-    count: String,
-    /// Per cent of all.
-    share: String,
-    /// The same as a number, for the bar.
-    width: f64,
-    /// What it was before.
-    before: String,
-    /// The change in per cent of all instructions before.
-    change: String,
-    /// `regressed`, `improved` or nothing: the change is worth a colour.
-    class: &'static str,
 }
 
 /// A run that can be compared with.
@@ -108,7 +110,7 @@ async fn load(context: &Context, run_id: i64, benchmark: &str) -> Result<Loaded,
     Ok(Loaded { row, report })
 }
 
-/// Both profiles; they are of the same benchmark, hash and tool.
+/// Both profiles; they are of the same benchmark, hash, tool and source.
 async fn load_both(
     context: &Context,
     run_id: i64,
@@ -120,11 +122,13 @@ async fn load_both(
         return Ok((after, None));
     };
     let before = load(context, against, benchmark).await?;
-    if (before.row.benchmark_id, &before.row.tool) != (after.row.benchmark_id, &after.row.tool) {
+    let kind = |row: &Profile| (row.benchmark_id, row.tool.clone(), row.source.clone());
+    if kind(&before.row) != kind(&after.row) {
         return Err(Error::BadRequest {
             field: "against".to_owned(),
             message: format!(
-                "run {against} has another version of {benchmark}, or a profile of another tool: the two do not compare"
+                "run {against} has another version of {benchmark}, or a profile of another tool or source ({}, {}): the two do not compare",
+                before.row.tool, before.row.source
             ),
         });
     }
@@ -144,7 +148,10 @@ pub(super) async fn profile(
     let page = Page {
         shell: Shell::new(format!("Profile of {benchmark}, run {run_id}"), "overview"),
         short: format::short(&after.row.hash),
-        total: format::value(after.report.total, Unit::Count),
+        total: total(&after.report),
+        noun: cost(&after.report).noun,
+        sampled: samples(&after.report),
+        build_ids: after.report.build_ids.clone().into_iter().collect(),
         components: component_rows(mapping, &after.report, old),
         functions: function_rows(&after.report, old),
         query: query
@@ -153,11 +160,8 @@ pub(super) async fn profile(
         before: before.as_ref().map(|before| Before {
             run_id: before.row.run_id,
             words: describe(&before.row),
-            total: format::value(before.report.total, Unit::Count),
-            change: percent(
-                after.report.total - before.report.total,
-                before.report.total,
-            ),
+            total: total(&before.report),
+            change: percent(scaled(&after.report), scaled(&before.report)),
         }),
         others: others
             .iter()
@@ -192,8 +196,15 @@ pub(super) async fn flame(
     let svg = web::block(move || {
         flame::draw(Flame {
             title: &title,
+            noun: match after.report.tool.sampled() {
+                None => "instructions",
+                Some(_) => "samples",
+            },
             profile: &after.report,
-            before: before.as_ref().map(|before| &before.report),
+            before: before.as_ref().map(|before| {
+                let factor = cost(&before.report).of_one / cost(&after.report).of_one;
+                (&before.report, factor)
+            }),
             interactive,
         })
     })
@@ -217,91 +228,26 @@ fn describe(profile: &Profile) -> String {
     )
 }
 
-fn component_rows(
-    mapping: &Mapping,
-    after: &ProfileReport,
-    before: Option<&ProfileReport>,
-) -> Vec<Row> {
-    let old = before.map(|before| mapping.shares(before));
-    let mut shares = mapping.shares(after);
-    // What is gone has a row as well.
-    for (name, _) in old.iter().flatten() {
-        if !shares.iter().any(|(one, _)| one == name) {
-            shares.push((name.clone(), 0.0));
-        }
-    }
-    let of = |name: &str| {
-        let mut all = old.iter().flatten();
-        all.find(|(one, _)| one == name).map(|(_, count)| *count)
-    };
-    shares
-        .iter()
-        .map(|(name, count)| {
-            let totals = (after.total, before.map(|before| before.total));
-            row(mapping.label(name), *count, of(name), totals)
-        })
-        .collect()
+fn total(profile: &ProfileReport) -> String {
+    format::value(scaled(profile), cost(profile).unit)
 }
 
-/// Instructions of each function itself, without what it calls.
-fn functions(profile: &ProfileReport) -> HashMap<&str, f64> {
-    let mut sums = HashMap::new();
-    for stack in &profile.stacks {
-        let function = stack.frames.rsplit(';').next().unwrap_or_default();
-        *sums.entry(function).or_default() += stack.count;
-    }
-    sums
-}
-
-/// The largest functions; in a comparison, those that changed most.
-fn function_rows(after: &ProfileReport, before: Option<&ProfileReport>) -> Vec<Row> {
-    let new = functions(after);
-    let old = before.map(functions).unwrap_or_default();
-    let mut names: Vec<&str> = new.keys().chain(old.keys()).copied().collect();
-    names.sort_unstable();
-    names.dedup();
-    let count = |sums: &HashMap<&str, f64>, name: &str| sums.get(name).copied().unwrap_or(0.0);
-    let weight = |name: &str| (count(&new, name) - count(&old, name)).abs();
-    names.sort_by(|one, other| weight(other).total_cmp(&weight(one)));
-    let totals = (after.total, before.map(|before| before.total));
-    names
-        .into_iter()
-        .take(FUNCTIONS)
-        .map(|name| {
-            let then = before.map(|_| count(&old, name));
-            row(name, count(&new, name), then, totals)
-        })
-        .collect()
-}
-
-fn row(name: &str, count: f64, before: Option<f64>, totals: (f64, Option<f64>)) -> Row {
-    let share = if totals.0 > 0.0 {
-        count / totals.0
-    } else {
-        0.0
-    };
-    let change = totals.1.map(|all| (count - before.unwrap_or(0.0)) / all);
-    Row {
-        name: name.to_owned(),
-        count: format::value(count, Unit::Count),
-        share: format!("{:.1}\u{a0}%", share * 100.0),
-        width: (share * 100.0).clamp(0.0, 100.0),
-        before: totals.1.map_or(String::new(), |_| {
-            format::value(before.unwrap_or(0.0), Unit::Count)
-        }),
-        change: change.map_or(String::new(), |change| percent(change, 1.0)),
-        class: match change {
-            Some(change) if change > 0.005 => "regressed",
-            Some(change) if change < -0.005 => "improved",
-            _ => "",
+fn samples(profile: &ProfileReport) -> Option<Samples> {
+    let sampled = profile.tool.sampled()?;
+    let unit = cost(profile).unit;
+    let is_clock = unit == Unit::Seconds;
+    Some(Samples {
+        count: format!("{:.0}", profile.total),
+        clock: if is_clock {
+            "of the kernel's processor clock"
+        } else {
+            "cycles of the processor"
         },
-    }
-}
-
-fn percent(change: f64, of: f64) -> String {
-    if of > 0.0 {
-        format!("{:+.1}\u{a0}%", change / of * 100.0)
-    } else {
-        "–".to_owned()
-    }
+        period: format::value(sampled.period, unit),
+        lost: sampled.lost,
+        counted: format::value(sampled.counted, unit),
+        seen: share_text(profile.total * sampled.period / sampled.counted),
+        error: share_text(share_error(profile, 0.5)),
+        shows_python: matches!(profile.tool, ProfileTool::SamplingPython(_)),
+    })
 }

@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use speedwell_wire::{Metric, Unavailable, UnavailableKind, Unit};
+use speedwell_wire::{Metric, Unavailable, UnavailableKind};
 
 use super::super::plan::{Mode, Turn};
+use super::super::sampled::SampledValues;
 use super::{Count, Hear, Record, Reply, Value};
 use crate::counters::derive::{Counts, derive};
 use crate::counters::{CounterSet, Quantity, Reading, plan};
@@ -71,12 +72,14 @@ pub(super) struct Listener {
     turn: Turn,
     /// The program is a grandchild, in a namespace.
     sandboxed: bool,
-    begun: Instant,
+    /// When it was started.
+    pub(super) begun: Instant,
     started: bool,
     /// It said that it is through.
     pub(super) ended: bool,
     pid: u32,
     counters: Option<CounterSet>,
+    sampled: Option<SampledValues>,
     reading: Option<Reading>,
     /// What it gave so far.
     pub(super) record: Record,
@@ -92,6 +95,7 @@ impl Listener {
             ended: false,
             pid: 0,
             counters: None,
+            sampled: None,
             reading: None,
             record: Record {
                 started_at,
@@ -107,6 +111,7 @@ impl Listener {
                 counts: Vec::new(),
                 unavailable: Vec::new(),
                 shared_counters: false,
+                profile: None,
                 once: BTreeMap::new(),
             },
         }
@@ -134,12 +139,8 @@ impl Listener {
                 self.record.metadata = metadata;
                 Ok(false)
             }
-            Event::Enable => {
-                let done = self.counters.as_ref().map_or(Ok(()), CounterSet::enable);
-                done.map(|()| true)
-                    .map_err(|error| format!("the counters cannot be switched on: {error}"))
-            }
-            Event::Disable => self.read_counters().map(|()| true),
+            Event::Enable => self.enable().map(|()| true),
+            Event::Disable => self.disable().map(|()| true),
             Event::Value {
                 warmup,
                 loops,
@@ -190,12 +191,37 @@ impl Listener {
             self.record.unavailable.clone_from(&set.unavailable);
             self.counters = Some(set);
         }
+        if self.turn.mode == Mode::Sampling {
+            match SampledValues::open(self.pid) {
+                Ok(sampled) => self.sampled = Some(sampled),
+                Err(reason) => self.record.profile = Some(Err(reason)),
+            }
+        }
         Ok(())
+    }
+
+    /// The timed region begins.
+    fn enable(&self) -> Result<(), String> {
+        self.sampled
+            .as_ref()
+            .map_or(Ok(()), SampledValues::enable)?;
+        let done = self.counters.as_ref().map_or(Ok(()), CounterSet::enable);
+        done.map_err(|error| format!("the counters cannot be switched on: {error}"))
+    }
+
+    /// It has ended.
+    fn disable(&mut self) -> Result<(), String> {
+        self.sampled
+            .as_ref()
+            .map_or(Ok(()), SampledValues::disable)?;
+        self.read_counters()
     }
 
     /// The process has measured all, and waits while its memory is read.
     fn end(&mut self, peak: Option<u64>, no_peak: Option<String>) {
         self.ended = true;
+        let profile = self.sampled.take().map(SampledValues::finish);
+        self.record.profile = profile.or(self.record.profile.take());
         self.record.measures_children |= peak.is_some() || no_peak.is_some();
         if self.record.once.contains_key(&Metric::MaxRss) {
             // A child at rest had its memory read.
@@ -205,67 +231,6 @@ impl Listener {
         } else {
             let bytes = [tree::peak_memory(self.pid), tree::resident_memory(self.pid)];
             self.take_memory(bytes, [None, None]);
-        }
-    }
-
-    /// What the script reports of this process: only metrics that are its to report, each once, each within reason.
-    fn take_report(
-        &mut self,
-        name: &str,
-        value: Option<f64>,
-        reason: Option<String>,
-    ) -> Result<(), String> {
-        let short = || name.chars().take(60).collect::<String>();
-        let metric = name.parse().ok().filter(|one: &Metric| one.is_reported());
-        let metric =
-            metric.ok_or_else(|| format!("{:?} is no metric that a script may report", short()))?;
-        let found = match (value, reason) {
-            (Some(value), None) => Ok(self.check_report(metric, value)?),
-            (None, Some(reason)) => Err((
-                UnavailableKind::Unsupported,
-                printable(reason.as_bytes()).chars().take(500).collect(),
-            )),
-            _ => return Err(format!("it reported {metric} without a value or a reason")),
-        };
-        match self.record.once.insert(metric, found) {
-            None => Ok(()),
-            Some(_) => Err(format!("it reported {metric} twice")),
-        }
-    }
-
-    fn check_report(&self, metric: Metric, value: f64) -> Result<f64, String> {
-        let lived = self.begun.elapsed().as_secs_f64();
-        let most = match metric.unit() {
-            Unit::Seconds => lived,
-            Unit::Ratio => 1.0,
-            Unit::Count | Unit::Bytes | Unit::PerSecond | Unit::Joules => 1e15,
-        };
-        let least = if metric.can_be_zero() {
-            0.0
-        } else {
-            f64::MIN_POSITIVE
-        };
-        if (least..=most).contains(&value) {
-            Ok(value)
-        } else {
-            Err(format!(
-                "it reported {value} as {metric}, after {lived:.3} s of life"
-            ))
-        }
-    }
-
-    /// Peak and present memory of whatever is the benchmark, or why they are not known.
-    fn take_memory(&mut self, bytes: [Option<u64>; 2], reasons: [Option<String>; 2]) {
-        let metrics = [Metric::MaxRss, Metric::SteadyRss];
-        for ((metric, bytes), reason) in metrics.into_iter().zip(bytes).zip(reasons) {
-            let found = match bytes.filter(|bytes| *bytes > 0) {
-                Some(bytes) => Ok(bytes as f64),
-                None => {
-                    let reason = reason.unwrap_or_else(|| "the kernel did not say it".to_owned());
-                    Err((UnavailableKind::Unsupported, printable(reason.as_bytes())))
-                }
-            };
-            self.record.once.insert(metric, found);
         }
     }
 
@@ -296,6 +261,8 @@ impl Listener {
             loops,
             seconds: seconds / iterations,
         });
+        let sampled = self.sampled.as_mut();
+        sampled.map_or(Ok(()), |one| one.take_value(warmup, iterations))?;
         let Some(reading) = self.reading.take() else {
             return Ok(());
         };

@@ -19,10 +19,9 @@ pub(super) fn spec(folder: &Path, script: &str, mode: Mode, timeout: Duration) -
     let path = folder.join("bench.py");
     fs::write(&path, script).unwrap();
     let harness = Path::new(env!("CARGO_MANIFEST_DIR")).join("harness");
-    let name = if mode == Mode::Counters {
-        "counters"
-    } else {
-        "timing"
+    let name = match mode {
+        Mode::Counters | Mode::Sampling => "counters",
+        Mode::Timing | Mode::Instructions | Mode::Profile => "timing",
     };
     let settings = format!(
         "{{\"protocol\":1,\"events_fd\":3,\"control_fd\":4,\"mode\":\"{name}\",\"loops\":2,\"warmups\":1,\
@@ -311,5 +310,43 @@ fn instructions_under_valgrind_repeat_exactly() {
     assert!(
         (30.0..400.0).contains(&one),
         "{one} instructions for an addition"
+    );
+}
+
+/// What a script does before it is timed is not in its profile, and what it times is.
+#[test]
+fn only_the_timed_region_is_sampled() {
+    let script = "import pyperf, time, zlib\nend = time.time() + 0.5\nwhile time.time() < end: pass\n\
+        data = b'x' * (1 << 24)\ndef work():\n  for _ in range(20): zlib.crc32(data)\n\
+        pyperf.Runner().bench_func('crc', work)\n";
+    let Outcome::Measured(record) = run_python(script, Mode::Sampling, MINUTE) else {
+        panic!("lost")
+    };
+    let profile = match record.profile.unwrap() {
+        Ok(profile) => profile,
+        Err(reason) => {
+            assert!(reason.contains("perf_event_open"), "{reason}");
+            eprintln!("skipped: {reason}");
+            return;
+        }
+    };
+    let sampled = profile.tool.sampled().unwrap();
+    assert_eq!(sampled.per, 6.0, "two loops of three values");
+    let of_library = profile
+        .stacks
+        .iter()
+        .filter(|stack| stack.object.starts_with("libz"));
+    let share = of_library.map(|stack| stack.count).sum::<f64>() / profile.total;
+    assert!(share > 0.8, "{share}: {:?}", profile.stacks);
+    let timed: f64 = record
+        .values
+        .iter()
+        .skip(1)
+        .map(|one| 2.0 * one.seconds)
+        .sum();
+    assert!(
+        sampled.counted < timed * 1.2,
+        "{} of {timed} s",
+        sampled.counted
     );
 }

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use hdrhistogram::Histogram;
-use speedwell_wire::{CounterSource, Metric, Unavailable, UnavailableKind};
+use speedwell_wire::{CounterSource, Metric, ProfileReport, Unavailable};
 
 use crate::counters::CounterSet;
 use crate::process::tree;
-use crate::profile::{self, Sample};
 use crate::workload::events::Window;
 
 /// What one window gave.
@@ -20,6 +19,8 @@ pub struct Measured {
     pub unavailable: Vec<Unavailable>,
     /// The histogram as the driver encoded it.
     pub histogram: String,
+    /// Where the servers' time went, when it was sampled; or why that is not known.
+    pub profile: Option<Result<ProfileReport, String>>,
 }
 
 pub fn processor_seconds(pids: &[u32]) -> f64 {
@@ -31,7 +32,7 @@ pub fn measure(
     window: &Window,
     processor: f64,
     counters: Vec<CounterSet>,
-    samples: Option<Result<Vec<Sample>, String>>,
+    profile: Option<Result<ProfileReport, String>>,
     servers: &[u32],
 ) -> Result<Measured, String> {
     if window.unexpected > 0 {
@@ -79,11 +80,9 @@ pub fn measure(
         values,
         unavailable: Vec::new(),
         histogram: window.histogram.clone(),
+        profile,
     };
     add_counters(&mut measured, counters, answers)?;
-    if let Some(samples) = samples {
-        add_shares(&mut measured, samples);
-    }
     measured
         .values
         .retain(|(metric, _, value)| *value > 0.0 || metric.can_be_zero());
@@ -136,29 +135,6 @@ fn add_counters(
             .map(|((metric, source), value)| (metric, source, value)),
     );
     Ok(())
-}
-
-/// Where the servers' time went, while they still live.
-fn add_shares(measured: &mut Measured, samples: Result<Vec<Sample>, String>) {
-    let (main_loop, made) = match samples.map(|samples| profile::shares(&samples)) {
-        Ok(shares) => (shares.main_loop, shares.made),
-        Err(reason) => (Err(reason.clone()), Err(reason)),
-    };
-    for (metric, share) in [
-        (Metric::MainLoopShare, main_loop),
-        (Metric::CompiledShare, made),
-    ] {
-        match share {
-            Ok(share) => measured
-                .values
-                .push((metric, CounterSource::Software, share)),
-            Err(reason) => measured.unavailable.push(Unavailable {
-                metric: Some(metric),
-                kind: UnavailableKind::Unsupported,
-                reason,
-            }),
-        }
-    }
 }
 
 fn decode(histogram: &str) -> Result<Histogram<u64>, String> {

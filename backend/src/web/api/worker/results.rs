@@ -20,6 +20,7 @@ use crate::db::ingest::{self, RunKeys};
 use crate::db::profiles::{self, NewProfile};
 use crate::db::{builds, hosts, jobs, repetitions, suites};
 use crate::domain::components;
+use crate::domain::profile;
 use crate::domain::repetition;
 use crate::domain::run_report::{Invalid, validate};
 use crate::web::error::Error;
@@ -145,13 +146,17 @@ pub(super) async fn run(
     job_id: Path<i64>,
     body: Bytes,
 ) -> Result<Json<RunReceipt>, Error> {
-    let report = web::block(move || unpack(&body))
+    let mut report = web::block(move || unpack(&body))
         .await
         .map_err(anyhow::Error::from)??;
     if let Some(receipt) = earlier_receipt(&context, &host, report.upload_id).await? {
         return Ok(Json(receipt));
     }
     let measurements = validate(&report, Utc::now())?;
+    for benchmark in &mut report.benchmarks {
+        let missing = benchmark.profile.iter().flat_map(profile::unavailable);
+        benchmark.unavailable.extend(missing);
+    }
     if !hosts::owns_environment(&context.pool, host.id, report.environment_id).await? {
         return Err(Invalid::new(
             "environment_id",
@@ -241,6 +246,7 @@ async fn store_profiles(
         profiles.push(NewProfile {
             benchmark_id: *id,
             tool: profile.tool.as_str(),
+            source: profile.tool.source().as_str(),
             total: profile.total,
             components: mapping.shares(profile),
             mapping: &mapping.version,
