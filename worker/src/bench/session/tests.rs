@@ -344,9 +344,15 @@ fn only_the_timed_region_is_sampled() {
         .skip(1)
         .map(|one| 2.0 * one.seconds)
         .sum();
+    let counted = match sampled.source {
+        CounterSource::Software => sampled.counted,
+        // QEMU's precise mode: a cycle is an instruction, and takes a nanosecond.
+        CounterSource::PmuEmulated => sampled.counted * 1e-9,
+        // How long a cycle takes is this machine's own affair.
+        CounterSource::Pmu | CounterSource::Valgrind => return,
+    };
     assert!(
-        sampled.counted < timed * 1.2,
-        "{} of {timed} s",
-        sampled.counted
+        (0.5 * timed..1.2 * timed).contains(&counted),
+        "{counted} of {timed} s"
     );
 }
