@@ -5,6 +5,7 @@ pub mod doctor;
 mod facts;
 mod processors;
 mod system;
+mod temperature;
 pub mod tune;
 mod watch;
 

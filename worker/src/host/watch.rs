@@ -9,6 +9,7 @@ use speedwell_wire::{HostFlag, HostSeverity};
 use super::doctor::{self, BUSY, Busy, Check, Span};
 use super::processors::ProcessorSet;
 use super::system::System;
+use super::temperature;
 
 /// The share of the run in which a hypervisor may have taken the processors away.
 const STOLEN: f64 = 0.01;
@@ -39,6 +40,7 @@ struct Snapshot {
     load: Option<String>,
     throttled: Option<i64>,
     kilohertz: Option<i64>,
+    celsius: Option<f64>,
     span: Option<Span>,
     children: Option<Children>,
 }
@@ -105,6 +107,7 @@ impl Watch {
                 "kilohertz",
                 snapshot.kilohertz.map(|value| value.to_string()),
             );
+            note("celsius", snapshot.celsius.map(|value| value.to_string()));
         }
         self.compare(&ended, &mut record);
         record
@@ -181,6 +184,7 @@ impl Snapshot {
             load: load.and_then(|text| text.split(' ').next().map(str::to_owned)),
             throttled: of_each("thermal_throttle/core_throttle_count"),
             kilohertz: of_each("cpufreq/scaling_cur_freq").filter(|sum| *sum > 0),
+            celsius: temperature::hottest(system),
             span: Span::begin(system, processors),
             children: Children::so_far(),
         }
