@@ -121,21 +121,9 @@ mod tests {
             value: *value,
         };
         Record {
-            started_at: chrono::DateTime::UNIX_EPOCH,
-            duration: 1.0,
-            interpreter: String::new(),
-            clock: String::new(),
-            name: String::new(),
             loops: 1,
-            inner_loops: 1,
-            measures_children: false,
-            metadata: std::collections::BTreeMap::new(),
-            values: Vec::new(),
             counts: counts.iter().map(count).collect(),
-            profile: None,
-            unavailable: Vec::new(),
-            shared_counters: false,
-            once: std::collections::BTreeMap::new(),
+            ..Record::beginning(chrono::DateTime::UNIX_EPOCH)
         }
     }
 

@@ -92,6 +92,29 @@ pub struct Record {
     pub once: BTreeMap<Metric, Result<f64, (UnavailableKind, String)>>,
 }
 
+impl Record {
+    /// Of a process that has said nothing yet.
+    pub fn beginning(started_at: DateTime<Utc>) -> Self {
+        Self {
+            started_at,
+            duration: 0.0,
+            interpreter: String::new(),
+            clock: String::new(),
+            name: String::new(),
+            loops: 0,
+            inner_loops: 1,
+            measures_children: false,
+            metadata: BTreeMap::new(),
+            values: Vec::new(),
+            counts: Vec::new(),
+            unavailable: Vec::new(),
+            shared_counters: false,
+            profile: None,
+            once: BTreeMap::new(),
+        }
+    }
+}
+
 /// How a process went.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {

@@ -6,24 +6,12 @@ use super::*;
 fn record(once: &[(Metric, Result<f64, &str>)]) -> Record {
     let unsupported = |reason: &str| (UnavailableKind::Unsupported, reason.to_owned());
     Record {
-        started_at: chrono::DateTime::UNIX_EPOCH,
-        duration: 1.0,
-        interpreter: String::new(),
-        clock: String::new(),
-        name: String::new(),
         loops: 1,
-        inner_loops: 1,
-        measures_children: false,
-        metadata: std::collections::BTreeMap::new(),
-        values: Vec::new(),
-        counts: Vec::new(),
-        unavailable: Vec::new(),
-        shared_counters: false,
-        profile: None,
         once: once
             .iter()
             .map(|(metric, found)| (*metric, found.map_err(unsupported)))
             .collect(),
+        ..Record::beginning(chrono::DateTime::UNIX_EPOCH)
     }
 }
 

@@ -97,23 +97,7 @@ impl Listener {
             counters: None,
             sampled: None,
             reading: None,
-            record: Record {
-                started_at,
-                duration: 0.0,
-                interpreter: String::new(),
-                clock: String::new(),
-                name: String::new(),
-                loops: 0,
-                inner_loops: 1,
-                measures_children: false,
-                metadata: BTreeMap::new(),
-                values: Vec::new(),
-                counts: Vec::new(),
-                unavailable: Vec::new(),
-                shared_counters: false,
-                profile: None,
-                once: BTreeMap::new(),
-            },
+            record: Record::beginning(started_at),
         }
     }
 

@@ -139,6 +139,14 @@ async fn check_build(context: &Context, report: &BuildReport) -> Result<(), Erro
     Ok(())
 }
 
+/// The shares that do not follow from a benchmark's profile are unavailable, with the reason.
+fn add_what_profiles_lack(report: &mut RunReport) {
+    for benchmark in &mut report.benchmarks {
+        let missing = benchmark.profile.iter().flat_map(profile::unavailable);
+        benchmark.unavailable.extend(missing);
+    }
+}
+
 /// Stores a run in one transaction. An upload that has been stored before is answered with its receipt again.
 pub(super) async fn run(
     context: Data<Context>,
@@ -153,10 +161,7 @@ pub(super) async fn run(
         return Ok(Json(receipt));
     }
     let measurements = validate(&report, Utc::now())?;
-    for benchmark in &mut report.benchmarks {
-        let missing = benchmark.profile.iter().flat_map(profile::unavailable);
-        benchmark.unavailable.extend(missing);
-    }
+    add_what_profiles_lack(&mut report);
     if !hosts::owns_environment(&context.pool, host.id, report.environment_id).await? {
         return Err(Invalid::new(
             "environment_id",
