@@ -101,7 +101,7 @@ pub async fn insert_around(db: impl PgExecutor<'_>, series_id: i64) -> sqlx::Res
                            AND run.id > suspect.id)
            AND NOT EXISTS (SELECT 1 FROM job WHERE suspected_run_id = suspect.id)
          ON CONFLICT (kind, runtime_id, commit_id, host_class, coalesce(host_id, 0))
-            WHERE state IN ('queued', 'running') AND reason NOT IN ('requested', 'repetition')
+            WHERE state IN ('queued', 'running') AND reason NOT IN ('requested', 'repetition', 'confirmation', 'bisection')
          DO UPDATE SET priority = excluded.priority, suspected_run_id = excluded.suspected_run_id
             WHERE job.suspected_run_id IS NULL",
     )

@@ -5,7 +5,7 @@ use sqlx::PgExecutor;
 
 use crate::domain::plan::{Candidate, Reason};
 
-/// Jobs of a runtime that wait, for one class of hosts. Repetitions wait for one host alone and take nobody's room.
+/// Jobs of a runtime that wait, for one class of hosts. Repetitions, confirmations and bisections take nobody's room.
 pub async fn count_queued(
     db: impl PgExecutor<'_>,
     runtime_id: i64,
@@ -13,7 +13,7 @@ pub async fn count_queued(
 ) -> sqlx::Result<i64> {
     sqlx::query_scalar(
         "SELECT count(*) FROM job WHERE runtime_id = $1 AND host_class = $2 AND state = 'queued'
-           AND reason <> 'repetition'",
+           AND reason NOT IN ('repetition', 'confirmation', 'bisection')",
     )
     .bind(runtime_id)
     .bind(class)

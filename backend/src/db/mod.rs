@@ -18,6 +18,7 @@ pub mod overview;
 pub mod profiles;
 pub mod progress;
 pub mod queue;
+pub mod regressions;
 pub mod repetitions;
 pub mod repositories;
 pub mod runs;

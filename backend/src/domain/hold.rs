@@ -11,6 +11,10 @@ pub enum Hold {
     ControlUnsteady,
     /// The host has changed at about the time of its run.
     ControlMoved,
+    /// Both sides have not been measured again yet.
+    Unconfirmed,
+    /// Both sides have been measured again, and did not differ.
+    Refuted,
 }
 
 impl Hold {
@@ -20,6 +24,8 @@ impl Hold {
         Self::ControlPending,
         Self::ControlUnsteady,
         Self::ControlMoved,
+        Self::Unconfirmed,
+        Self::Refuted,
     ];
 
     /// The stable name used in the database and the API.
@@ -29,6 +35,8 @@ impl Hold {
             Self::ControlPending => "control_pending",
             Self::ControlUnsteady => "control_unsteady",
             Self::ControlMoved => "control_moved",
+            Self::Unconfirmed => "unconfirmed",
+            Self::Refuted => "refuted",
         }
     }
 
@@ -43,6 +51,8 @@ impl Hold {
                 "the host's control is not what it was, perhaps for the host's sake"
             }
             Self::ControlMoved => "the host changed at about that time",
+            Self::Unconfirmed => "both sides are to be measured again first",
+            Self::Refuted => "measured again, both sides did not differ",
         }
     }
 }

@@ -34,6 +34,10 @@ pub enum Reason {
     Control,
     /// A run before it was measured under bad conditions.
     Repetition,
+    /// Both sides of a suspected change are measured again.
+    Confirmation,
+    /// The commit behind a change is looked for.
+    Bisection,
 }
 
 impl Reason {
@@ -46,6 +50,8 @@ impl Reason {
             Self::Requested => "requested",
             Self::Control => "control",
             Self::Repetition => "repetition",
+            Self::Confirmation => "confirmation",
+            Self::Bisection => "bisection",
         }
     }
 
@@ -56,6 +62,9 @@ impl Reason {
             Self::Requested => 200,
             Self::Control => 150,
             Self::Repetition => 120,
+            // A suspicion is answered while the host is still what it was.
+            Self::Confirmation => 140,
+            Self::Bisection => 110,
             Self::Newest => 100,
             Self::Release => 50,
             Self::Gap => 10,
