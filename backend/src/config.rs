@@ -10,6 +10,8 @@ use std::str::FromStr;
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 
+use crate::detection::segments::Settings;
+
 pub use control::ControlConfig;
 pub use runtime::{PROGRAMS, RuntimeConfig};
 
@@ -40,6 +42,9 @@ pub struct Config {
     /// When controls are measured.
     #[serde(default)]
     pub control: ControlConfig,
+    /// What the detector calls a change.
+    #[serde(default)]
+    pub detection: Settings,
     /// Repositories to track.
     #[serde(default, rename = "repository")]
     pub repositories: Vec<RepositoryConfig>,
@@ -106,6 +111,11 @@ impl Config {
         check_schedule(&self.schedule).map_err(|e| Problem::new("schedule", &self.schedule, e))?;
         let schedule = &self.control.schedule;
         check_schedule(schedule).map_err(|e| Problem::new("control.schedule", schedule, e))?;
+        self.detection.check().map_err(|message| Problem {
+            key: "detection",
+            value: String::new(),
+            message,
+        })?;
         let mut names = BTreeSet::new();
         for repository in &self.repositories {
             check_name(&repository.name)

@@ -1,14 +1,17 @@
 //! The chosen detector and others by which it was chosen, each from values to the first points of new levels.
 
 use speedwell_backend::detection::segments::{Settings, find};
-use speedwell_backend::detection::{Point, Scale, State, judge};
 
+use crate::baseline;
 use crate::series::Random;
 
 pub type Detector = fn(&[f64]) -> Vec<usize>;
 
 pub const CANDIDATES: [(&str, Detector); 5] = [
-    ("baseline-1: each point against ten before it", baseline),
+    (
+        "baseline-1: each point against ten before it",
+        baseline::changes,
+    ),
     (
         "least squares, exact segments, Schwarz's penalty",
         least_squares,
@@ -25,27 +28,6 @@ fn logarithms(values: &[f64]) -> Vec<f64> {
 pub fn chosen(values: &[f64]) -> Vec<usize> {
     let found = find(&logarithms(values), 0.0, &Settings::default());
     found.steps.iter().map(|step| step.at).collect()
-}
-
-fn baseline(values: &[f64]) -> Vec<usize> {
-    let point = |value: &f64| Point {
-        value: *value,
-        low: *value,
-        high: *value,
-        epoch: 0,
-    };
-    let scale = Scale {
-        floor: 0.006,
-        zero_is_a_value: false,
-        higher_is_better: false,
-    };
-    let judged = judge(&values.iter().map(point).collect::<Vec<_>>(), scale);
-    let changed = |state: State| matches!(state, State::Improved | State::Regressed);
-    let places = judged
-        .iter()
-        .enumerate()
-        .filter(|(_, one)| changed(one.state));
-    places.map(|(index, _)| index).collect()
 }
 
 /// Noise by differences of neighbours.

@@ -8,6 +8,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark may panic")]
 
+mod baseline;
 mod candidates;
 mod score;
 mod series;

@@ -16,7 +16,7 @@ use super::{database, sync};
 pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
     let database = database::open(&config).await?;
     sync::sync(&config, &database.pool).await?;
-    db::verdicts::forget_other_versions(&database.pool).await?;
+    db::verdicts::forget_others(&database.pool, &config.detection.version()).await?;
     let artefacts = match &config.store {
         Some(url) => Artefacts::by_url(url)?,
         None => Artefacts::in_folder(&config.data.join("artefacts"))?,

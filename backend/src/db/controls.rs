@@ -78,7 +78,8 @@ pub async fn insert_job(
 
 /// Queues a control around what is suspicious in a series: the newest run that a verdict calls changed, when the control of
 /// its language has not run on the host since. A control that waits there already goes first now. Which commit of the
-/// control: the one that the host was last asked for. One that is to be repeated is waited for. Returns how many were queued or moved.
+/// control: the one that the host was last asked for. One that is to be repeated is waited for. Runs that confirm or bisect have their
+/// other side measured beside them and need none. Returns how many were queued or moved.
 pub async fn insert_around(db: impl PgExecutor<'_>, series_id: i64) -> sqlx::Result<u64> {
     let done = sqlx::query(
         "INSERT INTO job (kind, runtime_id, commit_id, host_class, host_id, priority, reason, requester, suspected_run_id)
@@ -86,7 +87,9 @@ pub async fn insert_around(db: impl PgExecutor<'_>, series_id: i64) -> sqlx::Res
                 suspect.id
          FROM (SELECT run.id, run.host_id, language
                FROM verdict JOIN run ON run.id = verdict.run_id JOIN runtime ON runtime.id = run.runtime_id
+               JOIN job asked ON asked.id = run.job_id
                WHERE series_id = $1 AND verdict.state IN ('improved', 'regressed') AND NOT runtime.control
+                 AND asked.reason NOT IN ('confirmation', 'bisection')
                  AND NOT EXISTS (SELECT 1 FROM job WHERE repeats_run_id = run.id AND job.state IN ('queued', 'running'))
                ORDER BY run.id DESC LIMIT 1) suspect
          CROSS JOIN LATERAL (

@@ -3,10 +3,13 @@
 use sqlx::migrate::Migrator;
 
 pub mod builds;
+pub mod change_points;
 pub mod commits;
 pub mod compare;
+pub mod confirmations;
 pub mod controls;
 pub mod enqueue;
+pub mod grouping;
 pub mod holds;
 pub mod hosts;
 pub mod ingest;

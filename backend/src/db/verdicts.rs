@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
-use crate::detection::{DETECTOR_VERSION, Judgement};
+use crate::detection::Judgement;
 
 /// A series whose points have changed since its verdicts were made.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -23,7 +23,7 @@ pub struct DetectPoint {
     pub commit_id: i64,
     /// Its branch position.
     pub position: i32,
-    /// The newest of its runs.
+    /// The newest of its runs; not one that only the loop asked for, where there is another.
     pub run_id: i64,
     /// Breaks the epoch when it differs from the neighbour's.
     pub environment_id: i64,
@@ -58,13 +58,14 @@ pub async fn list_points(
     series_id: i64,
 ) -> sqlx::Result<Vec<DetectPoint>> {
     sqlx::query_as(
-        "SELECT DISTINCT ON (position) commit_id, position, max(run_id) AS run_id, environment_id, host_epoch,
+        "SELECT DISTINCT ON (position) commit_id, position, environment_id, host_epoch,
+                coalesce(max(run_id) FILTER (WHERE asked_for), max(run_id)) AS run_id,
                 percentile_cont(0.5) WITHIN GROUP (ORDER BY median) AS median,
                 percentile_cont(0.5) WITHIN GROUP (ORDER BY interval_low) AS low,
                 percentile_cont(0.5) WITHIN GROUP (ORDER BY interval_high) AS high
          FROM (SELECT measurement.*, (SELECT count(*) FROM host_epoch WHERE host_epoch.host_id = series.host_id
-                   AND begins_at <= measured_at) AS host_epoch
-               FROM measurement JOIN series ON series.id = series_id
+                   AND begins_at <= measured_at) AS host_epoch, job.reason NOT IN ('confirmation', 'bisection') AS asked_for
+               FROM measurement JOIN series ON series.id = series_id JOIN run ON run.id = run_id JOIN job ON job.id = job_id
                WHERE series_id = $1 AND position IS NOT NULL) measured
          GROUP BY position, commit_id, environment_id, host_epoch ORDER BY position, max(id) DESC",
     )
@@ -73,11 +74,12 @@ pub async fn list_points(
     .await
 }
 
-/// Replaces a series' verdicts. `changed_at` is the one that the points were read after: a run that came in meanwhile
+/// Replaces a series' verdicts by those of a detector (version and parameters). `changed_at` is the one that the points were read after: a run that came in meanwhile
 /// has moved it on, and the series is looked at again.
 pub async fn replace(
     db: &mut PgConnection,
     series: &SeriesToDetect,
+    detector: &str,
     points: &[DetectPoint],
     judgements: &[Judgement],
 ) -> sqlx::Result<()> {
@@ -95,7 +97,7 @@ pub async fn replace(
               AS row (commit_id, position, state, baseline, value, change, low, high, threshold, predecessors, run_id)",
     )
     .bind(series.id)
-    .bind(DETECTOR_VERSION)
+    .bind(detector)
     .bind(points.iter().map(|point| point.commit_id).collect::<Vec<_>>())
     .bind(points.iter().map(|point| point.position).collect::<Vec<_>>())
     .bind(judgements.iter().map(|judgement| judgement.state.as_str()).collect::<Vec<_>>())
@@ -117,7 +119,7 @@ pub async fn replace(
     sqlx::query("UPDATE series SET detected_at = $2, detector = $3 WHERE id = $1")
         .bind(series.id)
         .bind(series.changed_at)
-        .bind(DETECTOR_VERSION)
+        .bind(detector)
         .execute(db)
         .await
         .map(drop)
@@ -131,12 +133,12 @@ pub async fn forget_all(db: impl PgExecutor<'_>) -> sqlx::Result<u64> {
     Ok(done.rows_affected())
 }
 
-/// Makes the detect tick look at the series again whose verdicts another version made.
-pub async fn forget_other_versions(db: impl PgExecutor<'_>) -> sqlx::Result<u64> {
+/// Makes the detect tick look at the series again whose verdicts another version, or other parameters, made.
+pub async fn forget_others(db: impl PgExecutor<'_>, detector: &str) -> sqlx::Result<u64> {
     let done = sqlx::query(
         "UPDATE series SET detected_at = NULL WHERE detected_at IS NOT NULL AND detector <> $1",
     )
-    .bind(DETECTOR_VERSION)
+    .bind(detector)
     .execute(db)
     .await?;
     Ok(done.rows_affected())

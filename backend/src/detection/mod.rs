@@ -1,13 +1,15 @@
 //! Numbers in, verdicts out; pure. No clock, no database: the same points give the same verdicts for ever.
 
-mod baseline;
+pub mod confirmation;
 pub mod control;
+pub mod discovery;
+mod judge;
 pub mod noise;
 pub mod segments;
 pub mod warmup;
 
-pub use baseline::{Change, Judgement, Point, Scale, State, judge};
+pub use judge::{Change, ChangePoint, Judged, Judgement, Point, Scale, State, judge};
 
-/// Version of the rules in this module, stored with every verdict. Raised with every change of a rule; the `redetect`
-/// command then makes all verdicts again.
-pub const DETECTOR_VERSION: &str = "baseline-1";
+/// Version of the rules in this module, the first part of what is stored with every verdict ([`segments::Settings::version`]).
+/// Raised with every change of a rule: the backend then makes all verdicts again.
+pub const DETECTOR_VERSION: &str = "segments-1";

@@ -18,13 +18,14 @@ use density::Loss;
 use path::Grid;
 
 /// What is a change. The values were chosen on one draw of the generator in `backend/benches/detection` and scored on others.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Nats that a change of level costs, per unit of the logarithm of the number of points.
     pub penalty: f64,
     /// Least number of points that the penalty is reckoned for.
     pub fewest_points: f64,
-    /// Smallest step, as a difference of logarithms (0.006 is 0.6 %).
+    /// Smallest step of a time, as a difference of logarithms (0.006 is 0.6 %); of other metrics in proportion to their floor.
     pub magnitude: f64,
     /// A step must be this probable to lie within three points of its place.
     pub placed: f64,
@@ -44,6 +45,75 @@ impl Default for Settings {
             shortest_stay: 7,
             shortest_tail: 2,
         }
+    }
+}
+
+impl Settings {
+    /// Version and parameters of the detector, as they are stored with verdicts: the version of the rules, and each parameter that is
+    /// not the usual one (`segments-1 penalty=2`).
+    pub fn version(&self) -> String {
+        let usual = Self::default();
+        let own = self.named();
+        let differing = own
+            .iter()
+            .zip(usual.named())
+            .filter(|(own, usual)| own.1 != usual.1)
+            .map(|((name, value), _)| format!(" {name}={value}"));
+        std::iter::once(super::DETECTOR_VERSION.to_owned())
+            .chain(differing)
+            .collect()
+    }
+
+    /// Each parameter with its name.
+    pub fn named(&self) -> [(&'static str, f64); 6] {
+        [
+            ("penalty", self.penalty),
+            ("fewest_points", self.fewest_points),
+            ("magnitude", self.magnitude),
+            ("placed", self.placed),
+            ("shortest_stay", self.shortest_stay as f64),
+            ("shortest_tail", self.shortest_tail as f64),
+        ]
+    }
+
+    /// Sets a parameter by its name. Errors name the parameter and what it may be.
+    pub fn set(&mut self, name: &str, value: f64) -> Result<(), String> {
+        let whole = || {
+            let fits = value.fract() == 0.0 && (1.0..=1000.0).contains(&value);
+            let message = || format!("{name}: {value} is no whole number from 1 to 1000");
+            fits.then_some(value as usize).ok_or_else(message)
+        };
+        match name {
+            "penalty" => self.penalty = value,
+            "fewest_points" => self.fewest_points = value,
+            "magnitude" => self.magnitude = value,
+            "placed" => self.placed = value,
+            "shortest_stay" => self.shortest_stay = whole()?,
+            "shortest_tail" => self.shortest_tail = whole()?,
+            _ => {
+                let known: Vec<&str> = self.named().iter().map(|one| one.0).collect();
+                return Err(format!("{name}: no parameter; known: {}", known.join(", ")));
+            }
+        }
+        self.check()
+    }
+
+    /// Whether the parameters are such that the detector works; the error names the first that is not.
+    pub fn check(&self) -> Result<(), String> {
+        let bounds = [
+            (0.1, 100.0),
+            (2.0, 1e6),
+            (1e-5, 1.0),
+            (0.0, 1.0),
+            (1.0, 1e3),
+            (1.0, 1e3),
+        ];
+        for ((name, value), (least, most)) in self.named().into_iter().zip(bounds) {
+            if !(least..=most).contains(&value) {
+                return Err(format!("{name}: {value} is not between {least} and {most}"));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -2,10 +2,31 @@
 
 use std::str::FromStr;
 
+use speedwell_wire::Metric;
 use speedwell_wire::metric::UnknownName;
 
 /// Who acts when no person does.
 pub const SPEEDWELL: &str = "speedwell";
+
+/// The metrics whose steps are regressions and improvements. A step of any other is evidence beside one of these.
+pub const OPENING: [Metric; 11] = [
+    Metric::WallTime,
+    Metric::SteadyTime,
+    Metric::Instructions,
+    Metric::MaxRss,
+    Metric::SteadyRss,
+    Metric::RequestsPerSecond,
+    Metric::CpuPerRequest,
+    Metric::LatencyP50,
+    Metric::LatencyP99,
+    Metric::StepP50,
+    Metric::GcTimeShare,
+];
+
+/// Whether a step of a metric is a regression or an improvement by itself.
+pub fn opens(metric: &str) -> bool {
+    OPENING.iter().any(|one| one.as_str() == metric)
+}
 
 /// Where a regression is in its life. The row holds what each state knows (see `migrations/`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

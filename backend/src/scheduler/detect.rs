@@ -8,8 +8,8 @@ use speedwell_wire::{Direction, Metric};
 use super::Outcome;
 use crate::context::Context;
 use crate::db::verdicts::{self, DetectPoint};
-use crate::db::{controls, holds};
-use crate::detection::{Point, Scale, judge};
+use crate::db::{change_points, controls, holds};
+use crate::detection::{Judged, Point, Scale, judge};
 
 /// Series in one pass: a run of the portable suite touches about two hundred.
 const BATCH: i64 = 500;
@@ -17,21 +17,32 @@ const BATCH: i64 = 500;
 /// One pass.
 pub async fn tick(context: &Context) -> Outcome {
     let waiting = verdicts::list_to_detect(&context.pool, BATCH).await?;
+    let settings = &context.config.detection;
+    let detector = settings.version();
     let mut around = 0;
     for series in &waiting {
         let points = verdicts::list_points(&context.pool, series.id).await?;
         let values = values(&points);
-        let judgements = match Metric::from_str(&series.metric) {
-            Ok(metric) => judge(&values, scale_of(metric)),
+        let judged = match Metric::from_str(&series.metric) {
+            Ok(metric) => judge(&values, scale_of(metric), settings),
             Err(unknown) => {
                 // A series that a newer version has written: its own detector judges it.
                 tracing::warn!("series {}: {unknown}", series.id);
-                Vec::new()
+                Judged::default()
             }
         };
-        let judged = &points[..judgements.len()];
+        let known = &points[..judged.judgements.len()];
         let mut transaction = context.pool.begin().await?;
-        verdicts::replace(&mut transaction, series, judged, &judgements).await?;
+        verdicts::replace(
+            &mut transaction,
+            series,
+            &detector,
+            known,
+            &judged.judgements,
+        )
+        .await?;
+        change_points::reconcile(&mut transaction, series, &detector, known, &judged.changes)
+            .await?;
         around += controls::insert_around(&mut *transaction, series.id).await?;
         // After the controls were queued: a change that waits for one is held from the moment that it is seen.
         holds::update_series(&mut *transaction, series.id).await?;
@@ -47,7 +58,7 @@ pub async fn tick(context: &Context) -> Outcome {
 }
 
 /// The points as the detector takes them: an epoch is an environment, and a stretch between two moves of a control in it.
-fn values(points: &[DetectPoint]) -> Vec<Point> {
+pub(super) fn values(points: &[DetectPoint]) -> Vec<Point> {
     let mut epochs: HashMap<(i64, i64), i64> = HashMap::new();
     let value = |point: &DetectPoint| {
         let next = i64::try_from(epochs.len()).unwrap_or(i64::MAX);
@@ -63,7 +74,7 @@ fn values(points: &[DetectPoint]) -> Vec<Point> {
 }
 
 /// The smallest change worth a word: 1 % of a time or size; counted instructions repeat to a few parts in ten thousand.
-fn scale_of(metric: Metric) -> Scale {
+pub(super) fn scale_of(metric: Metric) -> Scale {
     let floor = match metric {
         Metric::Instructions | Metric::Branches => 0.002,
         Metric::WallTime

@@ -4,10 +4,12 @@
 //! connection, so a killed backend gives it up by itself.
 
 pub mod archive;
+pub mod confirm;
 pub mod control;
 pub mod detect;
 pub mod discover;
 pub mod enqueue;
+pub mod group;
 pub mod maintain;
 pub mod noise;
 pub mod paths;
@@ -53,6 +55,16 @@ pub const TICKS: &[Tick] = &[
         name: "detect",
         every: Duration::from_secs(3),
         pass: |context| Box::pin(detect::tick(context)),
+    },
+    Tick {
+        name: "group",
+        every: Duration::from_secs(3),
+        pass: |context| Box::pin(group::tick(context)),
+    },
+    Tick {
+        name: "confirm",
+        every: Duration::from_secs(3),
+        pass: |context| Box::pin(confirm::tick(context)),
     },
     Tick {
         name: "warmup",
