@@ -13,7 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("git", &["domain"]),
     ("artefacts", &[]),
     ("cluster", &["artefacts"]),
-    ("config", &["artefacts", "domain"]),
+    ("config", &["detection", "artefacts", "domain"]),
     ("db", &["domain", "detection"]),
     ("context", &["artefacts", "config"]),
     (

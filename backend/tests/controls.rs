@@ -8,7 +8,7 @@ use speedwell_backend::db::repositories::{self, RuntimeSettings};
 use speedwell_backend::db::{controls, repetitions};
 use speedwell_backend::scheduler::{control, detect, enqueue};
 use sqlx::PgPool;
-use support::worker::{Rows, TestWorker, insert_job, insert_rows};
+use support::worker::{Rows, TestWorker, confirm_all, insert_job, insert_rows};
 use support::{CONFIG, TestApp};
 
 /// The runtime of [`insert_rows`] as a control at its first commit, and a second host of its class.
@@ -328,6 +328,8 @@ async fn a_change_is_no_news_until_a_steady_control_lets_it_go(pool: PgPool) {
     let worker = TestWorker::register(&app, "secret").await;
     worker.deliver(1.001, &[]).await;
     control::tick(&app.context).await.unwrap();
+    assert_eq!(verdict_at(&pool, 4).await, regressed(Some("unconfirmed")));
+    confirm_all(&pool).await;
     assert_eq!(verdict_at(&pool, 4).await, regressed(None));
     for (path, words) in &held {
         let (_, page) = app.get(path).await;
@@ -384,8 +386,7 @@ async fn a_control_that_differs_holds_changes_back_until_it_is_steady_again(pool
         regressed(Some("control_unsteady"))
     );
     control_again(&app, &worker, 1.0).await;
-    assert_eq!(verdict_at(&pool, 4).await, regressed(None));
-    assert_eq!(verdict_at(&pool, 5).await, regressed(None));
+    assert_eq!(verdict_at(&pool, 5).await, regressed(Some("unconfirmed")));
     let epochs: i64 = sqlx::query_scalar("SELECT count(*) FROM host_epoch")
         .fetch_one(&pool)
         .await
@@ -438,7 +439,7 @@ async fn nothing_is_held_for_a_control_or_a_repetition_that_does_not_come(pool: 
             note.contains("2 change(s) are no longer held back"),
             "{note}"
         );
-        assert_eq!(verdict_at(&pool, 4).await, regressed(None));
+        assert_eq!(verdict_at(&pool, 4).await, regressed(Some("unconfirmed")));
     };
     give_up().await;
     // The run was marked, and its repetition is queued.

@@ -60,8 +60,8 @@ async fn a_control_that_moves_begins_an_epoch_that_nothing_looks_across(pool: Pg
         .await
         .unwrap()
     };
-    // Without a control, the slow host looks like a slow commit.
-    assert_eq!(verdict().await[0], (3, "regressed".to_owned()));
+    // Without a control, the slow host looks like a commit among others that is slow by chance.
+    assert_eq!(verdict().await[0], (3, "unchanged".to_owned()));
     control::tick(&app.context).await.unwrap();
     let epochs = async || -> i64 {
         sqlx::query_scalar("SELECT count(*) FROM host_epoch")

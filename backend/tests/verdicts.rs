@@ -9,7 +9,7 @@ use speedwell_backend::scheduler::{detect, noise};
 use speedwell_wire::{HostFlag, HostSeverity};
 use sqlx::PgPool;
 use support::TestApp;
-use support::worker::{Rows, TestWorker, insert_job, insert_rows, measure};
+use support::worker::{Rows, TestWorker, confirm_all, insert_job, insert_rows, measure};
 
 /// As many commits as there are times, each measured.
 async fn measured(pool: &PgPool, app: &TestApp, seconds: &[f64]) {
@@ -48,6 +48,12 @@ async fn a_step_becomes_a_verdict_and_shows_on_every_page(pool: PgPool) {
     );
 
     let hash = format!("{:0>40}", "5");
+    let (_, page) = app.get(&format!("/commits/{hash}")).await;
+    assert!(
+        page.contains("both sides are to be measured again first"),
+        "{page}"
+    );
+    confirm_all(&pool).await;
     let (status, page) = app.get(&format!("/commits/{hash}")).await;
     assert_eq!(status, 200);
     assert!(

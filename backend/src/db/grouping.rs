@@ -154,8 +154,8 @@ pub struct Moved {
     pub by: Option<i64>,
 }
 
-/// Open, confirmed regressions of which every confirmed series has a confirmed step back to the level before: less than half of the
-/// change is left of it.
+/// Open, confirmed regressions of which every confirmed series was last confirmed to step back to the level before: less than half of
+/// the change is left of it.
 pub async fn list_returned(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Moved>> {
     sqlx::query_as(
         "SELECT regression.id, (array_agg(back.commit_id ORDER BY back.position DESC))[1] AS commit_id,
@@ -164,12 +164,13 @@ pub async fn list_returned(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Moved>> 
          JOIN series ON series.id = point.series_id AND metric = ANY($1)
          JOIN branch_commit place ON place.branch_id = regression.branch_id AND place.commit_id = point.commit_id
          LEFT JOIN LATERAL (
-            SELECT later.commit_id, later.regression_id, later_place.position FROM change_point later
+            SELECT later.*, later_place.position FROM change_point later
             JOIN branch_commit later_place ON later_place.branch_id = regression.branch_id AND later_place.commit_id = later.commit_id
-            WHERE later.series_id = point.series_id AND later.state = 'confirmed' AND later.better <> point.better
-              AND later_place.position > place.position AND later.value > 0 AND point.baseline > 0 AND point.value > 0
-              AND abs(ln(later.value / point.baseline)) < abs(ln(point.value / point.baseline)) / 2
-            ORDER BY later_place.position DESC LIMIT 1) back ON true
+            WHERE later.series_id = point.series_id AND later.state = 'confirmed' AND later_place.position > place.position
+            ORDER BY later_place.position DESC LIMIT 1) last ON true
+         LEFT JOIN LATERAL (SELECT last.commit_id, last.regression_id, last.position
+            WHERE last.better <> point.better AND last.value > 0 AND point.baseline > 0 AND point.value > 0
+              AND abs(ln(last.value / point.baseline)) < abs(ln(point.value / point.baseline)) / 2) back ON true
          WHERE regression.state IN ('confirmed', 'bisecting', 'found', 'acknowledged')
          GROUP BY regression.id HAVING bool_and(back.commit_id IS NOT NULL) ORDER BY regression.id",
     )

@@ -314,3 +314,18 @@ impl<'a> TestWorker<'a> {
         .await
     }
 }
+
+/// Takes every suspected change for measured again and confirmed, as the confirm tick does.
+pub async fn confirm_all(pool: &PgPool) {
+    let series: Vec<i64> = sqlx::query_scalar(
+        "UPDATE change_point SET state = 'confirmed' WHERE state = 'suspected' RETURNING series_id",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    for id in series {
+        speedwell_backend::db::holds::update_series(pool, id)
+            .await
+            .unwrap();
+    }
+}

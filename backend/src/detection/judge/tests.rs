@@ -1,3 +1,5 @@
+//! Verdicts and change points of small series.
+
 use super::State::{Improved, Regressed, TooFew, Unchanged};
 use super::*;
 
