@@ -25,6 +25,7 @@ pub mod runs;
 pub mod series;
 pub mod suites;
 pub mod summaries;
+pub mod tokens;
 pub mod verdicts;
 /// Warm-up and steady state.
 pub mod warmup;
