@@ -15,3 +15,4 @@ pub mod repetition;
 pub mod role;
 pub mod run_report;
 pub mod summary;
+pub mod triage;
