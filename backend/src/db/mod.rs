@@ -2,6 +2,7 @@
 
 use sqlx::migrate::Migrator;
 
+pub mod annotations;
 pub mod builds;
 pub mod change_points;
 pub mod commits;
@@ -21,6 +22,7 @@ pub mod overview;
 pub mod profiles;
 pub mod progress;
 pub mod queue;
+pub mod regression_lists;
 pub mod regressions;
 pub mod repetitions;
 pub mod repositories;
@@ -28,6 +30,8 @@ pub mod runs;
 pub mod series;
 pub mod suites;
 pub mod summaries;
+pub mod tokens;
+pub mod triage;
 pub mod verdicts;
 /// Warm-up and steady state.
 pub mod warmup;

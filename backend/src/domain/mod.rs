@@ -12,5 +12,7 @@ pub mod policy;
 pub mod profile;
 pub mod regression;
 pub mod repetition;
+pub mod role;
 pub mod run_report;
 pub mod summary;
+pub mod triage;
