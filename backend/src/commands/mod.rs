@@ -3,6 +3,7 @@
 mod database;
 mod host;
 mod progress;
+mod recompute;
 mod request;
 mod secret;
 mod serve;
@@ -58,6 +59,8 @@ enum Command {
     Request(request::RequestArguments),
     /// Make every summary and verdict again, from the stored samples.
     Redetect,
+    /// Replay history with other parameters of the detector and print how the alarms would differ.
+    Recompute(recompute::RecomputeArguments),
     /// Ask for a job's end.
     Cancel {
         /// The job's number.
@@ -116,6 +119,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Progress(arguments) => progress::run(&config, arguments).await,
         Command::Request(arguments) => request::run(&config, arguments).await,
         Command::Redetect => database::redetect(&config).await,
+        Command::Recompute(arguments) => recompute::run(&config, arguments).await,
         Command::Cancel { job } => database::cancel(&config, job).await,
         Command::Cluster { .. } => Ok(()),
     }

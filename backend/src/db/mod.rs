@@ -22,6 +22,7 @@ pub mod overview;
 pub mod profiles;
 pub mod progress;
 pub mod queue;
+pub mod recomputes;
 pub mod regression_lists;
 pub mod regressions;
 pub mod repetitions;

@@ -171,6 +171,8 @@ struct Epoch {
     logarithms: Vec<f64>,
     /// Median deviation of a point by its own samples.
     within: f64,
+    /// Smallest change that is worth a word, as a difference of logarithms.
+    floor: f64,
     found: Segmentation,
 }
 
@@ -201,6 +203,7 @@ impl Epoch {
             places,
             logarithms,
             within,
+            floor: scale.floor.ln_1p().max(settings.magnitude),
             found,
         }
     }
@@ -257,7 +260,7 @@ impl Epoch {
     /// What a single point must pass, as a difference of logarithms.
     fn threshold(&self, count: usize) -> f64 {
         let few = 1.0 + FEW / self.logarithms.len() as f64;
-        (DEVIATIONS * few * self.deviation(count)).max(self.scale.floor.ln_1p())
+        (DEVIATIONS * few * self.deviation(count)).max(self.floor)
     }
 
     /// The median of a stretch, in the metric's unit.
@@ -336,7 +339,13 @@ impl Epoch {
             return;
         };
         let difference = self.logarithms[last] - level;
-        if last < FEWEST || difference.abs() <= self.threshold(predecessors) {
+        let threshold = self.threshold(predecessors);
+        if last < FEWEST || difference.abs() <= threshold {
+            return;
+        }
+        // Two like it would be a level: if it were one, the segments would have it.
+        let before = self.logarithms[last - 1] - level;
+        if before.abs() > threshold && (before > 0.0) == (difference > 0.0) {
             return;
         }
         let few = 1.0 + FEW / self.logarithms.len() as f64;

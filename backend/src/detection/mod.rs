@@ -5,6 +5,7 @@ pub mod control;
 pub mod discovery;
 mod judge;
 pub mod noise;
+pub mod replay;
 pub mod segments;
 pub mod warmup;
 

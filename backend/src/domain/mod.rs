@@ -10,6 +10,7 @@ pub mod latency;
 pub mod plan;
 pub mod policy;
 pub mod profile;
+pub mod recompute;
 pub mod regression;
 pub mod repetition;
 pub mod role;

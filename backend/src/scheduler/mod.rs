@@ -14,6 +14,7 @@ pub mod maintain;
 pub mod noise;
 pub mod paths;
 pub mod reclaim;
+pub mod recompute;
 pub mod warmup;
 
 use std::pin::Pin;
@@ -85,6 +86,11 @@ pub const TICKS: &[Tick] = &[
         name: "paths",
         every: Duration::from_secs(10),
         pass: |context| Box::pin(paths::tick(context)),
+    },
+    Tick {
+        name: "recompute",
+        every: Duration::from_secs(2),
+        pass: |context| Box::pin(recompute::tick(context)),
     },
     Tick {
         name: "reclaim",

@@ -9,6 +9,7 @@ mod job;
 mod overview;
 mod profile;
 mod queue;
+mod recompute;
 mod run;
 mod runtime;
 mod series;
@@ -87,6 +88,9 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/hosts/{name}", get().to(host::host))
         .route("/queue", get().to(queue::queue))
         .route("/jobs/{id}", get().to(job::job))
+        .route("/recompute", get().to(recompute::list))
+        .route("/recompute", post().to(recompute::ask))
+        .route("/recompute/{id}", get().to(recompute::one))
         .route("/sign-in", get().to(sign_in::form))
         .route("/sign-in", post().to(sign_in::sign_in))
         .route("/sign-out", post().to(sign_in::sign_out))
