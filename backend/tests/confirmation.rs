@@ -270,3 +270,39 @@ async fn a_fix_is_seen_and_so_is_its_end(pool: PgPool) {
             .unwrap();
     assert_eq!(fixed_by, None, "reopened");
 }
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn the_same_change_on_two_branches_is_told_as_siblings(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    let rows = insert_rows(&pool, 3).await;
+    for statement in [
+        "INSERT INTO branch (repository_id, name) SELECT repository_id, '3.13' FROM branch",
+        "INSERT INTO branch_commit SELECT (SELECT max(id) FROM branch), position, commit_id FROM branch_commit",
+        "UPDATE commit SET subject = 'gh-4753: computed gotos' WHERE hash LIKE '%2'",
+        "UPDATE commit SET subject = '[3.13] gh-4753: computed gotos (#999999)' WHERE hash LIKE '%3'",
+    ] {
+        sqlx::query(statement).execute(&pool).await.unwrap();
+    }
+    for (branch, culprit) in [(1, 1), (2, 2), (1, 2)] {
+        sqlx::query(
+            "INSERT INTO regression (branch_id, better, state, before_commit_id, after_commit_id, culprit_commit_id)
+             VALUES ($1, true, 'found', $2, $3, $3)",
+        )
+        .bind(i64::from(branch))
+        .bind(rows.commits[0])
+        .bind(rows.commits[culprit])
+        .execute(&pool)
+        .await
+        .unwrap();
+    }
+    for _ in 0..2 {
+        group::tick(&app.context).await.unwrap();
+    }
+    let siblings: Vec<Option<i64>> =
+        sqlx::query_scalar("SELECT sibling_of FROM regression ORDER BY id")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+    assert_eq!(siblings, [None, Some(1), None], "of another branch only");
+    assert_eq!(events(&pool, 2).await, ["changed"], "said once");
+}

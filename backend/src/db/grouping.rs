@@ -198,3 +198,51 @@ pub async fn list_come_back(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Moved>>
     .fetch_all(db)
     .await
 }
+
+/// A regression whose commit is known.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct WithCulprit {
+    /// Key.
+    pub id: i64,
+    /// Its repository.
+    pub repository_id: i64,
+    /// Its branch.
+    pub branch_id: i64,
+    /// Its direction.
+    pub better: bool,
+    /// Subject of its commit.
+    pub subject: String,
+    /// The one that it is a sibling of.
+    pub sibling_of: Option<i64>,
+}
+
+/// Regressions of the last year whose commit is known, oldest first.
+pub async fn list_with_culprit(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<WithCulprit>> {
+    sqlx::query_as(
+        "SELECT regression.id, commit.repository_id, branch_id, better, subject, sibling_of
+         FROM regression JOIN commit ON commit.id = culprit_commit_id
+         WHERE state <> 'invalid' AND regression.created_at > now() - interval '1 year' ORDER BY regression.id",
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Notes that a regression is the same change as an older one on another branch.
+pub async fn set_sibling(
+    db: &mut PgConnection,
+    regression_id: i64,
+    sibling_of: i64,
+) -> sqlx::Result<()> {
+    let done = sqlx::query(
+        "UPDATE regression SET sibling_of = $2, changed_at = now() WHERE id = $1 AND sibling_of IS NULL AND id <> $2",
+    )
+    .bind(regression_id)
+    .bind(sibling_of)
+    .execute(&mut *db)
+    .await?;
+    if done.rows_affected() == 0 {
+        return Ok(());
+    }
+    let words = format!("the same change on another branch: see {sibling_of}");
+    regressions::insert_event(db, regression_id, SPEEDWELL, EventKind::Changed, &words).await
+}

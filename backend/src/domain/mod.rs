@@ -15,5 +15,6 @@ pub mod regression;
 pub mod repetition;
 pub mod role;
 pub mod run_report;
+pub mod sibling;
 pub mod summary;
 pub mod triage;

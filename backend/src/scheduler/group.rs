@@ -6,9 +6,11 @@ use std::collections::BTreeSet;
 use super::Outcome;
 use crate::context::Context;
 use crate::db::change_points::{self, Ungrouped};
-use crate::db::{grouping, regressions};
+use crate::db::grouping::{self, WithCulprit};
+use crate::db::regressions;
 use crate::detection::discovery::discoveries;
 use crate::domain::regression::{InvalidReason, SPEEDWELL, Transition, opens};
+use crate::domain::sibling::are_siblings;
 
 /// Change points in one pass, newest commits first.
 const BATCH: i64 = 5_000;
@@ -40,6 +42,7 @@ pub async fn tick(context: &Context) -> Outcome {
     grouping::narrow_suspected(&context.pool).await?;
     notes.extend(close(context).await?);
     notes.extend(follow(context).await?);
+    link_siblings(context).await?;
     Ok((!notes.is_empty()).then(|| notes.join("; ")))
 }
 
@@ -142,4 +145,29 @@ async fn follow(context: &Context) -> anyhow::Result<Vec<String>> {
         transaction.commit().await?;
     }
     Ok(notes)
+}
+
+/// Links a regression to the oldest one of another branch whose commit is the same change.
+async fn link_siblings(context: &Context) -> anyhow::Result<()> {
+    // The oldest of each change; what is a sibling already has no siblings of its own.
+    let mut originals: Vec<WithCulprit> = Vec::new();
+    for one in grouping::list_with_culprit(&context.pool).await? {
+        if one.sibling_of.is_some() {
+            continue;
+        }
+        let older = originals.iter().find(|other| {
+            other.repository_id == one.repository_id
+                && other.branch_id != one.branch_id
+                && other.better == one.better
+                && are_siblings(&other.subject, &one.subject)
+        });
+        let Some(older) = older else {
+            originals.push(one);
+            continue;
+        };
+        let mut transaction = context.pool.begin().await?;
+        grouping::set_sibling(&mut transaction, one.id, older.id).await?;
+        transaction.commit().await?;
+    }
+    Ok(())
 }
