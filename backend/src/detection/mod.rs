@@ -1,6 +1,7 @@
 //! Numbers in, verdicts out; pure. No clock, no database: the same points give the same verdicts for ever.
 
 mod baseline;
+pub mod bisection;
 pub mod control;
 pub mod noise;
 pub mod segments;
