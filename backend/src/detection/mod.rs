@@ -1,5 +1,6 @@
 //! Numbers in, verdicts out; pure. No clock, no database: the same points give the same verdicts for ever.
 
+pub mod bisection;
 pub mod confirmation;
 pub mod control;
 pub mod discovery;

@@ -1,5 +1,6 @@
 //! Types and rules that hold without a database, a clock or a network.
 
+pub mod bisection;
 pub mod commit;
 pub mod compare;
 pub mod components;

@@ -28,11 +28,14 @@ pub async fn tick(context: &Context) -> Outcome {
             if room <= 0 {
                 continue;
             }
-            // Only a policy that looks at every commit can leave the older ones unread.
-            let newest = match settings.policy.measure {
-                Measure::Every => settings.policy.newest.map(i64::from),
-                Measure::Nth | Measure::Nightly | Measure::Tags => None,
+            // A policy that counts commits leaves the older ones unread; one that asks for their days or tags cannot.
+            let nth = match settings.policy.measure {
+                Measure::Every => Some(1),
+                Measure::Nth => Some(i64::from(settings.policy.nth.unwrap_or(1).max(1))),
+                Measure::Nightly | Measure::Tags => None,
             };
+            let newest = settings.policy.newest.map(i64::from);
+            let newest = newest.zip(nth).map(|(newest, nth)| newest * nth);
             let candidates =
                 enqueue::list_candidates(&context.pool, runtime.id, class, newest).await?;
             let mut chosen = plan::choose(

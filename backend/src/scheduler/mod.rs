@@ -4,6 +4,7 @@
 //! connection, so a killed backend gives it up by itself.
 
 pub mod archive;
+pub mod bisect;
 pub mod confirm;
 pub mod control;
 pub mod detect;
@@ -66,6 +67,11 @@ pub const TICKS: &[Tick] = &[
         name: "confirm",
         every: Duration::from_secs(3),
         pass: |context| Box::pin(confirm::tick(context)),
+    },
+    Tick {
+        name: "bisect",
+        every: Duration::from_secs(3),
+        pass: |context| Box::pin(bisect::tick(context)),
     },
     Tick {
         name: "warmup",

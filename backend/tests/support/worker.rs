@@ -123,9 +123,15 @@ pub fn facts() -> EnvironmentFacts {
 
 /// Measures commits in turn, from the first on, each with the given wall time of nbody in seconds.
 pub async fn measure(pool: &PgPool, app: &TestApp, rows: &Rows, seconds: &[f64]) {
+    let places: Vec<(usize, f64)> = seconds.iter().copied().enumerate().collect();
+    measure_places(pool, app, rows, &places).await;
+}
+
+/// Measures commits by their places, in this order, each with the given wall time of nbody in seconds.
+pub async fn measure_places(pool: &PgPool, app: &TestApp, rows: &Rows, places: &[(usize, f64)]) {
     let worker = TestWorker::register(app, "secret").await;
-    for (commit, seconds) in seconds.iter().enumerate() {
-        insert_job(pool, rows, commit, 1).await;
+    for (commit, seconds) in places {
+        insert_job(pool, rows, *commit, 1).await;
         let job = worker.claim().await.unwrap();
         // The same bytes for every commit: artefacts are known by their content, builds by their commit.
         let artefact = worker.build(&job, b"build").await;
@@ -300,6 +306,19 @@ impl<'a> TestWorker<'a> {
         let (_, again) = self.upload(job.job_id, &report).await;
         assert_eq!(again["created"], false);
         (job.runtime, answer["run_id"].as_i64().unwrap())
+    }
+
+    /// Says that a job's commit does not compile.
+    pub async fn fail(&self, job: &JobAssignment) {
+        let failure = JobFailure {
+            lease_id: job.lease_id,
+            kind: FailureKind::Permanent,
+            phase: Phase::Build,
+            message: "make failed".into(),
+            log_tail: String::new(),
+        };
+        let (status, answer) = self.post(&paths::failure(job.job_id), &failure).await;
+        assert_eq!(status, 204, "{answer}");
     }
 
     /// Uploads a report.
