@@ -209,12 +209,12 @@ async fn several_changes_of_one_range_are_told_each(pool: PgPool) {
         4..10 => 0.104,
         _ => 0.112,
     };
-    search(&app, &worker, truth, &[]).await;
+    let measured = search(&app, &worker, truth, &[]).await;
     let (state, culprit, _, message) = outcome(&pool).await;
     assert_eq!(
         (state.as_str(), culprit),
         ("several", Some(rows.commits[10])),
-        "{message}"
+        "{message} {measured:?}"
     );
     let changes: i64 = sqlx::query_scalar("SELECT count(*) FROM bisection_change")
         .fetch_one(&pool)
@@ -227,6 +227,10 @@ async fn several_changes_of_one_range_are_told_each(pool: PgPool) {
 async fn ends_that_do_not_differ_end_the_search_and_so_does_triage(pool: PgPool) {
     let app = TestApp::start(&pool).await;
     regressed(&pool, &app, 0, 15).await;
+    sqlx::query("UPDATE change_point SET noise = 0.02")
+        .execute(&pool)
+        .await
+        .unwrap();
     let worker = TestWorker::register(&app, "secret").await;
     search(&app, &worker, |_, turn| 0.1 + 0.0001 * turn as f64, &[]).await;
     let (state, _, regression, message) = outcome(&pool).await;
