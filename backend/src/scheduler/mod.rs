@@ -8,6 +8,7 @@ pub mod control;
 pub mod detect;
 pub mod discover;
 pub mod enqueue;
+pub mod explain;
 pub mod maintain;
 pub mod noise;
 pub mod paths;
@@ -73,6 +74,11 @@ pub const TICKS: &[Tick] = &[
         name: "paths",
         every: Duration::from_secs(10),
         pass: |context| Box::pin(paths::tick(context)),
+    },
+    Tick {
+        name: "explain",
+        every: Duration::from_secs(10),
+        pass: |context| Box::pin(explain::tick(context)),
     },
     Tick {
         name: "reclaim",
