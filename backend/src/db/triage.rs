@@ -332,18 +332,19 @@ async fn split(
     }
     let was_confirmed = from.state().is_confirmed();
     let new: (i64, bool) = sqlx::query_as(
-        "INSERT INTO regression (branch_id, better, state, before_commit_id, after_commit_id)
-         SELECT $2, $3, CASE WHEN $4 AND bool_or(point.state = 'confirmed') THEN 'confirmed' ELSE 'suspected' END,
-            -- The narrowest range that they share; where they share none, that of the one which is placed best.
-            (array_agg(point.before_commit_id ORDER BY low.position DESC NULLS LAST, placed DESC))[1],
-            (array_agg(point.after_commit_id ORDER BY
-                CASE WHEN high.position > (SELECT max(position) FROM branch_commit JOIN change_point one
-                        ON one.before_commit_id = commit_id WHERE branch_id = $2 AND one.id = ANY($1))
-                     THEN high.position END ASC NULLS LAST, placed DESC))[1]
-         FROM change_point point
-         LEFT JOIN branch_commit low ON low.branch_id = $2 AND low.commit_id = point.before_commit_id
-         LEFT JOIN branch_commit high ON high.branch_id = $2 AND high.commit_id = point.after_commit_id
-         WHERE point.id = ANY($1)
+        "WITH chosen AS (
+            SELECT point.state, point.before_commit_id, point.after_commit_id, placed, low.position AS low, high.position AS high
+            FROM change_point point
+            LEFT JOIN branch_commit low ON low.branch_id = $2 AND low.commit_id = point.before_commit_id
+            LEFT JOIN branch_commit high ON high.branch_id = $2 AND high.commit_id = point.after_commit_id
+            WHERE point.id = ANY($1))
+         INSERT INTO regression (branch_id, better, state, before_commit_id, after_commit_id)
+         SELECT $2, $3, CASE WHEN $4::boolean AND (SELECT bool_or(state = 'confirmed') FROM chosen) THEN 'confirmed'
+                        ELSE 'suspected' END,
+            -- The narrowest range that they share.
+            (SELECT before_commit_id FROM chosen ORDER BY low DESC NULLS LAST, placed DESC LIMIT 1),
+            (SELECT after_commit_id FROM chosen
+             ORDER BY high > (SELECT max(low) FROM chosen) DESC NULLS LAST, high, placed DESC LIMIT 1)
          RETURNING id, state = 'confirmed'",
     )
     .bind(points)
