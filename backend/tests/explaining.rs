@@ -23,9 +23,9 @@ fn samples(value: f64) -> Vec<Sample> {
     (0..10).map(sample).collect()
 }
 
-/// A build as the worker packs it: this very test stands for the interpreter.
+/// A build as the worker packs it: a small program of the system stands for the interpreter.
 fn build() -> &'static [u8] {
-    let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+    let own = std::fs::read("/bin/true").unwrap();
     let mut header = tar::Header::new_gnu();
     header.set_size(own.len() as u64);
     header.set_mode(0o755);
@@ -122,7 +122,7 @@ async fn a_commit_and_its_parent_are_compared_and_said_once(pool: PgPool) {
     assert!(explanation(&app, id).await.is_null());
     assert_eq!(
         explain::tick(&app.context).await.unwrap().unwrap(),
-        "explained 1 regressions"
+        "explained 1"
     );
     let found = explanation(&app, id).await;
     // Not the ends of the range, where other things happened.

@@ -375,7 +375,10 @@ fn largest(profile: &ProfileDifference) -> ProfileDifference {
     let keep = |parts: &[Part]| {
         let mut kept: Vec<Part> = parts
             .iter()
-            .filter(|part| part.change.abs() > (2.0 * part.error).max(0.005))
+            .filter(|part| {
+                let numbers = part.change.is_finite() && part.error.is_finite();
+                numbers && part.change.abs() > (2.0 * part.error).max(0.005)
+            })
             .cloned()
             .collect();
         kept.sort_by(|one, other| other.change.abs().total_cmp(&one.change.abs()));
@@ -413,6 +416,11 @@ fn sizes(evidence: &Evidence, findings: &mut Vec<Finding>) {
 fn compared(metrics: &[MetricPair]) -> Vec<Compared> {
     let row = |metric: &Metric| {
         let (source, ratio) = ratio(metrics, *metric)?;
+        // JSON has no infinity.
+        let numbers = [ratio.ratio, ratio.low, ratio.high];
+        if !numbers.iter().all(|number| number.is_finite()) {
+            return None;
+        }
         Some(Compared {
             metric: metric.as_str().to_owned(),
             source: source.as_str().to_owned(),

@@ -29,7 +29,7 @@ pub async fn tick(context: &Context) -> Outcome {
     for one in &waiting {
         count += usize::from(explain_one(context, one).await?);
     }
-    Ok((count > 0).then(|| format!("explained {count} regressions")))
+    Ok((count > 0).then(|| format!("explained {count}")))
 }
 
 async fn explain_one(context: &Context, of: &ToExplain) -> anyhow::Result<bool> {
