@@ -93,7 +93,7 @@ impl Row {
                 .map_or_else(String::new, format::short),
             sure: sure(&row),
             state: state_words(&row),
-            changed: format::moment(row.changed_at),
+            changed: format::day(row.changed_at),
             row,
         }
     }
@@ -267,7 +267,7 @@ fn alarm_words(decisions: &Decisions) -> String {
     match false_alarms(wrong, decisions.decided) {
         None => "none of those that people were told of has been decided about yet".to_owned(),
         Some(rate) => format!(
-            "{wrong} of {} decided were none: {:.0}\u{a0}% (95\u{a0}% interval {:.0} to {:.0}\u{a0}%), {} by noise and {} by a host; {} are not decided",
+            "{wrong} of {} decided were none: {:.0}\u{a0}% (95\u{a0}% interval {:.0} to {:.0}\u{a0}%), {} by noise and {} by a host; not decided: {}",
             decisions.decided,
             rate.rate * 100.0,
             rate.low * 100.0,
