@@ -17,7 +17,7 @@ use support::worker::{Rows, TestWorker, insert_job, insert_rows};
 fn samples(value: f64) -> Vec<Sample> {
     let sample = |index: u32| Sample {
         process: index / 5,
-        warmup: index % 5 == 0,
+        warmup: index.is_multiple_of(5),
         value: value * (1.0 + f64::from(index) * 1e-5),
     };
     (0..10).map(sample).collect()
@@ -178,6 +178,20 @@ async fn a_commit_and_its_parent_are_compared_and_said_once(pool: PgPool) {
             .contains("The 5 commits between the sides"),
         "{found}"
     );
+    assert!(explain::tick(&app.context).await.unwrap().is_none());
+    // It is measured after all: now both sides are the commit and its parent, and only then.
+    sqlx::query(
+        "UPDATE commit SET parents = ARRAY[(SELECT hash FROM commit WHERE id = $2)] WHERE id = $1",
+    )
+    .bind(rows.commits[4])
+    .bind(rows.commits[3])
+    .execute(&pool)
+    .await
+    .unwrap();
+    measure(&pool, &worker, &rows, 4, (0.2, 2.1e7, 1e7), artefact).await;
+    assert!(explain::tick(&app.context).await.unwrap().is_some());
+    let found = explanation(&app, id).await;
+    assert!(found["after"].as_str().unwrap().ends_with("05"), "{found}");
     assert!(explain::tick(&app.context).await.unwrap().is_none());
 }
 

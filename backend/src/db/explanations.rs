@@ -37,9 +37,14 @@ pub async fn list_to_explain(
          FROM regression JOIN commit ON commit.id = culprit_commit_id
          LEFT JOIN commit parent ON parent.repository_id = commit.repository_id AND parent.hash = commit.parents[1]
          WHERE state IN ('found', 'acknowledged')
-           -- An explanation of another commit, before a search that ended elsewhere, is made again.
-           AND NOT EXISTS (SELECT 1 FROM explanation WHERE regression_id = regression.id AND version = $1
-                           AND explanation.culprit_commit_id = regression.culprit_commit_id)
+           -- An explanation of another commit, before a search that ended elsewhere, is made again; and so is one that had to
+           -- look at the ends of the range, when the commit or its parent has been measured since.
+           AND NOT EXISTS (
+                SELECT 1 FROM explanation made WHERE made.regression_id = regression.id AND version = $1
+                  AND made.culprit_commit_id = regression.culprit_commit_id
+                  AND ((made.before_commit_id, made.after_commit_id) = (parent.id, regression.culprit_commit_id)
+                       OR NOT EXISTS (SELECT 1 FROM run WHERE run.commit_id IN (parent.id, regression.culprit_commit_id)
+                                      AND run.created_at > made_at)))
          ORDER BY regression.id DESC LIMIT $2",
     )
     .bind(version)
@@ -225,7 +230,7 @@ pub async fn find_touched(
     .await
 }
 
-/// Stores an explanation and the line of the timeline; run it in a transaction. `false`: the regression has been decided about
+/// Stores an explanation and, when it says something new, the line of the timeline; run it in a transaction. `false`: the regression has been decided about
 /// meanwhile, or has this explanation already; nothing is written.
 pub async fn store(
     db: &mut PgConnection,
@@ -234,6 +239,11 @@ pub async fn store(
     version: i32,
     explanation: &Explanation,
 ) -> sqlx::Result<bool> {
+    let before: Option<String> =
+        sqlx::query_scalar("SELECT sentence FROM explanation WHERE regression_id = $1")
+            .bind(of.id)
+            .fetch_optional(&mut *db)
+            .await?;
     let done = sqlx::query(
         "INSERT INTO explanation (regression_id, version, culprit_commit_id, before_commit_id, after_commit_id, findings, sentence)
          SELECT id, $2, $7, $3, $4, $5, $6 FROM regression
@@ -255,8 +265,10 @@ pub async fn store(
     if done.rows_affected() == 0 {
         return Ok(false);
     }
-    let kind = EventKind::Explained;
-    insert_event(db, of.id, SPEEDWELL, kind, &explanation.sentence).await?;
+    if before.as_ref() != Some(&explanation.sentence) {
+        let kind = EventKind::Explained;
+        insert_event(db, of.id, SPEEDWELL, kind, &explanation.sentence).await?;
+    }
     Ok(true)
 }
 

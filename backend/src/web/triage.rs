@@ -48,8 +48,8 @@ pub(super) fn request_of(pairs: &[(String, String)]) -> Result<Request, Error> {
 /// A key in a form; a `#` in front is how people write it.
 pub(super) fn number(field: &str, text: &str) -> Result<i64, Error> {
     let digits = text.trim().trim_start_matches('#');
-    digits.parse().map_err(|_| Error::BadRequest {
+    digits.parse().map_err(|error| Error::BadRequest {
         field: field.to_owned(),
-        message: format!("{field}: {text:?} is no number"),
+        message: format!("{field}: {text:?} is no number: {error}"),
     })
 }

@@ -1,5 +1,7 @@
 //! One regression or improvement: its chart, its evidence, what explains it, its timeline, and what can be decided.
 
+mod explanation;
+
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::{Data, Form, Path};
@@ -11,18 +13,18 @@ use super::{PageError, Shell, render};
 use crate::chart::{self, Band};
 use crate::context::Context;
 use crate::db::annotations;
-use crate::db::explanations::{self, ExplanationRow};
+use crate::db::explanations;
 use crate::db::regression_lists::{
     self, ChangePointRow, ConfirmationRow, EventRow, RegressionRow, Relative,
 };
 use crate::db::series::{self, SeriesName, SeriesPoint};
-use crate::domain::explain::{Compared, Finding, Part};
 use crate::domain::regression::RegressionState;
 use crate::domain::role::Role;
 use crate::web::error::Error;
 use crate::web::format;
 use crate::web::session::{Triager, Visitor};
 use crate::web::triage::{decide, request_of};
+use explanation::{Explained, explained};
 
 /// Change points that are shown.
 const POINTS: i64 = 200;
@@ -77,27 +79,6 @@ struct Confirmation {
     before_short: String,
     after_short: String,
     when: String,
-}
-
-struct Explained {
-    sentence: String,
-    before_hash: String,
-    before_short: String,
-    after_hash: String,
-    after_short: String,
-    findings: Vec<(String, String)>,
-    metrics: Vec<(String, String, String, String)>,
-    profiles: Vec<ProfileBlock>,
-    sizes: Vec<(String, String, String)>,
-    paths: Vec<String>,
-    path_count: usize,
-    made: String,
-}
-
-struct ProfileBlock {
-    title: String,
-    link: String,
-    parts: Vec<(&'static str, String, String)>,
 }
 
 struct Line {
@@ -284,81 +265,6 @@ fn confirmation(row: ConfirmationRow) -> Confirmation {
         when: format::moment(row.finished_at.unwrap_or(row.created_at)),
         row,
     }
-}
-
-fn explained(row: ExplanationRow) -> Explained {
-    let found = row.findings.0;
-    let share = |finding: &Finding| {
-        let share = finding.share.filter(|share| share.is_finite());
-        share.map_or_else(String::new, |share| format!("{:.0}\u{a0}%", share * 100.0))
-    };
-    let metric = |one: &Compared| {
-        (
-            format::metric_label(&one.metric),
-            format::percent(one.change),
-            interval(one.low, one.high),
-            format!("{}, {}", one.source, one.pairs),
-        )
-    };
-    let part = |kind: &'static str| {
-        move |part: &Part| (kind, part.name.clone(), format::percent(part.change))
-    };
-    let profiles = found.profiles.iter().map(|profile| ProfileBlock {
-        title: format!("{} ({})", profile.benchmark, profile.noun),
-        link: format!(
-            "/runs/{}/profiles/{}?against={}",
-            profile.runs.1,
-            format::encode(&profile.benchmark),
-            profile.runs.0
-        ),
-        parts: profile
-            .components
-            .iter()
-            .map(part("component"))
-            .chain(profile.functions.iter().map(part("function")))
-            .collect(),
-    });
-    Explained {
-        findings: found
-            .findings
-            .iter()
-            .map(|finding| (share(finding), finding.words.clone()))
-            .collect(),
-        metrics: found.metrics.iter().map(metric).collect(),
-        profiles: profiles.collect(),
-        sizes: sizes(found.sizes.as_ref()),
-        paths: found.paths,
-        path_count: found.path_count,
-        sentence: found.sentence,
-        before_short: format::short(&row.before_hash),
-        before_hash: row.before_hash,
-        after_short: format::short(&row.after_hash),
-        after_hash: row.after_hash,
-        made: format::moment(row.made_at),
-    }
-}
-
-type Sizes = crate::domain::explain::Sizes;
-
-fn sizes(both: Option<&(Sizes, Sizes)>) -> Vec<(String, String, String)> {
-    let Some((before, after)) = both else {
-        return Vec::new();
-    };
-    let bytes = |size: Option<u64>| size.map_or_else(|| "–".to_owned(), |size| size.to_string());
-    let mut rows: Vec<(String, String, String)> = after
-        .sections
-        .iter()
-        .map(|(name, size)| {
-            let old = before.sections.iter().find(|(one, _)| one == name);
-            let old = old.map(|(_, size)| *size);
-            (name.clone(), bytes(old), bytes(Some(*size)))
-        })
-        .collect();
-    if before.main_loop.is_some() || after.main_loop.is_some() {
-        let name = "the main loop".to_owned();
-        rows.push((name, bytes(before.main_loop), bytes(after.main_loop)));
-    }
-    rows
 }
 
 /// Events, and words on the commits of the range and the hosts, by time.
