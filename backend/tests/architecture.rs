@@ -12,6 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("chart", &["domain"]),
     ("git", &["domain"]),
     ("artefacts", &[]),
+    ("binary", &["domain"]),
     ("cluster", &["artefacts"]),
     ("config", &["detection", "artefacts", "domain"]),
     ("db", &["domain", "detection"]),
@@ -20,6 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "scheduler",
         &[
             "artefacts",
+            "binary",
             "config",
             "context",
             "db",
@@ -54,6 +56,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("inferno", &["chart"]),
     ("git2", &["git", "config", "scheduler"]),
     ("object_store", &["artefacts"]),
+    ("object", &["binary"]),
+    ("tar", &["binary"]),
     ("askama", &["web"]),
     (
         "tokio",

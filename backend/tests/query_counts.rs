@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use speedwell_backend::scheduler::noise;
 use sqlx::PgPool;
 use support::TestApp;
+use support::triage::{insert_point, insert_regression};
 use support::worker::{insert_job, insert_rows, measure};
 use tracing::Subscriber;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
@@ -44,6 +45,19 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
         .execute(&pool)
         .await
         .unwrap();
+    // More change points and regressions ask for no more queries.
+    for _ in 0..3 {
+        let id = insert_regression(&pool, &rows, "confirmed", 1, 2).await;
+        insert_point(
+            &pool,
+            &rows,
+            id,
+            "nbody",
+            (1, 2 + usize::try_from(id).unwrap() % 3),
+            0.1,
+        )
+        .await;
+    }
     noise::tick(&app.context).await.unwrap();
     let hash = format!("{:0>40}", "3");
     // (page, most queries)
@@ -52,15 +66,17 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
         ("/benchmarks".to_owned(), 1),
         ("/benchmarks/nbody".to_owned(), 2),
         ("/runtimes/cpython-main".to_owned(), 1),
-        (format!("/commits/{hash}"), 3),
+        (format!("/commits/{hash}"), 4),
         ("/suites".to_owned(), 1),
         ("/suites/portable".to_owned(), 3),
         ("/runs/1".to_owned(), 6),
         ("/runs/1/counters".to_owned(), 3),
         ("/steps".to_owned(), 2),
+        ("/regressions".to_owned(), 4),
+        ("/regressions/1".to_owned(), 9),
         ("/queue".to_owned(), 4),
         ("/hosts".to_owned(), 1),
-        ("/hosts/lab-1".to_owned(), 8),
+        ("/hosts/lab-1".to_owned(), 9),
         ("/jobs/1".to_owned(), 5),
     ];
     for (path, most) in pages {

@@ -11,6 +11,7 @@ pub mod compare;
 pub mod confirmations;
 pub mod controls;
 pub mod enqueue;
+pub mod explanations;
 pub mod grouping;
 pub mod holds;
 pub mod hosts;

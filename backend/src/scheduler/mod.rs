@@ -10,6 +10,7 @@ pub mod control;
 pub mod detect;
 pub mod discover;
 pub mod enqueue;
+pub mod explain;
 pub mod group;
 pub mod maintain;
 pub mod noise;
@@ -97,6 +98,11 @@ pub const TICKS: &[Tick] = &[
         name: "recompute",
         every: Duration::from_secs(2),
         pass: |context| Box::pin(recompute::tick(context)),
+    },
+    Tick {
+        name: "explain",
+        every: Duration::from_secs(10),
+        pass: |context| Box::pin(explain::tick(context)),
     },
     Tick {
         name: "reclaim",

@@ -8,6 +8,7 @@
 )]
 
 pub mod lab;
+pub mod triage;
 pub mod worker;
 
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! The pages. A handler parses, calls, renders; templates only place what they are given.
 
+mod annotations;
 mod api;
 mod commit;
 mod counters;
@@ -10,6 +11,8 @@ mod overview;
 mod profile;
 mod queue;
 mod recompute;
+mod regression;
+mod regressions;
 mod run;
 mod runtime;
 mod series;
@@ -24,6 +27,7 @@ use actix_web::web::{ServiceConfig, get, post};
 use askama::Template;
 
 pub use error::{PageError, not_found};
+pub(in crate::web) use regressions::parse_filter;
 
 use super::error::Error;
 
@@ -91,6 +95,16 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/recompute", get().to(recompute::list))
         .route("/recompute", post().to(recompute::ask))
         .route("/recompute/{id}", get().to(recompute::one))
+        .route("/regressions", get().to(regressions::regressions))
+        .route("/regressions", post().to(regressions::decide_many))
+        .route("/regressions/{id}", get().to(regression::regression))
+        .route("/regressions/{id}", post().to(regression::decide_one))
+        .route(
+            "/commits/{hash}/annotations",
+            post().to(annotations::on_commit),
+        )
+        .route("/hosts/{name}/annotations", post().to(annotations::on_host))
+        .route("/annotations/{id}/remove", post().to(annotations::remove))
         .route("/sign-in", get().to(sign_in::form))
         .route("/sign-in", post().to(sign_in::sign_in))
         .route("/sign-out", post().to(sign_in::sign_out))
