@@ -2,6 +2,7 @@
 
 mod control;
 mod runtime;
+mod telling;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use serde::Deserialize;
 
 pub use control::ControlConfig;
 pub use runtime::{PROGRAMS, RuntimeConfig};
+pub use telling::{ForgeConfig, MailConfig, ReportConfig, check_address};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -40,6 +42,11 @@ pub struct Config {
     /// When controls are measured.
     #[serde(default)]
     pub control: ControlConfig,
+    /// How mails leave; without it none are made.
+    pub mail: Option<MailConfig>,
+    /// When daily reports are made.
+    #[serde(default)]
+    pub report: ReportConfig,
     /// Repositories to track.
     #[serde(default, rename = "repository")]
     pub repositories: Vec<RepositoryConfig>,
@@ -63,6 +70,8 @@ pub struct RepositoryConfig {
     /// Paths that a checkout leaves out, for a history with missing objects.
     #[serde(default)]
     pub exclude: Vec<String>,
+    /// Where statuses and comments on its commits go.
+    pub forge: Option<ForgeConfig>,
 }
 
 fn default_listen() -> String {
@@ -106,6 +115,7 @@ impl Config {
         check_schedule(&self.schedule).map_err(|e| Problem::new("schedule", &self.schedule, e))?;
         let schedule = &self.control.schedule;
         check_schedule(schedule).map_err(|e| Problem::new("control.schedule", schedule, e))?;
+        telling::validate(self)?;
         let mut names = BTreeSet::new();
         for repository in &self.repositories {
             check_name(&repository.name)

@@ -69,6 +69,8 @@ fn version_of(runtime: &RuntimeConfig, recipe: &BuildRecipe) -> CommitFacts {
         parents: Vec::new(),
         author_name: "the configuration".to_owned(),
         author_email: String::new(),
+        committer_name: String::new(),
+        committer_email: String::new(),
         authored_at: now,
         committed_at: now,
         subject: format!(

@@ -12,5 +12,7 @@ pub mod policy;
 pub mod profile;
 pub mod regression;
 pub mod repetition;
+pub mod report;
 pub mod run_report;
 pub mod summary;
+pub mod telling;

@@ -5,13 +5,16 @@
 
 pub mod archive;
 pub mod control;
+pub mod deliver;
 pub mod detect;
 pub mod discover;
 pub mod enqueue;
 pub mod maintain;
 pub mod noise;
+pub mod notify;
 pub mod paths;
 pub mod reclaim;
+pub mod report;
 pub mod warmup;
 
 use std::pin::Pin;
@@ -73,6 +76,21 @@ pub const TICKS: &[Tick] = &[
         name: "paths",
         every: Duration::from_secs(10),
         pass: |context| Box::pin(paths::tick(context)),
+    },
+    Tick {
+        name: "notify",
+        every: Duration::from_secs(5),
+        pass: |context| Box::pin(notify::tick(context)),
+    },
+    Tick {
+        name: "deliver",
+        every: Duration::from_secs(2),
+        pass: |context| Box::pin(deliver::tick(context)),
+    },
+    Tick {
+        name: "report",
+        every: Duration::from_secs(30),
+        pass: |context| Box::pin(report::tick(context)),
     },
     Tick {
         name: "reclaim",
