@@ -1,17 +1,15 @@
 //! Registering benchmark hosts.
 
 use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::Subcommand;
 use speedwell_backend::artefacts::sha256_hex;
 use speedwell_backend::config::Config;
 use speedwell_backend::db::hosts;
 
 use super::database;
+use super::secret::{make_token, write_secret};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum HostCommand {
@@ -46,7 +44,7 @@ pub(super) async fn run(config: &Config, command: HostCommand) -> anyhow::Result
         println!("host {name} is known, its token is in {}", file.display());
         return Ok(());
     }
-    let token = hex::encode(rand::random::<[u8; 32]>());
+    let token = make_token();
     // The file first: a crash after it leaves a token that nobody accepts, and the next try writes another.
     match &token_file {
         Some(file) => write_secret(file, &token)?,
@@ -60,20 +58,4 @@ pub(super) async fn run(config: &Config, command: HostCommand) -> anyhow::Result
         );
     }
     Ok(())
-}
-
-fn write_secret(path: &Path, secret: &str) -> anyhow::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let temporary = path.with_extension("new");
-    let mut file = fs::OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(&temporary)?;
-    writeln!(file, "{secret}")?;
-    file.sync_all()?;
-    fs::rename(&temporary, path).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -4,8 +4,10 @@ mod database;
 mod host;
 mod progress;
 mod request;
+mod secret;
 mod serve;
 mod sync;
+mod token;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -47,6 +49,9 @@ enum Command {
     /// Register benchmark hosts.
     #[command(subcommand)]
     Host(host::HostCommand),
+    /// Tokens of people and programs that act.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Follow the newest commits until they are measured, and print a summary.
     Progress(progress::ProgressArguments),
     /// Ask for runs of a commit, beside what the policy asks for.
@@ -107,6 +112,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Host(command) => host::run(&config, command).await,
+        Command::Token(command) => token::run(&config, command).await,
         Command::Progress(arguments) => progress::run(&config, arguments).await,
         Command::Request(arguments) => request::run(&config, arguments).await,
         Command::Redetect => database::redetect(&config).await,

@@ -2,6 +2,7 @@
 
 use sqlx::migrate::Migrator;
 
+pub mod annotations;
 pub mod builds;
 pub mod commits;
 pub mod compare;
@@ -19,6 +20,7 @@ pub mod overview;
 pub mod profiles;
 pub mod progress;
 pub mod queue;
+pub mod regression_lists;
 pub mod regressions;
 pub mod repetitions;
 pub mod reports;
@@ -29,6 +31,8 @@ pub mod stories;
 pub mod subscriptions;
 pub mod suites;
 pub mod summaries;
+pub mod tokens;
+pub mod triage;
 pub mod verdicts;
 /// Warm-up and steady state.
 pub mod warmup;

@@ -16,3 +16,7 @@ pub mod report;
 pub mod run_report;
 pub mod summary;
 pub mod telling;
+pub mod role;
+pub mod run_report;
+pub mod summary;
+pub mod triage;

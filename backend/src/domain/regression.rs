@@ -79,7 +79,11 @@ impl RegressionState {
             // Reopened, or a search that gave up.
             Self::Confirmed => !matches!(self, Self::Confirmed | Self::Acknowledged),
             Self::Bisecting => matches!(self, Self::Confirmed | Self::Found),
-            Self::Found => matches!(self, Self::Confirmed | Self::Bisecting | Self::Fixed),
+            // The commit stays known while it is closed.
+            Self::Found => matches!(
+                self,
+                Self::Confirmed | Self::Bisecting | Self::Fixed | Self::Accepted | Self::Invalid
+            ),
             Self::Acknowledged => matches!(self, Self::Confirmed | Self::Bisecting | Self::Found),
             Self::Fixed => self.is_open() && self.is_confirmed(),
             Self::Accepted => self.is_open() && self.is_confirmed(),

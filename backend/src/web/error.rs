@@ -18,6 +18,9 @@ pub enum Error {
     /// 401: no token, or an unknown one.
     #[error("{0}")]
     Unauthorized(&'static str),
+    /// 403: known, but not allowed to.
+    #[error("{0}")]
+    Forbidden(String),
     /// 404.
     #[error("{0}")]
     NotFound(String),
@@ -54,6 +57,7 @@ impl ResponseError for Error {
         match self {
             Self::BadRequest { .. } => StatusCode::BAD_REQUEST,
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -72,6 +76,7 @@ impl ResponseError for Error {
                 Some(field.clone())
             }
             Self::Unauthorized(_)
+            | Self::Forbidden(_)
             | Self::NotFound(_)
             | Self::Conflict(_)
             | Self::TooLarge(_)

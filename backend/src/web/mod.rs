@@ -7,6 +7,7 @@ pub mod format;
 mod health;
 mod job_log;
 pub mod pages;
+pub mod session;
 
 use actix_web::middleware::{Compress, DefaultHeaders, NormalizePath};
 use actix_web::web::{self, Data, get};

@@ -12,13 +12,14 @@ mod queue;
 mod run;
 mod runtime;
 mod series;
+mod sign_in;
 mod steps;
 mod suite;
 mod widgets;
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
-use actix_web::web::{ServiceConfig, get};
+use actix_web::web::{ServiceConfig, get, post};
 use askama::Template;
 
 pub use error::{PageError, not_found};
@@ -86,6 +87,9 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/hosts/{name}", get().to(host::host))
         .route("/queue", get().to(queue::queue))
         .route("/jobs/{id}", get().to(job::job))
+        .route("/sign-in", get().to(sign_in::form))
+        .route("/sign-in", post().to(sign_in::sign_in))
+        .route("/sign-out", post().to(sign_in::sign_out))
         .route(STYLE_ADDRESS, get().to(style));
 }
 

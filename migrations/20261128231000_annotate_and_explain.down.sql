@@ -1,0 +1,2 @@
+DROP TABLE explanation;
+DROP TABLE annotation;
