@@ -15,6 +15,7 @@ pub mod repetition;
 pub mod report;
 pub mod role;
 pub mod run_report;
+pub mod subscription;
 pub mod summary;
 pub mod telling;
 pub mod triage;

@@ -8,6 +8,8 @@
 )]
 
 pub mod lab;
+pub mod regression;
+pub mod smtp;
 pub mod worker;
 
 use std::sync::Arc;
