@@ -409,10 +409,8 @@ async fn refusals_are_tried_again_or_given_up(pool: PgPool) {
 #[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
 async fn a_server_that_is_away_is_waited_for_and_then_given_up(pool: PgPool) {
     let smtp = SmtpServer::start().await;
-    let away = SmtpServer {
-        port: 1,
-        ..smtp.clone()
-    };
+    let mut away = smtp.clone();
+    away.port = 1;
     let (app, rows) = start(&pool, &away, "").await;
     let id = insert(&pool, &rows, 2, 3).await;
     go(&pool, id, &[Transition::Confirm]).await;

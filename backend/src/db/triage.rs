@@ -168,14 +168,12 @@ async fn merge(
     if let Some(words) = why_not_merge(from, to) {
         return refused(words);
     }
-    let points = sqlx::query(
-        "UPDATE change_point SET regression_id = $2, changed_at = now() WHERE regression_id = $1",
-    )
-    .bind(id)
-    .bind(into)
-    .execute(&mut *db)
-    .await?
-    .rows_affected();
+    let points = sqlx::query("UPDATE change_point SET regression_id = $2, changed_at = now() WHERE regression_id = $1")
+        .bind(id)
+        .bind(into)
+        .execute(&mut *db)
+        .await?
+        .rows_affected();
     // Together, so that a reader who follows the reference always finds it.
     sqlx::query(
         "UPDATE regression SET state = $3, invalid_reason = $4, merged_into = $2, fixed_commit_id = NULL, changed_at = now()
@@ -209,14 +207,7 @@ async fn merge(
             ""
         }
     );
-    insert_event(
-        &mut *db,
-        into,
-        actor,
-        EventKind::Merged,
-        &with_note(count, note),
-    )
-    .await?;
+    insert_event(&mut *db, into, actor, EventKind::Merged, &with_note(count, note)).await?;
     Ok(Outcome::Done(into))
 }
 
@@ -226,15 +217,9 @@ fn why_not_merge(from: &Standing, to: &Standing) -> Option<String> {
     } else if let Some(other) = from.merged_into {
         Some(format!("#{} is part of #{other} already", from.id))
     } else if let Some(other) = to.merged_into {
-        Some(format!(
-            "#{} is part of #{other}: merge into that one",
-            to.id
-        ))
+        Some(format!("#{} is part of #{other}: merge into that one", to.id))
     } else if from.branch_id != to.branch_id {
-        Some(
-            "they are on different branches: the same change on another branch is a sibling"
-                .to_owned(),
-        )
+        Some("they are on different branches: the same change on another branch is a sibling".to_owned())
     } else if from.better != to.better {
         Some("one is better, the other worse".to_owned())
     } else if to.state() == RegressionState::Invalid {
@@ -353,13 +338,11 @@ async fn split(
     .fetch_one(&mut *db)
     .await?;
     let (new, confirmed) = new;
-    sqlx::query(
-        "UPDATE change_point SET regression_id = $2, changed_at = now() WHERE id = ANY($1)",
-    )
-    .bind(points)
-    .bind(new)
-    .execute(&mut *db)
-    .await?;
+    sqlx::query("UPDATE change_point SET regression_id = $2, changed_at = now() WHERE id = ANY($1)")
+        .bind(points)
+        .bind(new)
+        .execute(&mut *db)
+        .await?;
     sqlx::query("UPDATE regression SET changed_at = now() WHERE id = $1")
         .bind(id)
         .execute(&mut *db)
@@ -367,23 +350,9 @@ async fn split(
     let count = points.len();
     let plural = if count == 1 { "" } else { "s" };
     let words = format!("{count} change point{plural} went to #{new}");
-    insert_event(
-        &mut *db,
-        id,
-        actor,
-        EventKind::Split,
-        &with_note(words, note),
-    )
-    .await?;
+    insert_event(&mut *db, id, actor, EventKind::Split, &with_note(words, note)).await?;
     let words = format!("split from #{id} with {count} change point{plural}");
-    insert_event(
-        &mut *db,
-        new,
-        actor,
-        EventKind::Split,
-        &with_note(words, note),
-    )
-    .await?;
+    insert_event(&mut *db, new, actor, EventKind::Split, &with_note(words, note)).await?;
     if confirmed {
         let words = format!("confirmed as part of #{id}");
         insert_event(&mut *db, new, actor, EventKind::Confirmed, &words).await?;
