@@ -34,7 +34,7 @@ CREATE TABLE opted_out (
 
 -- Signs the links in mails: made once, the same for all backends.
 CREATE TABLE link_key (
-    only            boolean PRIMARY KEY DEFAULT true CHECK (only),
+    single          boolean PRIMARY KEY DEFAULT true CHECK (single),
     key             bytea NOT NULL
 );
 INSERT INTO link_key (key)
