@@ -10,6 +10,7 @@
 pub mod lab;
 pub mod regression;
 pub mod smtp;
+pub mod telling;
 pub mod worker;
 
 use std::sync::Arc;

@@ -185,7 +185,7 @@ async fn picture(context: &Context, story: &Story) -> sqlx::Result<Option<Vec<u8
     };
     let points = stories::list_points(&context.pool, change.series_id, after, SIDE).await?;
     let title = format!("{} {} on {}", change.runtime, change.benchmark, change.host);
-    let chart = super::picture::chart(title, &points, (before, after), baseline);
+    let chart = super::picture::chart(story.better, title, &points, (before, after), baseline);
     // Drawing takes some tens of milliseconds.
     let drawn = tokio::task::spawn_blocking(move || chart::png(&chart)).await;
     Ok(drawn.ok().flatten())
