@@ -5,7 +5,7 @@ use reqwest::Client;
 use serde_json::{Value, json};
 
 use super::link::sign;
-use super::message::{headline, one_line};
+use super::message::{MOST_STORIES, headline, one_line};
 use crate::domain::telling::{CommitLine, Failure, Story, SubscriptionChannel};
 use crate::forge;
 
@@ -61,7 +61,11 @@ fn lines(stories: &[Story], base: &str, link: fn(&str, &str) -> String) -> Strin
         }
         line
     };
-    stories.iter().map(one).collect::<Vec<_>>().join("\n")
+    let mut all: Vec<String> = stories.iter().take(MOST_STORIES).map(one).collect();
+    if let Some(left) = stories.len().checked_sub(MOST_STORIES + 1) {
+        all.push(format!("and {} more: {base}/regressions", left + 1));
+    }
+    all.join("\n")
 }
 
 /// Anyone's text that calls nobody: chats take `@channel` for everybody, and Slack takes `<!…>`.
@@ -228,6 +232,15 @@ mod tests {
         );
         let matrix = chat_body(SubscriptionChannel::Matrix, &all, "https://s.example");
         assert_eq!(matrix["msgtype"], "m.notice");
+    }
+
+    #[test]
+    fn a_storm_is_cut() {
+        let storm = vec![story(); MOST_STORIES + 3];
+        let body = chat_body(SubscriptionChannel::Zulip, &storm, "https://s.example");
+        let text = body["text"].as_str().unwrap();
+        assert_eq!(text.lines().count(), MOST_STORIES + 1);
+        assert!(text.ends_with("and 3 more: https://s.example/regressions"), "{text}");
     }
 
     #[test]

@@ -7,6 +7,8 @@ use crate::domain::telling::{Change, CommitLine, Story};
 
 /// Rows of a table of changes; the page has all.
 const SHOWN: usize = 12;
+/// Stories of a storm that are told; the list of regressions has all.
+pub const MOST_STORIES: usize = 40;
 
 /// A message, ready to travel by any channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +62,8 @@ struct Named {
 #[template(path = "mail/stories.txt", escape = "none")]
 struct Text<'a> {
     items: &'a [Item],
+    /// Stories that are not among the items.
+    left: usize,
     why: &'a [String],
     unsubscribe: Option<&'a str>,
     base: &'a str,
@@ -69,6 +73,8 @@ struct Text<'a> {
 #[template(path = "mail/stories.html")]
 struct Html<'a> {
     items: &'a [Item],
+    /// Stories that are not among the items.
+    left: usize,
     why: &'a [String],
     unsubscribe: Option<&'a str>,
     base: &'a str,
@@ -94,11 +100,14 @@ pub struct Frame<'a> {
 pub fn write(stories: &[Story], frame: &Frame<'_>) -> Result<Message, askama::Error> {
     let items: Vec<Item> = stories
         .iter()
+        .take(MOST_STORIES)
         .map(|story| item(story, frame.base))
         .collect();
+    let left = stories.len() - items.len();
     let subject = subject(stories);
     let text = Text {
         items: &items,
+        left,
         why: frame.why,
         unsubscribe: frame.unsubscribe,
         base: frame.base,
@@ -106,6 +115,7 @@ pub fn write(stories: &[Story], frame: &Frame<'_>) -> Result<Message, askama::Er
     .render()?;
     let html = Html {
         items: &items,
+        left,
         why: frame.why,
         unsubscribe: frame.unsubscribe,
         base: frame.base,
@@ -340,5 +350,8 @@ mod tests {
             assert!(message.text.contains("https://speed.example/regressions/7"));
         }
         assert!(write(&[], &FRAME).is_ok());
+        let storm = write(&vec![story(); MOST_STORIES + 2], &FRAME).unwrap();
+        assert!(storm.text.contains("And 2 more") && storm.html.contains("And 2 more"));
+        assert!(storm.subject.contains("42 changes"));
     }
 }

@@ -64,6 +64,16 @@ pub fn write(
     })
 }
 
+/// The benchmarks that a mean leaves out, in words.
+pub fn left_out(report: &Report, base: usize) -> String {
+    let names = report.left_out.get(base).map(Vec::as_slice).unwrap_or_default();
+    if names.len() > 1 && names.len() == report.benchmarks.len() {
+        "all of them".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
 /// A cell of the table: the change, marked when it is beyond its interval.
 pub fn cell(moved: &Option<Moved>) -> String {
     match moved {

@@ -6,7 +6,7 @@ use askama::Template;
 use chrono::NaiveDate;
 
 use super::{PageError, Shell, render};
-use crate::alerts::report::cell_with_interval;
+use crate::alerts::report::{cell_with_interval, left_out};
 use crate::context::Context;
 use crate::db::reports;
 use crate::domain::report::{BASES, Moved, Report};
