@@ -390,7 +390,9 @@ async fn a_report_is_made_once_a_day_and_mailed(pool: PgPool) {
     // 0.1051 against 0.0999.
     assert!(page.contains("+5.2 % ("), "{page}");
     assert!(
-        page.contains("Not compared with a week ago, for want of a value in the same environment: all of them"),
+        page.contains(
+            "Not compared with a week ago, for want of a value in the same environment: all of them"
+        ),
         "{page}"
     );
     assert!(

@@ -206,7 +206,7 @@ async fn what_has_fallen_is_not_told(pool: PgPool) {
     let second = insert(&pool, &rows, 1, 2).await;
     go(&pool, second, &[Transition::Confirm]).await;
     assert_eq!(notify::decide(&app.context, soon()).await.unwrap(), 1);
-    go(&pool, second, &[invalid.clone()]).await;
+    go(&pool, second, std::slice::from_ref(&invalid)).await;
     assert_eq!(notify(&app.context, soon()).await, 0);
     let third = insert(&pool, &rows, 2, 3).await;
     go(&pool, third, &[Transition::Confirm]).await;
@@ -389,4 +389,47 @@ async fn two_backends_at_once_send_each_message_once(pool: PgPool) {
     let mut distinct = recipients(&mails);
     distinct.dedup();
     assert_eq!((mails.len(), distinct.len()), (9, 9));
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn the_ticks_do_all_of_it_by_themselves(pool: PgPool) {
+    let smtp = SmtpServer::start().await;
+    let (app, rows) = start(&pool, &smtp, "").await;
+    let id = insert(&pool, &rows, 2, 3).await;
+    go(&pool, id, &[Transition::Confirm]).await;
+    // The first looks at the event; the message waits for the next half minute, which is made to have come.
+    assert!(notify::tick(&app.context).await.unwrap().is_some());
+    assert_eq!(deliver::tick(&app.context).await.unwrap(), None);
+    sqlx::query("UPDATE notice SET not_before = now() - interval '1 second'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let words = notify::tick(&app.context).await.unwrap();
+    assert_eq!(
+        words.as_deref(),
+        Some("looked at 0 event(s), wrote 1 message(s)")
+    );
+    let words = deliver::tick(&app.context).await.unwrap();
+    assert_eq!(
+        words.as_deref(),
+        Some("sent 1 message(s), 0 could not be sent")
+    );
+    assert_eq!(notify::tick(&app.context).await.unwrap(), None);
+    assert_eq!(deliver::tick(&app.context).await.unwrap(), None);
+    assert_eq!(recipients(&smtp.received()), ["list@example.org"]);
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn without_mail_in_the_configuration_none_is_made(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    let rows = support::worker::insert_rows(&pool, 4).await;
+    support::worker::measure(&pool, &app, &rows, &[0.1, 0.1, 0.1]).await;
+    let one = subscription("mine", SubscriptionChannel::Mail, "mine@example.org");
+    subscribe(&pool, &one, None).await;
+    let id = insert(&pool, &rows, 1, 2).await;
+    go(&pool, id, &[Transition::Confirm]).await;
+    assert_eq!(notify(&app.context, soon()).await, 0);
+    assert!(states(&pool).await.is_empty());
+    let (_, page) = app.get("/outbox").await;
+    assert!(page.contains("no mails are made"), "{page}");
 }

@@ -240,7 +240,10 @@ mod tests {
         let body = chat_body(SubscriptionChannel::Zulip, &storm, "https://s.example");
         let text = body["text"].as_str().unwrap();
         assert_eq!(text.lines().count(), MOST_STORIES + 1);
-        assert!(text.ends_with("and 3 more: https://s.example/regressions"), "{text}");
+        assert!(
+            text.ends_with("and 3 more: https://s.example/regressions"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -46,11 +46,11 @@ pub fn build(
     let from: Mailbox = envelope
         .from
         .parse()
-        .map_err(|_| unreadable("mail.from", envelope.from))?;
+        .map_err(|_unreadable| unreadable("mail.from", envelope.from))?;
     let to: Mailbox = envelope
         .to
         .parse()
-        .map_err(|_| unreadable("recipient", envelope.to))?;
+        .map_err(|_unreadable| unreadable("recipient", envelope.to))?;
     let domain = from.email.domain().to_owned();
     let mut builder = Mail::builder()
         .from(from)

@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::message::{Message, one_line, percent};
-use crate::domain::report::{BASES, Moved, Report};
+use crate::domain::report::{BASES, BenchmarkLine, Moved, Report};
 
 #[derive(Template)]
 #[template(path = "mail/report.txt", escape = "none")]
@@ -65,9 +65,8 @@ pub fn write(
 }
 
 /// The benchmarks that a mean leaves out, in words.
-pub fn left_out(report: &Report, base: usize) -> String {
-    let names = report.left_out.get(base).map(Vec::as_slice).unwrap_or_default();
-    if names.len() > 1 && names.len() == report.benchmarks.len() {
+pub fn left_out(names: &[String], all: &[BenchmarkLine]) -> String {
+    if names.len() > 1 && names.len() == all.len() {
         "all of them".to_owned()
     } else {
         names.join(", ")

@@ -149,13 +149,16 @@ fn estimate(values: &[f64]) -> Option<Estimate> {
     }
 }
 
+/// Host, when it was last heard of, runs, those with something wrong, unsteady controls.
+type HostRow = (String, Option<DateTime<Utc>>, i64, i64, i64);
+
 /// The hosts that measured a runtime within thirty days of `now`, and how they fare.
 pub async fn list_hosts(
     db: impl PgExecutor<'_>,
     runtime_id: i64,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<HostLine>> {
-    let rows: Vec<(String, Option<DateTime<Utc>>, i64, i64, i64)> = sqlx::query_as(
+    let rows: Vec<HostRow> = sqlx::query_as(
         "SELECT host.name, host.last_seen_at, count(*) FILTER (WHERE run.finished_at > $2 - interval '1 day'),
                 count(*) FILTER (WHERE run.finished_at > $2 - interval '1 day' AND host_worst IS NOT NULL),
                 (SELECT count(*) FROM control_judged JOIN runtime ON runtime.id = control_judged.runtime_id
@@ -168,7 +171,7 @@ pub async fn list_hosts(
     .bind(now)
     .fetch_all(db)
     .await?;
-    let line = |(host, last_seen_at, runs, flagged, unsteady)| HostLine {
+    let line = |(host, last_seen_at, runs, flagged, unsteady): HostRow| HostLine {
         host,
         last_seen_at,
         runs,

@@ -51,7 +51,7 @@ impl Moved {
     /// `None` when it is no number that can be stored.
     fn of(ratio: Ratio) -> Option<Self> {
         let all = [ratio.ratio, ratio.low, ratio.high];
-        all.iter().all(|one| one.is_finite()).then(|| Self {
+        all.iter().all(|one| one.is_finite()).then_some(Self {
             change: ratio.ratio - 1.0,
             low: ratio.low - 1.0,
             high: ratio.high - 1.0,

@@ -55,7 +55,7 @@ impl Words {
                 "use 1 to 64 letters, digits, blanks, '-', '_' and '.'",
             ));
         }
-        let channel: SubscriptionChannel = self.channel.parse().map_err(|_| {
+        let channel: SubscriptionChannel = self.channel.parse().map_err(|_unreadable| {
             refused(
                 "channel",
                 "use mail, webhook, slack, mattermost, zulip or matrix",
@@ -72,10 +72,10 @@ impl Words {
             smallest: self.read_smallest()?,
             wanted: or("both", &self.direction)
                 .parse::<Wanted>()
-                .map_err(|_| refused("direction", "use worse, better or both"))?,
+                .map_err(|_unreadable| refused("direction", "use worse, better or both"))?,
             digest: or("at_once", &self.digest)
                 .parse::<Digest>()
-                .map_err(|_| refused("digest", "use at_once or daily"))?,
+                .map_err(|_unreadable| refused("digest", "use at_once or daily"))?,
             quiet: self.read_quiet()?,
         })
     }
@@ -127,7 +127,7 @@ impl Words {
         let text = or("0", self.smallest.trim().trim_end_matches('%').trim());
         let percent: f64 = text
             .parse()
-            .map_err(|_| refused("smallest", "a number of per cent, like 2.5"))?;
+            .map_err(|_unreadable| refused("smallest", "a number of per cent, like 2.5"))?;
         if !(0.0..=1000.0).contains(&percent) {
             return Err(refused("smallest", "between 0 and 1000 per cent"));
         }

@@ -98,10 +98,15 @@ fn opted_out(context: &Context, by_link: Vec<String>) -> BTreeSet<String> {
         .collect()
 }
 
+/// The first full beat that is not before a moment.
 fn next_beat(moment: DateTime<Utc>) -> DateTime<Utc> {
-    let rest = moment.timestamp().rem_euclid(BEAT);
-    let seconds = if rest == 0 { 0 } else { BEAT - rest };
-    moment + Duration::seconds(seconds)
+    let passed = moment.timestamp().div_euclid(BEAT) * BEAT;
+    let beat = |seconds| DateTime::from_timestamp(seconds, 0).unwrap_or(moment);
+    if beat(passed) >= moment {
+        beat(passed)
+    } else {
+        beat(passed + BEAT)
+    }
 }
 
 /// A culprit gets its status, and a comment where the forge has them: at once, for these disturb nobody's sleep.
@@ -216,6 +221,7 @@ mod tests {
         let at = |seconds: i64| DateTime::from_timestamp(seconds, 0).unwrap();
         assert_eq!(next_beat(at(60)), at(60));
         assert_eq!(next_beat(at(61)), at(90));
+        assert_eq!(next_beat(at(60) + Duration::milliseconds(1)), at(90));
         assert_eq!(next_beat(at(89)), at(90));
         assert_eq!(next_beat(at(-1)), at(0));
     }

@@ -26,7 +26,7 @@ pub(super) async fn perform(
     let channel: Channel = message
         .channel
         .parse()
-        .map_err(|_| Failure::permanent("an unknown channel"))?;
+        .map_err(|_unreadable| Failure::permanent("an unknown channel"))?;
     match (payload, channel) {
         (Payload::Events { events, why }, Channel::Mail) => {
             let told = standing(context, &events).await?;
@@ -206,7 +206,7 @@ async fn post(
     let (kind, url, secret) = found.ok_or_else(gone)?;
     let kind = kind
         .parse()
-        .map_err(|_| Failure::permanent("an unknown channel"))?;
+        .map_err(|_unreadable| Failure::permanent("an unknown channel"))?;
     let target = chat::Target {
         kind,
         url: &url,

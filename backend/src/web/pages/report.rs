@@ -53,7 +53,7 @@ pub(super) async fn report(
     path: Path<(String, String)>,
 ) -> Result<HttpResponse, PageError> {
     let (runtime, day) = path.into_inner();
-    let day: NaiveDate = day.parse().map_err(|_| Error::BadRequest {
+    let day: NaiveDate = day.parse().map_err(|_unreadable| Error::BadRequest {
         field: "date".to_owned(),
         message: format!("{day:?} is no day like 2026-11-28"),
     })?;
