@@ -15,6 +15,7 @@ CREATE INDEX annotation_host ON annotation (host_id) WHERE host_id IS NOT NULL;
 CREATE TABLE explanation (
     regression_id   bigint PRIMARY KEY REFERENCES regression ON DELETE CASCADE,
     version         integer NOT NULL,
+    culprit_commit_id bigint NOT NULL REFERENCES commit,
     before_commit_id bigint NOT NULL REFERENCES commit,  -- the sides that it was read from
     after_commit_id bigint NOT NULL REFERENCES commit,
     findings        jsonb NOT NULL,                -- domain::explain::Explanation

@@ -4,6 +4,8 @@
 pub mod alerts;
 /// Content-addressed storage of builds, raw run files and logs.
 pub mod artefacts;
+/// Sizes of an interpreter's file in an artefact.
+pub mod binary;
 /// Plotters behind one function: a description of a chart in, SVG out.
 pub mod chart;
 /// The private Postgres cluster that the backend starts when it is given no database.

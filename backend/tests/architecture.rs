@@ -12,6 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("chart", &["domain"]),
     ("git", &["domain"]),
     ("artefacts", &[]),
+    ("binary", &["domain"]),
     ("cluster", &["artefacts"]),
     ("config", &["artefacts", "domain", "forge"]),
     ("forge", &["domain"]),
@@ -23,6 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "alerts",
             "artefacts",
+            "binary",
             "chart",
             "config",
             "context",
@@ -65,6 +67,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("lettre", &["alerts"]),
     ("reqwest", &["alerts", "forge", "scheduler"]),
     ("resvg", &["chart"]),
+    ("object", &["binary"]),
+    ("tar", &["binary"]),
     (
         "tokio",
         &["git", "cluster", "scheduler", "web", "commands", "main"],

@@ -10,8 +10,11 @@ use std::time::Duration;
 use fantoccini::key::Key;
 use fantoccini::{Client, ClientBuilder, Locator};
 use serde_json::json;
+use speedwell_backend::domain::role::Role;
+use speedwell_backend::scheduler::explain;
 use sqlx::PgPool;
 use support::TestApp;
+use support::triage::{insert_point, insert_regression, insert_token, state_of};
 use support::worker::{insert_job, insert_rows, measure};
 
 struct Driver(Child, u16);
@@ -269,4 +272,105 @@ async fn pages_fit_a_phone_and_follow_the_dark(pool: PgPool) {
         .unwrap();
     assert_eq!(line.as_str().unwrap(), "rgb(127, 169, 247)");
     phone.close().await.unwrap();
+}
+
+/// Signs in by pasting a token.
+async fn sign_in(client: &Client, app: &TestApp, token: &str, to: &str) {
+    let address = format!("{}/sign-in?to={to}", app.address);
+    client.goto(&address).await.unwrap();
+    let field = client
+        .find(Locator::Css("input[name=token]"))
+        .await
+        .unwrap();
+    field
+        .send_keys(&format!("{token}{}", char::from(Key::Enter)))
+        .await
+        .unwrap();
+}
+
+/// Presses a key where the keyboard is.
+async fn press(client: &Client, key: Key) {
+    let active = client.active_element().await.unwrap();
+    active.send_keys(&key.to_string()).await.unwrap();
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn triage_works_by_keyboard_alone(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    let rows = insert_rows(&pool, 4).await;
+    measure(&pool, &app, &rows, &[0.1, 0.1, 0.11, 0.11]).await;
+    let mut ids = Vec::new();
+    for (state, benchmark, after) in [
+        ("confirmed", "nbody", 2),
+        ("found", "richards", 2),
+        ("suspected", "nbody", 3),
+    ] {
+        let id = insert_regression(&pool, &rows, state, 1, after).await;
+        insert_point(&pool, &rows, id, benchmark, (1, after), 0.052).await;
+        ids.push(id);
+    }
+    explain::tick(&app.context).await.unwrap();
+    let token = insert_token(&pool, "ada", Role::Triager).await;
+    let driver = start_driver();
+    let client = open(&driver, 1280, false).await;
+    sign_in(&client, &app, &token, "/regressions").await;
+    let first = format!("input[name=id][value='{}']", ids[1]);
+    let first = client
+        .wait()
+        .for_element(Locator::Css(&first))
+        .await
+        .unwrap();
+    fits(&client, "the list").await;
+    // From the newest regression's box on: choose it, and press the first button that takes one on.
+    client
+        .execute(
+            "arguments[0].focus()",
+            vec![serde_json::to_value(&first).unwrap()],
+        )
+        .await
+        .unwrap();
+    press(&client, Key::Space).await;
+    for _ in 0..40 {
+        let active = client.active_element().await.unwrap();
+        if active.attr("value").await.unwrap().as_deref() == Some("acknowledge") {
+            break;
+        }
+        // The next in the order of the page, as Tab goes.
+        client.perform_actions(tab()).await.unwrap();
+    }
+    press(&client, Key::Enter).await;
+    client
+        .wait()
+        .for_element(Locator::Css("p[role=status]"))
+        .await
+        .unwrap();
+    assert_eq!(state_of(&pool, ids[1]).await.0, "acknowledged");
+    assert_eq!(state_of(&pool, ids[0]).await.0, "confirmed");
+    // Its own page, on a phone in the dark as well.
+    let page = format!("{}/regressions/{}", app.address, ids[1]);
+    client.goto(&page).await.unwrap();
+    client
+        .find(Locator::Css("svg.chart rect.range"))
+        .await
+        .unwrap();
+    fits(&client, "the regression").await;
+    client.close().await.unwrap();
+    let phone = open(&driver, 390, true).await;
+    for path in [
+        page,
+        format!("{}/regressions", app.address),
+        format!("{}/sign-in", app.address),
+    ] {
+        phone.goto(&path).await.unwrap();
+        fits(&phone, &path).await;
+    }
+    phone.close().await.unwrap();
+}
+
+fn tab() -> fantoccini::actions::KeyActions {
+    use fantoccini::actions::{InputSource as _, KeyAction, KeyActions};
+    let tab = char::from(Key::Tab);
+    KeyActions::new("keyboard".to_owned())
+        .then(KeyAction::Down { value: tab })
+        .then(KeyAction::Up { value: tab })
 }

@@ -9,6 +9,7 @@ use speedwell_backend::scheduler::{noise, report};
 use sqlx::PgPool;
 use support::TestApp;
 use support::regression::{go, insert};
+use support::triage::{insert_point, insert_regression};
 use support::worker::{insert_job, insert_rows, measure};
 use tracing::Subscriber;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
@@ -46,6 +47,19 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
         .execute(&pool)
         .await
         .unwrap();
+    // More change points and regressions ask for no more queries.
+    for _ in 0..3 {
+        let id = insert_regression(&pool, &rows, "confirmed", 1, 2).await;
+        insert_point(
+            &pool,
+            &rows,
+            id,
+            "nbody",
+            (1, 2 + usize::try_from(id).unwrap() % 3),
+            0.1,
+        )
+        .await;
+    }
     noise::tick(&app.context).await.unwrap();
     let hash = format!("{:0>40}", "3");
     let now = chrono::Utc::now() + chrono::Duration::seconds(1);
@@ -69,15 +83,17 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
         ("/benchmarks".to_owned(), 1),
         ("/benchmarks/nbody".to_owned(), 2),
         ("/runtimes/cpython-main".to_owned(), 1),
-        (format!("/commits/{hash}"), 3),
+        (format!("/commits/{hash}"), 4),
         ("/suites".to_owned(), 1),
         ("/suites/portable".to_owned(), 3),
         ("/runs/1".to_owned(), 6),
         ("/runs/1/counters".to_owned(), 3),
         ("/steps".to_owned(), 2),
+        ("/regressions".to_owned(), 4),
+        ("/regressions/1".to_owned(), 9),
         ("/queue".to_owned(), 4),
         ("/hosts".to_owned(), 1),
-        ("/hosts/lab-1".to_owned(), 8),
+        ("/hosts/lab-1".to_owned(), 9),
         ("/jobs/1".to_owned(), 5),
         ("/subscriptions".to_owned(), 1),
         ("/outbox".to_owned(), 4),

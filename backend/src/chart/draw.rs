@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
-use super::{Chart, Line, PALETTE, Point};
+use super::{Band, Chart, Line, PALETTE, Point};
 
 type Area<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 type Drawn<T> = Result<T, Box<dyn std::error::Error>>;
@@ -18,7 +18,7 @@ fn series_colour(index: usize) -> RGBColor {
     RGBColor(1, 0, u8::try_from(index % PALETTE).unwrap_or(0))
 }
 
-pub(super) fn draw(chart: &Chart) -> Drawn<String> {
+pub(super) fn draw(chart: &Chart, band: Option<&Band>) -> Drawn<String> {
     let mut text = String::new();
     let overlay = {
         let root =
@@ -41,7 +41,11 @@ pub(super) fn draw(chart: &Chart) -> Drawn<String> {
         for line in &chart.lines {
             draw_line(line, chart.spark, &mut area)?;
         }
-        let overlay = overlay(chart, &area);
+        let mut text = String::new();
+        if let Some(band) = band {
+            mark_band(chart, band, &area, &mut text);
+        }
+        let overlay = text + &overlay(chart, &area);
         root.present()?;
         overlay
     };
@@ -199,6 +203,26 @@ fn overlay(chart: &Chart, area: &Area<'_, '_>) -> String {
         }
     }
     text
+}
+
+/// A stretch of the x axis, as far as it is on the chart, under the points.
+fn mark_band(chart: &Chart, band: &Band, area: &Area<'_, '_>, text: &mut String) {
+    let shown = area.as_coord_spec().get_x_range();
+    let y = area.as_coord_spec().get_y_range();
+    let within = |x: f64| x.max(shown.start).min(shown.end);
+    let (left, top) = area.backend_coord(&(within(band.from), y.end));
+    let (right, bottom) = area.backend_coord(&(within(band.to), y.start));
+    if band.from.is_finite() && band.to.is_finite() && left < right && !chart.spark {
+        push(
+            text,
+            format_args!(
+                "<rect class=\"range\" x=\"{left}\" y=\"{top}\" width=\"{}\" height=\"{}\"><title>{}</title></rect>",
+                right - left,
+                (bottom - top).max(0),
+                escape(&band.title)
+            ),
+        );
+    }
 }
 
 fn mark_breaks(chart: &Chart, line: &Line, area: &Area<'_, '_>, text: &mut String) {

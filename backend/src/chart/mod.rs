@@ -62,12 +62,30 @@ pub struct Point {
 /// Colours in the palette of `style.css`.
 pub const PALETTE: usize = 6;
 
+/// A stretch of the x axis that is pointed out, from end to end of the other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Band {
+    /// Where it begins.
+    pub from: f64,
+    /// Where it ends.
+    pub to: f64,
+    /// What it is.
+    pub title: String,
+}
+
+/// Draws with a stretch pointed out.
+pub fn svg_with_band(chart: &Chart, band: &Band) -> String {
+    draw::draw(chart, Some(band)).unwrap_or_else(|error| failed(&*error))
+}
+
 /// Draws. A chart that plotters cannot draw becomes an empty one that says so.
 pub fn svg(chart: &Chart) -> String {
-    draw::draw(chart).unwrap_or_else(|error| {
-        tracing::error!("a chart could not be drawn: {error}");
-        "<p class=\"empty\">This chart could not be drawn.</p>".to_owned()
-    })
+    draw::draw(chart, None).unwrap_or_else(|error| failed(&*error))
+}
+
+fn failed(error: &dyn std::error::Error) -> String {
+    tracing::error!("a chart could not be drawn: {error}");
+    "<p class=\"empty\">This chart could not be drawn.</p>".to_owned()
 }
 
 #[cfg(test)]
@@ -113,6 +131,26 @@ mod tests {
             text.contains("var(--series-0)") && !text.contains("#0100"),
             "a placeholder is left"
         );
+    }
+
+    #[test]
+    fn a_band_lies_between_its_ends_and_below_the_points() {
+        let band = |from, to| Band {
+            from,
+            to,
+            title: "<range>".to_owned(),
+        };
+        let text = svg_with_band(&chart(&[1.0, 2.0, 3.0], false), &band(0.5, 1.5));
+        let place = text.find("class=\"range\"").unwrap();
+        assert!(place < text.find("<circle").unwrap() && text.contains("&lt;range&gt;"));
+        // Ends beyond the chart, in the wrong order or no numbers leave a picture.
+        for odd in [band(-9.0, 99.0), band(2.0, 1.0), band(f64::NAN, 1.0)] {
+            let text = svg_with_band(&chart(&[1.0, 2.0], false), &odd);
+            assert!(
+                !text.contains("NaN") && !text.contains("width=\"-"),
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod commits;
 pub mod compare;
 pub mod controls;
 pub mod enqueue;
+pub mod explanations;
 pub mod holds;
 pub mod hosts;
 pub mod ingest;

@@ -3,6 +3,7 @@
 pub mod commit;
 pub mod compare;
 pub mod components;
+pub mod explain;
 pub mod hold;
 pub mod job;
 pub mod language;
@@ -10,6 +11,7 @@ pub mod latency;
 pub mod plan;
 pub mod policy;
 pub mod profile;
+pub mod profile_difference;
 pub mod regression;
 pub mod repetition;
 pub mod report;

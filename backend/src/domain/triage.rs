@@ -97,7 +97,10 @@ pub fn parse(request: &Request) -> Result<(Action, String), (&'static str, Strin
                 .ok_or(("into", "into: give the other's number".to_owned()))?,
         },
         "split" if request.points.is_empty() => {
-            return Err(("points", "points: choose at least one change point".to_owned()));
+            return Err((
+                "points",
+                "points: choose at least one change point".to_owned(),
+            ));
         }
         "split" => Action::Split {
             points: request.points.clone(),

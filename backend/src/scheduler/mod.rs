@@ -9,6 +9,7 @@ pub mod deliver;
 pub mod detect;
 pub mod discover;
 pub mod enqueue;
+pub mod explain;
 pub mod maintain;
 pub mod noise;
 pub mod notify;
@@ -91,6 +92,11 @@ pub const TICKS: &[Tick] = &[
         name: "report",
         every: Duration::from_secs(30),
         pass: |context| Box::pin(report::tick(context)),
+    },
+    Tick {
+        name: "explain",
+        every: Duration::from_secs(10),
+        pass: |context| Box::pin(explain::tick(context)),
     },
     Tick {
         name: "reclaim",

@@ -8,6 +8,7 @@ mod health;
 mod job_log;
 pub mod pages;
 pub mod session;
+mod triage;
 
 use actix_web::middleware::{Compress, DefaultHeaders, NormalizePath};
 use actix_web::web::{self, Data, get};

@@ -11,6 +11,7 @@ pub mod lab;
 pub mod regression;
 pub mod smtp;
 pub mod telling;
+pub mod triage;
 pub mod worker;
 
 use std::sync::Arc;

@@ -16,6 +16,7 @@ struct Page {
 }
 
 struct Entry {
+    method: &'static str,
     path: String,
     summary: String,
     parameters: Vec<(String, String)>,
@@ -23,8 +24,12 @@ struct Entry {
 
 pub(super) async fn api() -> Result<HttpResponse, PageError> {
     let description = Description::openapi();
-    let entries = description.paths.paths.iter().filter_map(|(path, item)| {
-        let operation = item.get.as_ref()?;
+    let methods = description.paths.paths.iter().flat_map(|(path, item)| {
+        let both = [("GET", item.get.as_ref()), ("POST", item.post.as_ref())];
+        both.map(|(method, operation)| (path, method, operation))
+    });
+    let entries = methods.filter_map(|(path, method, operation)| {
+        let operation = operation?;
         let parameters = operation
             .parameters
             .iter()
@@ -37,6 +42,7 @@ pub(super) async fn api() -> Result<HttpResponse, PageError> {
                 RefOr::Ref(_) => None,
             });
         Some(Entry {
+            method,
             path: path.clone(),
             summary: operation.summary.clone().unwrap_or_default(),
             parameters: parameters.collect(),

@@ -6,13 +6,16 @@ use askama::Template;
 use serde::Deserialize;
 use speedwell_wire::{Direction, Metric};
 
+use super::annotations::{Block, block as block_of};
 use super::widgets::{Badge, verdict_class, verdict_words};
 use super::{PageError, Shell, render};
 use crate::context::Context;
+use crate::db::annotations::Subject;
 use crate::db::compare::{self, CommitDetail, CommitRun, Comparison};
 use crate::domain::compare::{Estimate, geometric_mean};
 use crate::web::find::find_commit;
 use crate::web::format;
+use crate::web::session::Visitor;
 
 #[derive(Template)]
 #[template(path = "commit.html")]
@@ -25,6 +28,7 @@ struct Page {
     metrics: Vec<(&'static str, &'static str, bool)>,
     metric_label: String,
     runs: Vec<RunBlock>,
+    annotations: Block,
 }
 
 struct RunBlock {
@@ -55,6 +59,7 @@ pub(super) struct Choice {
 
 pub(super) async fn commit(
     context: Data<Context>,
+    visitor: Visitor,
     hash: Path<String>,
     choice: Query<Choice>,
 ) -> Result<HttpResponse, PageError> {
@@ -69,7 +74,10 @@ pub(super) async fn commit(
             .collect();
         block(run, &own, metric)
     });
+    let address = format!("/commits/{}", commit.hash);
+    let annotations = block_of(&context, &visitor, Subject::Commit(commit.id), &address).await?;
     let page = Page {
+        annotations,
         shell: Shell::new(
             format!("{} {}", format::short(&commit.hash), commit.subject),
             "overview",

@@ -10,15 +10,18 @@ use chrono::Utc;
 use serde_json::Value;
 use speedwell_wire::HostFlag;
 
+use super::annotations::{Block, block};
 use super::run::spread;
 use super::{PageError, Shell, render};
 use crate::context::Context;
+use crate::db::annotations::Subject;
 use crate::db::controls::StandingRow;
 use crate::db::hosts::{self, EnvironmentRow, EpochRow, FlaggedRun, HostDetail};
 use crate::db::queue::{self, HostRow};
 use crate::db::{controls as control_queries, noise};
 use crate::web::error::Error;
 use crate::web::format;
+use crate::web::session::Visitor;
 
 use controls::{ControlChart, charts};
 use floors::{Table, tables};
@@ -72,6 +75,7 @@ pub(super) async fn list(context: Data<Context>) -> Result<HttpResponse, PageErr
 #[template(path = "host.html")]
 struct Page {
     shell: Shell,
+    annotations: Block,
     host: HostDetail,
     seen: String,
     facts: Vec<(String, String)>,
@@ -126,6 +130,7 @@ struct Flagged {
 /// One host.
 pub(super) async fn host(
     context: Data<Context>,
+    visitor: Visitor,
     name: Path<String>,
     Query(pairs): Query<Vec<(String, String)>>,
 ) -> Result<HttpResponse, PageError> {
@@ -151,7 +156,10 @@ pub(super) async fn host(
         Some(runtime) => noise::list_floors(pool, host.id, runtime).await?,
         None => Vec::new(),
     };
+    let address = format!("/hosts/{}", format::encode(&host.name));
+    let annotations = block(&context, &visitor, Subject::Host(host.id), &address).await?;
     let page = Page {
+        annotations,
         shell: Shell::new(format!("Host {}", host.name), "queue"),
         seen: host
             .last_seen_at

@@ -1,5 +1,6 @@
 //! The pages. A handler parses, calls, renders; templates only place what they are given.
 
+mod annotations;
 mod api;
 mod commit;
 mod counters;
@@ -12,6 +13,8 @@ mod overview;
 mod profile;
 mod queue;
 mod report;
+mod regression;
+mod regressions;
 mod run;
 mod runtime;
 mod series;
@@ -28,6 +31,7 @@ use actix_web::web::{ServiceConfig, get, post};
 use askama::Template;
 
 pub use error::{PageError, not_found};
+pub(in crate::web) use regressions::parse_filter;
 
 use super::error::Error;
 
@@ -92,6 +96,16 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/hosts/{name}", get().to(host::host))
         .route("/queue", get().to(queue::queue))
         .route("/jobs/{id}", get().to(job::job))
+        .route("/regressions", get().to(regressions::regressions))
+        .route("/regressions", post().to(regressions::decide_many))
+        .route("/regressions/{id}", get().to(regression::regression))
+        .route("/regressions/{id}", post().to(regression::decide_one))
+        .route(
+            "/commits/{hash}/annotations",
+            post().to(annotations::on_commit),
+        )
+        .route("/hosts/{name}/annotations", post().to(annotations::on_host))
+        .route("/annotations/{id}/remove", post().to(annotations::remove))
         .route("/sign-in", get().to(sign_in::form))
         .route("/sign-in", post().to(sign_in::sign_in))
         .route("/sign-out", post().to(sign_in::sign_out))

@@ -15,9 +15,10 @@ use crate::context::Context;
 use crate::db::profiles::{self, Profile};
 use crate::domain::components;
 use crate::domain::profile::{cost, share_error};
+use crate::domain::profile_difference::scaled;
 use crate::web::error::Error;
 use crate::web::format;
-use rows::{Row, component_rows, function_rows, percent, scaled, share_text};
+use rows::{Row, component_rows, function_rows, percent, share_text};
 
 /// Runs to compare with.
 const OTHERS: i64 = 50;

@@ -150,6 +150,16 @@ pub(super) fn draw(
     chosen: &[&SeriesName],
     points: &[SeriesPoint],
 ) -> String {
+    chart::svg(&chart_of(benchmark, metric, chosen, points))
+}
+
+/// The same before it is drawn; with one line, x is the index among the measured positions.
+pub(super) fn chart_of(
+    benchmark: &str,
+    metric: &str,
+    chosen: &[&SeriesName],
+    points: &[SeriesPoint],
+) -> Chart {
     let by_time = chosen.len() > 1;
     let mut places: Vec<i32> = points.iter().map(|point| point.position).collect();
     places.sort_unstable();
@@ -202,7 +212,7 @@ pub(super) fn draw(
         ticks.sort_by(|a, b| a.0.total_cmp(&b.0));
         ticks.dedup_by(|a, b| (a.0 - b.0).abs() < 86_400.0 * 20.0);
     }
-    chart::svg(&Chart {
+    Chart {
         label: format!(
             "{} of {benchmark} over commits",
             format::metric_label(metric)
@@ -213,7 +223,7 @@ pub(super) fn draw(
         ticks,
         format: axis_format(metric),
         spark: false,
-    })
+    }
 }
 
 fn axis_format(metric: &str) -> fn(f64) -> String {

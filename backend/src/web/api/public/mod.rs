@@ -5,6 +5,7 @@
 mod commits;
 mod jobs;
 mod lists;
+mod regressions;
 mod runs;
 
 use actix_web::web::{self, Json, ServiceConfig, get};
@@ -53,7 +54,7 @@ fn limit_of(limit: Option<i64>) -> Result<i64, Error> {
 #[openapi(
     info(
         title = "Speedwell",
-        description = "Performance of interpreters, commit by commit. Read-only; times are UTC; values are in the metric's unit: \
+        description = "Performance of interpreters, commit by commit. Reading needs no token; times are UTC; values are in the metric's unit: \
                        seconds, bytes, counts per iteration."
     ),
     paths(
@@ -70,7 +71,10 @@ fn limit_of(limit: Option<i64>) -> Result<i64, Error> {
         runs::pyperf,
         jobs::jobs,
         jobs::job,
-        jobs::log
+        jobs::log,
+        regressions::regressions,
+        regressions::regression,
+        regressions::act
     ),
     components(schemas(ErrorBodySchema))
 )]
@@ -111,10 +115,20 @@ pub fn configure(config: &mut ServiceConfig) {
         }
         .into()
     });
+    let bodies = web::JsonConfig::default()
+        .limit(64 << 10)
+        .error_handler(|error, _| {
+            Error::BadRequest {
+                field: "body".to_owned(),
+                message: format!("the body cannot be read: {error}"),
+            }
+            .into()
+        });
     config.service(
         web::scope("/api/v1")
             .app_data(queries)
             .app_data(paths)
+            .app_data(bodies)
             .route("/openapi.json", get().to(openapi))
             .route("/runtimes", get().to(lists::runtimes))
             .route("/runtimes/{name}/commits", get().to(lists::runtime_commits))
@@ -132,7 +146,13 @@ pub fn configure(config: &mut ServiceConfig) {
             .route("/runs/{id}/pyperf", get().to(runs::pyperf))
             .route("/jobs", get().to(jobs::jobs))
             .route("/jobs/{id}", get().to(jobs::job))
-            .route("/jobs/{id}/log", get().to(jobs::log)),
+            .route("/jobs/{id}/log", get().to(jobs::log))
+            .route("/regressions", get().to(regressions::regressions))
+            .route("/regressions/{id}", get().to(regressions::regression))
+            .route(
+                "/regressions/{id}/actions",
+                web::post().to(regressions::act),
+            ),
     );
 }
 

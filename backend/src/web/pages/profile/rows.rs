@@ -6,6 +6,7 @@ use speedwell_wire::ProfileReport;
 
 use crate::domain::components::Mapping;
 use crate::domain::profile::{cost, share_error};
+use crate::domain::profile_difference::{Change, functions};
 use crate::web::format;
 
 /// Functions in the table.
@@ -25,11 +26,6 @@ pub(super) struct Row {
     pub(super) change: String,
     /// `regressed`, `improved` or nothing: the change is worth a colour.
     pub(super) class: &'static str,
-}
-
-/// All of one loop or request, in what is counted.
-pub(super) fn scaled(profile: &ProfileReport) -> f64 {
-    profile.total * cost(profile).of_one
 }
 
 /// A row for each component, the largest first.
@@ -58,16 +54,6 @@ pub(super) fn component_rows(
             row(mapping.label(name), (after, *count), before)
         })
         .collect()
-}
-
-/// Counts of each function itself, without what it calls.
-fn functions(profile: &ProfileReport) -> HashMap<&str, f64> {
-    let mut sums = HashMap::new();
-    for stack in &profile.stacks {
-        let function = stack.frames.rsplit(';').next().unwrap_or_default();
-        *sums.entry(function).or_default() += stack.count;
-    }
-    sums
 }
 
 /// The largest functions; in a comparison, those that changed most.
@@ -112,37 +98,18 @@ fn row(
         change: change.as_ref().map_or(String::new(), |one| {
             with_error(signed(one.share), one.error)
         }),
-        class: change.map_or("", |one| one.class()),
+        class: change.map_or("", |one| class_of(&one)),
     }
 }
 
-/// A change, as a share of all that was before.
-struct Change {
-    share: f64,
-    /// Its standard error, from the numbers of samples alone.
-    error: f64,
-}
-
-impl Change {
-    fn of((after, new): (&ProfileReport, f64), (before, old): (&ProfileReport, f64)) -> Self {
-        let all = scaled(before);
-        let growth = scaled(after) / all;
-        let error = |profile: &ProfileReport, count| share_error(profile, count / profile.total);
-        Self {
-            share: (new * cost(after).of_one - old * cost(before).of_one) / all,
-            error: (error(after, new) * growth).hypot(error(before, old)),
-        }
-    }
-
-    /// A colour for what is worth one: half a per cent of all, and twice its error.
-    fn class(&self) -> &'static str {
-        if self.share.abs() <= (2.0 * self.error).max(0.005) {
-            ""
-        } else if self.share > 0.0 {
-            "regressed"
-        } else {
-            "improved"
-        }
+/// A colour for what is worth one: half a per cent of all, and twice its error.
+fn class_of(change: &Change) -> &'static str {
+    if change.share.abs() <= (2.0 * change.error).max(0.005) {
+        ""
+    } else if change.share > 0.0 {
+        "regressed"
+    } else {
+        "improved"
     }
 }
 

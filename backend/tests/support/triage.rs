@@ -1,0 +1,126 @@
+//! Regressions as the detector and the loop write them, and people who decide about them.
+
+use speedwell_backend::artefacts::sha256_hex;
+use speedwell_backend::db::tokens;
+use speedwell_backend::domain::role::Role;
+use sqlx::PgPool;
+
+use super::TestApp;
+use super::worker::Rows;
+
+/// A regression in a state, in the range of two commits (by index); its change points come from [`insert_point`].
+pub async fn insert_regression(
+    pool: &PgPool,
+    rows: &Rows,
+    state: &str,
+    before: usize,
+    after: usize,
+) -> i64 {
+    let id: i64 = sqlx::query_scalar(
+        "INSERT INTO regression (branch_id, better, state, before_commit_id, after_commit_id, culprit_commit_id)
+         SELECT branch_id, false, $2, $3, $4, CASE WHEN $2 IN ('found', 'acknowledged') THEN $4 END
+         FROM runtime WHERE id = $1 RETURNING id",
+    )
+    .bind(rows.runtime_id)
+    .bind(state)
+    .bind(rows.commits[before])
+    .bind(rows.commits[after])
+    .fetch_one(pool)
+    .await
+    .unwrap();
+    let kinds: &[&str] = if state == "suspected" {
+        &["suspected"]
+    } else {
+        &["suspected", "confirmed"]
+    };
+    for kind in kinds {
+        sqlx::query("INSERT INTO regression_event (regression_id, actor, kind, message) VALUES ($1, 'speedwell', $2, 'seen')")
+            .bind(id)
+            .bind(kind)
+            .execute(pool)
+            .await
+            .unwrap();
+    }
+    id
+}
+
+/// A change point of a regression in the wall time of a benchmark that has been measured; its key.
+pub async fn insert_point(
+    pool: &PgPool,
+    rows: &Rows,
+    regression_id: i64,
+    benchmark: &str,
+    (before, after): (usize, usize),
+    change: f64,
+) -> i64 {
+    sqlx::query_scalar(
+        "INSERT INTO change_point (series_id, regression_id, before_commit_id, commit_id, after_commit_id, better, baseline,
+            value, change, change_low, change_high, noise, chance, placed, points_after, state, detector)
+         SELECT series.id, $1, $3, $4, $4, false, 0.1, 0.1 * (1 + $5), $5, $5 - 0.01, $5 + 0.01, 0.005, 1e-9, 0.9, 3,
+                CASE WHEN regression.state = 'suspected' THEN 'suspected' ELSE 'confirmed' END, 'test 1'
+         FROM series JOIN benchmark ON benchmark.id = benchmark_id JOIN regression ON regression.id = $1
+         WHERE benchmark.name = $2 AND metric = 'wall_time' RETURNING id",
+    )
+    .bind(regression_id)
+    .bind(benchmark)
+    .bind(rows.commits[before])
+    .bind(rows.commits[after])
+    .bind(change)
+    .fetch_one(pool)
+    .await
+    .unwrap()
+}
+
+/// Makes a token with a role; the token.
+pub async fn insert_token(pool: &PgPool, name: &str, role: Role) -> String {
+    let token = format!("token-of-{name}");
+    tokens::upsert(pool, name, role, &sha256_hex(token.as_bytes()))
+        .await
+        .unwrap();
+    token
+}
+
+/// Sends a form as a browser on our own pages does; status and text of the page that it leads to.
+pub async fn submit(
+    app: &TestApp,
+    token: &str,
+    path: &str,
+    fields: &[(&str, &str)],
+) -> (u16, String) {
+    let body = fields
+        .iter()
+        .map(|(key, value)| format!("{key}={}", speedwell_backend::web::format::encode(value)))
+        .collect::<Vec<_>>()
+        .join("&");
+    let response = app
+        .client
+        .post(format!("{}{path}", app.address))
+        .header("cookie", format!("speedwell_token={token}"))
+        .header("sec-fetch-site", "same-origin")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(body)
+        .send()
+        .await
+        .unwrap();
+    (response.status().as_u16(), response.text().await.unwrap())
+}
+
+/// State and reason of a regression.
+pub async fn state_of(pool: &PgPool, id: i64) -> (String, Option<String>) {
+    sqlx::query_as("SELECT state, invalid_reason FROM regression WHERE id = $1")
+        .bind(id)
+        .fetch_one(pool)
+        .await
+        .unwrap()
+}
+
+/// `kind actor: message` of a regression's timeline.
+pub async fn timeline_of(pool: &PgPool, id: i64) -> Vec<String> {
+    sqlx::query_scalar(
+        "SELECT format('%s %s: %s', kind, actor, message) FROM regression_event WHERE regression_id = $1 ORDER BY id",
+    )
+    .bind(id)
+    .fetch_all(pool)
+    .await
+    .unwrap()
+}
