@@ -2,6 +2,7 @@
 
 mod control;
 mod runtime;
+mod telling;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use crate::detection::segments::Settings;
 
 pub use control::ControlConfig;
 pub use runtime::{PROGRAMS, RuntimeConfig};
+pub use telling::{ForgeConfig, MailConfig, ReportConfig, check_address};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -45,6 +47,11 @@ pub struct Config {
     /// What the detector calls a change.
     #[serde(default)]
     pub detection: Settings,
+    /// How mails leave; without it none are made.
+    pub mail: Option<MailConfig>,
+    /// When daily reports are made.
+    #[serde(default)]
+    pub report: ReportConfig,
     /// Repositories to track.
     #[serde(default, rename = "repository")]
     pub repositories: Vec<RepositoryConfig>,
@@ -68,6 +75,8 @@ pub struct RepositoryConfig {
     /// Paths that a checkout leaves out, for a history with missing objects.
     #[serde(default)]
     pub exclude: Vec<String>,
+    /// Where statuses and comments on its commits go.
+    pub forge: Option<ForgeConfig>,
 }
 
 fn default_listen() -> String {
@@ -116,6 +125,7 @@ impl Config {
             value: String::new(),
             message,
         })?;
+        telling::validate(self)?;
         let mut names = BTreeSet::new();
         for repository in &self.repositories {
             check_name(&repository.name)

@@ -1,5 +1,7 @@
 //! The Speedwell service. The arrows between these modules are fixed in `tests/architecture.rs`.
 
+/// Telling people: who hears, what it says, how it leaves.
+pub mod alerts;
 /// Content-addressed storage of builds, raw run files and logs.
 pub mod artefacts;
 /// Sizes of an interpreter's file in an artefact.
@@ -18,6 +20,8 @@ pub mod db;
 pub mod detection;
 /// Types and rules without I/O.
 pub mod domain;
+/// GitHub, GitLab and Forgejo: statuses and comments out.
+pub mod forge;
 /// Mirrors of the tracked repositories, and the order of their commits.
 pub mod git;
 /// The table of background ticks.

@@ -371,6 +371,8 @@ async fn a_new_version_of_a_program_is_a_point_and_the_older_ones_job_is_given_u
             parents: Vec::new(),
             author_name: String::new(),
             author_email: String::new(),
+            committer_name: String::new(),
+            committer_email: String::new(),
             authored_at: chrono::Utc::now(),
             committed_at: chrono::Utc::now(),
             subject: version.to_owned(),

@@ -4,9 +4,11 @@ mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use speedwell_backend::scheduler::noise;
+use speedwell_backend::domain::regression::Transition;
+use speedwell_backend::scheduler::{noise, report};
 use sqlx::PgPool;
 use support::TestApp;
+use support::regression::{go, insert};
 use support::triage::{insert_point, insert_regression};
 use support::worker::{insert_job, insert_rows, measure};
 use tracing::Subscriber;
@@ -60,6 +62,21 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
     }
     noise::tick(&app.context).await.unwrap();
     let hash = format!("{:0>40}", "3");
+    let now = chrono::Utc::now() + chrono::Duration::seconds(1);
+    sqlx::query("UPDATE runtime SET control = false")
+        .execute(&pool)
+        .await
+        .unwrap();
+    assert_eq!(report::look(&app.context, now).await.unwrap(), 1);
+    let day: String = sqlx::query_scalar("SELECT day::text FROM report")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    let report = format!("/reports/cpython-main/{day}");
+    for commit in 0..5 {
+        let id = insert(&pool, &rows, commit, commit + 1).await;
+        go(&pool, id, &[Transition::Confirm]).await;
+    }
     // (page, most queries)
     let pages = [
         ("/".to_owned(), 2),
@@ -78,6 +95,13 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
         ("/hosts".to_owned(), 1),
         ("/hosts/lab-1".to_owned(), 9),
         ("/jobs/1".to_owned(), 5),
+        ("/subscriptions".to_owned(), 1),
+        ("/outbox".to_owned(), 4),
+        ("/reports".to_owned(), 1),
+        (report, 1),
+        ("/feeds/runtimes/cpython-main.atom".to_owned(), 7),
+        ("/feeds/benchmarks/nbody.atom".to_owned(), 7),
+        ("/feeds/reports/cpython-main.atom".to_owned(), 2),
     ];
     for (path, most) in pages {
         let queries = count(&app, &path).await;

@@ -6,6 +6,9 @@
 
 mod draw;
 pub mod flame;
+mod picture;
+
+pub use picture::png;
 
 /// What to draw. All x are finite; values that are not finite are left out.
 #[derive(Debug, Clone)]

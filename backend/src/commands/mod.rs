@@ -7,6 +7,7 @@ mod recompute;
 mod request;
 mod secret;
 mod serve;
+mod subscription;
 mod sync;
 mod token;
 
@@ -53,6 +54,9 @@ enum Command {
     /// Tokens of people and programs that act.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Who is told of regressions.
+    #[command(subcommand)]
+    Subscription(subscription::SubscriptionCommand),
     /// Follow the newest commits until they are measured, and print a summary.
     Progress(progress::ProgressArguments),
     /// Ask for runs of a commit, beside what the policy asks for.
@@ -116,6 +120,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
         Command::Host(command) => host::run(&config, command).await,
         Command::Token(command) => token::run(&config, command).await,
+        Command::Subscription(command) => subscription::run(&config, command).await,
         Command::Progress(arguments) => progress::run(&config, arguments).await,
         Command::Request(arguments) => request::run(&config, arguments).await,
         Command::Redetect => database::redetect(&config).await,

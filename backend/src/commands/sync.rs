@@ -69,6 +69,8 @@ fn version_of(runtime: &RuntimeConfig, recipe: &BuildRecipe) -> CommitFacts {
         parents: Vec::new(),
         author_name: "the configuration".to_owned(),
         author_email: String::new(),
+        committer_name: String::new(),
+        committer_email: String::new(),
         authored_at: now,
         committed_at: now,
         subject: format!(
@@ -99,6 +101,16 @@ pub(super) fn describe(config: &Config) -> String {
         ),
         format!("results in {database}, artefacts in {store}"),
     ];
+    lines.push(match &config.mail {
+        Some(mail) => format!(
+            "mails by {} from {}, lists: {}",
+            mail.smtp,
+            mail.from,
+            mail.lists.join(", ")
+        ),
+        None => "no [mail]: nobody is told by mail".to_owned(),
+    });
+    lines.push(format!("daily reports by \"{}\"", config.report.schedule));
     lines.extend(config.repositories.iter().map(|repository| {
         let schedule = config.schedule_of(repository);
         format!(

@@ -61,10 +61,14 @@ pub async fn insert(
     let authored: Vec<_> = commits.iter().map(|c| c.authored_at).collect();
     let committed: Vec<_> = commits.iter().map(|c| c.committed_at).collect();
     sqlx::query(
-        "INSERT INTO commit (repository_id, hash, parents, author_name, author_email, authored_at, committed_at, subject)
-         SELECT $1, hash, string_to_array(parents, ' '), author_name, author_email, authored_at, committed_at, subject
-         FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[], $8::text[])
-              AS row (hash, parents, author_name, author_email, authored_at, committed_at, subject)
+        "INSERT INTO commit (repository_id, hash, parents, author_name, author_email, authored_at, committed_at, subject,
+                             committer_name, committer_email)
+         SELECT $1, hash, string_to_array(parents, ' '), author_name, author_email, authored_at, committed_at, subject,
+                committer_name, committer_email
+         FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[], $8::text[],
+                     $9::text[], $10::text[])
+              AS row (hash, parents, author_name, author_email, authored_at, committed_at, subject, committer_name,
+                      committer_email)
          ON CONFLICT (repository_id, hash) DO NOTHING",
     )
     .bind(repository_id)
@@ -75,6 +79,8 @@ pub async fn insert(
     .bind(authored)
     .bind(committed)
     .bind(column(|c| &c.subject))
+    .bind(column(|c| &c.committer_name))
+    .bind(column(|c| &c.committer_email))
     .execute(db)
     .await
     .map(drop)

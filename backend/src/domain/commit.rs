@@ -13,6 +13,10 @@ pub struct CommitFacts {
     pub author_name: String,
     /// Author's address.
     pub author_email: String,
+    /// Committer's name.
+    pub committer_name: String,
+    /// Committer's address.
+    pub committer_email: String,
     /// When it was written.
     pub authored_at: DateTime<Utc>,
     /// When it was committed.

@@ -45,7 +45,7 @@ pub fn first_parents(
 /// Reads a commit. Names, addresses and subjects are anyone's: made valid text without control characters, and cut.
 pub fn read_commit(repository: &Repository, hash: &str) -> anyhow::Result<CommitFacts> {
     let commit = repository.find_commit(Oid::from_str(hash)?)?;
-    let author = commit.author();
+    let (author, committer) = (commit.author(), commit.committer());
     Ok(CommitFacts {
         hash: hash.to_owned(),
         parents: commit
@@ -54,6 +54,8 @@ pub fn read_commit(repository: &Repository, hash: &str) -> anyhow::Result<Commit
             .collect(),
         author_name: clean(author.name_bytes(), 200),
         author_email: clean(author.email_bytes(), 200),
+        committer_name: clean(committer.name_bytes(), 200),
+        committer_email: clean(committer.email_bytes(), 200),
         authored_at: time(author.when()),
         committed_at: time(commit.time()),
         subject: clean(

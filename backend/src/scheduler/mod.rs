@@ -7,6 +7,7 @@ pub mod archive;
 pub mod bisect;
 pub mod confirm;
 pub mod control;
+pub mod deliver;
 pub mod detect;
 pub mod discover;
 pub mod enqueue;
@@ -14,9 +15,11 @@ pub mod explain;
 pub mod group;
 pub mod maintain;
 pub mod noise;
+pub mod notify;
 pub mod paths;
 pub mod reclaim;
 pub mod recompute;
+pub mod report;
 pub mod warmup;
 
 use std::pin::Pin;
@@ -98,6 +101,21 @@ pub const TICKS: &[Tick] = &[
         name: "recompute",
         every: Duration::from_secs(2),
         pass: |context| Box::pin(recompute::tick(context)),
+    },
+    Tick {
+        name: "notify",
+        every: Duration::from_secs(5),
+        pass: |context| Box::pin(notify::tick(context)),
+    },
+    Tick {
+        name: "deliver",
+        every: Duration::from_secs(2),
+        pass: |context| Box::pin(deliver::tick(context)),
+    },
+    Tick {
+        name: "report",
+        every: Duration::from_secs(30),
+        pass: |context| Box::pin(report::tick(context)),
     },
     Tick {
         name: "explain",

@@ -8,6 +8,9 @@
 )]
 
 pub mod lab;
+pub mod regression;
+pub mod smtp;
+pub mod telling;
 pub mod triage;
 pub mod worker;
 

@@ -5,20 +5,25 @@ mod api;
 mod commit;
 mod counters;
 mod error;
+mod feed;
 mod host;
 mod job;
+mod outbox;
 mod overview;
 mod profile;
 mod queue;
 mod recompute;
 mod regression;
 mod regressions;
+mod report;
 mod run;
 mod runtime;
 mod series;
 mod sign_in;
 mod steps;
+mod subscriptions;
 mod suite;
+mod unsubscribe;
 mod widgets;
 
 use actix_web::HttpResponse;
@@ -108,6 +113,21 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/sign-in", get().to(sign_in::form))
         .route("/sign-in", post().to(sign_in::sign_in))
         .route("/sign-out", post().to(sign_in::sign_out))
+        .route("/subscriptions", get().to(subscriptions::list))
+        .route("/subscriptions", post().to(subscriptions::add))
+        .route(
+            "/subscriptions/{id}/remove",
+            post().to(subscriptions::remove),
+        )
+        .route("/unsubscribe/{token}", get().to(unsubscribe::ask))
+        .route("/unsubscribe/{token}", post().to(unsubscribe::end))
+        .route("/outbox", get().to(outbox::outbox))
+        .route("/outbox/{id}/send-again", post().to(outbox::send_again))
+        .route("/reports", get().to(report::list))
+        .route("/reports/{runtime}/{date}", get().to(report::report))
+        .route("/feeds/runtimes/{name}.atom", get().to(feed::runtime))
+        .route("/feeds/benchmarks/{name}.atom", get().to(feed::benchmark))
+        .route("/feeds/reports/{name}.atom", get().to(feed::reports))
         .route(STYLE_ADDRESS, get().to(style));
 }
 

@@ -1,0 +1,37 @@
+//! What a row of the outbox carries: which facts to tell, not the text. The text is made when it is sent, so that a message that
+//! had to wait says what is known by then.
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+
+/// A message of the outbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Payload {
+    /// Events of one regression or of several.
+    Events {
+        /// Keys of the events, one for each regression.
+        events: Vec<i64>,
+        /// Why the recipient gets it, in words.
+        why: Vec<String>,
+    },
+    /// A daily report.
+    Report {
+        /// The runtime's key.
+        runtime_id: i64,
+        /// Its day.
+        day: NaiveDate,
+        /// Why the recipient gets it.
+        why: String,
+    },
+    /// A status on the culprit.
+    Status {
+        /// The event.
+        event: i64,
+    },
+    /// A comment on the culprit.
+    Comment {
+        /// The event.
+        event: i64,
+    },
+}

@@ -1,0 +1,111 @@
+//! Sends what waits in the outbox, message by message.
+//!
+//! A message is taken up (its try counted, its next one postponed), sent, and settled; the database knows of each before the next.
+//! A process that dies between taking up and settling leaves a message that is tried again when its lease ends. If the other side
+//! had taken it by then, it comes a second time, with the same key: mails have the same Message-ID, webhooks the same
+//! `X-Speedwell-Delivery`, Matrix the same transaction, comments of a forge are looked for first, and a status is set anew to what
+//! it is. Only Slack, Mattermost and Zulip show a second line then: their incoming webhooks know no key.
+
+use chrono::{DateTime, Duration, Utc};
+
+use super::Outcome;
+use crate::alerts::mail::Transport;
+use crate::alerts::{mail, when};
+use crate::context::Context;
+use crate::db::outbox::{self, MessageRow};
+use crate::db::subscriptions;
+use crate::domain::telling::Failure;
+use crate::forge;
+
+mod perform;
+mod picture;
+mod report;
+
+/// Messages in one pass; more wait for the next.
+const BATCH: usize = 200;
+/// How long a try may take before another process may begin the next: longer than all timeouts of a try.
+const LEASE: Duration = Duration::minutes(10);
+
+/// What sending needs.
+pub struct Sender {
+    http: reqwest::Client,
+    smtp: Option<Transport>,
+    /// Signs links and makes message ids.
+    key: Vec<u8>,
+}
+
+impl Sender {
+    /// Opens the ways out. No connection is made yet.
+    pub async fn open(context: &Context) -> anyhow::Result<Self> {
+        let smtp = match &context.config.mail {
+            Some(mail) => Some(mail::transport(&mail.smtp, mail.credentials()?)?),
+            None => None,
+        };
+        Ok(Self {
+            http: forge::client()?,
+            smtp,
+            key: subscriptions::link_key(&context.pool).await?,
+        })
+    }
+}
+
+/// One pass.
+pub async fn tick(context: &Context) -> Outcome {
+    let mut sender = None;
+    let (mut sent, mut failed) = (0, 0);
+    while sent + failed < BATCH {
+        let Some(message) = claim(context, Utc::now()).await? else {
+            break;
+        };
+        if sender.is_none() {
+            sender = Some(Sender::open(context).await);
+        }
+        let done = match &sender {
+            Some(Ok(sender)) => perform::perform(context, sender, &message, Utc::now()).await,
+            // A password file that cannot be read, say: every message waits until it can.
+            Some(Err(error)) => Err(Failure::passing(format!("{error:#}"))),
+            None => Err(Failure::passing("the ways out were not opened")),
+        };
+        match done {
+            Ok(()) => sent += 1,
+            Err(_) => failed += 1,
+        }
+        settle(context, &message, done, Utc::now()).await?;
+    }
+    Ok((sent + failed > 0).then(|| format!("sent {sent} message(s), {failed} could not be sent")))
+}
+
+/// Takes up the message that has been due longest.
+pub async fn claim(context: &Context, now: DateTime<Utc>) -> sqlx::Result<Option<MessageRow>> {
+    outbox::claim(&context.pool, now, now + LEASE).await
+}
+
+/// Sends a message that was taken up.
+pub async fn send(
+    context: &Context,
+    sender: &Sender,
+    message: &MessageRow,
+    now: DateTime<Utc>,
+) -> Result<(), Failure> {
+    perform::perform(context, sender, message, now).await
+}
+
+/// Notes what became of a try.
+pub async fn settle(
+    context: &Context,
+    message: &MessageRow,
+    done: Result<(), Failure>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    match done {
+        Ok(()) => {
+            outbox::mark_sent(&context.pool, message, now).await?;
+        }
+        Err(failure) => {
+            let last = failure.permanent || message.attempts >= when::MOST_ATTEMPTS;
+            let again = (!last).then(|| now + when::pause(message.attempts));
+            outbox::mark_failed(&context.pool, message, &failure.message, again, now).await?;
+        }
+    }
+    Ok(())
+}
