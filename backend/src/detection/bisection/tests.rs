@@ -89,7 +89,7 @@ impl World {
                     });
                 }
             }
-            assert!(readings.len() < 400, "no end");
+            assert!(readings.len() < 400, "no end: {:?} {:?}", opinion.probability.iter().enumerate().filter(|(_, p)| **p > 0.01).collect::<Vec<_>>(), readings.iter().map(|one| one.index).take(60).collect::<Vec<_>>());
         }
     }
 
@@ -293,19 +293,12 @@ fn simulate(size: f64, count: usize, trials: u64) -> (f64, f64) {
         let mut random = SmallRng::seed_from_u64(seed);
         let at = random.random_range(1..count);
         let mut world = World::new(count, &[(at, 0.01 * size)], 0.01, seed + 1_000);
-        world.wrong = (0..400)
-            .filter(|_| random.random::<f64>() < 0.02)
-            .map(|number| {
-                (
-                    number,
-                    if random.random() {
-                        0.01 * size
-                    } else {
-                        -0.01 * size
-                    },
-                )
-            })
-            .collect();
+        for number in 0..400 {
+            if random.random::<f64>() < 0.02 {
+                let sign = if random.random() { 1.0 } else { -1.0 };
+                world.wrong.push((number, sign * 0.01 * size));
+            }
+        }
         let (next, readings) = world.run(Some(0.01 * size));
         runs += readings.len() as f64 / trials as f64;
         if let Next::Found(found) = next
