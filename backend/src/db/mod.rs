@@ -2,6 +2,7 @@
 
 use sqlx::migrate::Migrator;
 
+pub mod bisections;
 pub mod builds;
 pub mod commits;
 pub mod compare;

@@ -219,8 +219,10 @@ struct State<'a> {
     sigma: f64,
     /// Runs of a step.
     runs: usize,
-    /// Runs of each side of a culprit before it is named, and of each end.
+    /// Runs of each side of a culprit before it is named.
     checks: usize,
+    /// Runs of each end: an odd number, so that one wrong run has no word in their median.
+    anchors: usize,
 }
 
 impl<'a> State<'a> {
@@ -237,13 +239,8 @@ impl<'a> State<'a> {
         let runs = runs_for(size);
         // Where noise is next to nothing, one run of each side says it all.
         let checks = if size >= 20.0 { 1 } else { runs.max(2) };
-        Self {
-            search,
-            readings,
-            sigma,
-            runs,
-            checks,
-        }
+        let anchors = if size >= 20.0 { 1 } else { runs.max(3) | 1 };
+        Self { search, readings, sigma, runs, checks, anchors }
     }
 
     fn fit(&self, low: usize, high: usize) -> Fit {
@@ -262,11 +259,11 @@ impl<'a> State<'a> {
         for (host, one) in self.search.hosts.iter().enumerate() {
             for index in [0, last] {
                 let known = self.count(index, Some(one.group));
-                if known < self.checks {
+                if known < self.anchors {
                     wanted.push(Probe {
                         host,
                         index,
-                        runs: self.checks - known,
+                        runs: self.anchors - known,
                     });
                 }
             }
@@ -283,7 +280,7 @@ impl<'a> State<'a> {
             .any(|group| {
                 [0, last]
                     .iter()
-                    .all(|end| self.count(*end, Some(group)) >= self.checks)
+                    .all(|end| self.count(*end, Some(group)) >= self.anchors)
             })
     }
 
@@ -302,7 +299,7 @@ impl<'a> State<'a> {
                 .max()
                 .unwrap_or(0)
         };
-        if self.checks == 1 || most(0).min(most(last)) >= MOST_RUNS || self.search.hosts.is_empty()
+        if self.anchors == 1 || most(0).min(most(last)) >= MOST_RUNS || self.search.hosts.is_empty()
         {
             return Next::Flat;
         }

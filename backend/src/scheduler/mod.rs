@@ -4,6 +4,7 @@
 //! connection, so a killed backend gives it up by itself.
 
 pub mod archive;
+pub mod bisect;
 pub mod control;
 pub mod detect;
 pub mod discover;
@@ -53,6 +54,11 @@ pub const TICKS: &[Tick] = &[
         name: "detect",
         every: Duration::from_secs(3),
         pass: |context| Box::pin(detect::tick(context)),
+    },
+    Tick {
+        name: "bisect",
+        every: Duration::from_secs(5),
+        pass: |context| Box::pin(bisect::tick(context)),
     },
     Tick {
         name: "warmup",

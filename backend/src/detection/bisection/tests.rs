@@ -301,11 +301,13 @@ fn simulate(size: f64, count: usize, trials: u64) -> (f64, f64) {
         }
         let (next, readings) = world.run(Some(0.01 * size));
         runs += readings.len() as f64 / trials as f64;
-        if let Next::Found(found) = next
+        if let Next::Found(found) = &next
             && found.len() == 1
             && found[0].culprit == Some(at)
         {
             right += 1.0 / trials as f64;
+        } else if std::env::var_os("SHOW").is_some() {
+            println!("{seed}: {at} {next:?} {}", readings.len());
         }
     }
     println!(

@@ -1,0 +1,350 @@
+//! Looks for the commit behind each confirmed regression: opens a search, queues the runs that would tell most, and ends it.
+//!
+//! Every pass decides anew from what was measured; a search's step is one transaction under the lock of its row, so that a pass that
+//! is killed is simply repeated. What a search may do is in `detection/bisection.rs`.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use sqlx::PgConnection;
+
+use super::Outcome;
+use crate::context::Context;
+use crate::db::bisections::{self, Evidence, NewBisection, NewChange, Open, RangeCommit, Waiting};
+use crate::db::regressions;
+use crate::detection::bisection::{
+    Candidate, Host, Located, Next, Opinion, Reading, Search, decide, runs_for, usable_noise,
+};
+use crate::domain::bisection::{BisectionState, Skipped, budget, cannot_matter};
+use crate::domain::regression::{RegressionState, SPEEDWELL, Transition};
+
+/// Regressions that one pass opens searches for.
+const BATCH: i64 = 50;
+
+/// One pass.
+pub async fn tick(context: &Context) -> Outcome {
+    let mut said = Vec::new();
+    for waiting in bisections::list_waiting(&context.pool, BATCH).await? {
+        let mut transaction = context.pool.begin().await?;
+        if let Some(words) = open(&mut transaction, &waiting).await? {
+            said.push(words);
+        }
+        transaction.commit().await?;
+    }
+    for id in bisections::list_open(&context.pool).await? {
+        let mut transaction = context.pool.begin().await?;
+        if let Some(words) = step(&mut transaction, id).await? {
+            said.push(words);
+        }
+        transaction.commit().await?;
+    }
+    Ok((!said.is_empty()).then(|| said.join("; ")))
+}
+
+/// Opens the search of a regression; one commit needs none.
+async fn open(db: &mut PgConnection, waiting: &Waiting) -> anyhow::Result<Option<String>> {
+    let regression = waiting.regression_id;
+    if waiting.commits == 1 {
+        let found = Transition::Find {
+            culprit_commit_id: waiting.after_commit_id,
+        };
+        let words = "Both sides are neighbours on the branch: it came with the one commit between them.";
+        let moved = regressions::transition(db, regression, &found, SPEEDWELL, words).await?;
+        return Ok(moved.then(|| format!("regression {regression} came with the only commit of its range")));
+    }
+    let words = format!(
+        "The commit is looked for among {}, by {} of {}.",
+        waiting.commits, waiting.metric, waiting.benchmark
+    );
+    if !regressions::transition(&mut *db, regression, &Transition::Bisect, SPEEDWELL, &words).await? {
+        return Ok(None);
+    }
+    let hosts = bisections::list_fitting_hosts(&mut *db, waiting).await?;
+    let expected = Some(waiting.change.ln_1p());
+    let noise = usable_noise(waiting.noise, expected);
+    let runs = runs_for(waiting.change.ln_1p().abs() / noise);
+    let new = NewBisection {
+        regression_id: Some(regression),
+        runtime_id: waiting.runtime_id,
+        benchmark: waiting.benchmark.clone(),
+        metric: waiting.metric.clone(),
+        counter_source: waiting.counter_source.clone(),
+        before_commit_id: waiting.before_commit_id,
+        after_commit_id: waiting.after_commit_id,
+        expected,
+        noise,
+        requester: SPEEDWELL.to_owned(),
+        budget: budget(usize::try_from(waiting.commits)?, runs, hosts.len()),
+    };
+    let id = bisections::insert(db, &new, &hosts).await?;
+    Ok(Some(format!("bisection {id} of regression {regression} begins")))
+}
+
+/// One step of a search.
+async fn step(db: &mut PgConnection, id: i64) -> anyhow::Result<Option<String>> {
+    let Some(search) = bisections::lock(&mut *db, id).await? else {
+        return Ok(None);
+    };
+    if let Some(why) = unwanted(&search) {
+        end(db, &search, BisectionState::Cancelled, &[], why).await?;
+        return Ok(Some(format!("bisection {id} ends: {why}")));
+    }
+    bisections::skip_failed(&mut *db, id).await?;
+    let mut commits = bisections::list_commits(&mut *db, id).await?;
+    let harmless = mark_harmless(&mut commits, search.trained);
+    bisections::skip(&mut *db, id, &harmless, Skipped::CannotMatter).await?;
+    let evidence = bisections::list_evidence(&mut *db, id).await?;
+    let hosts = bisections::list_hosts(&mut *db, id).await?;
+    let opinion = judge(&search, &commits, &evidence, &hosts);
+    bisections::update_posterior(&mut *db, id, &opinion.probability, &opinion.likeness).await?;
+    act(db, &search, &commits, &hosts, opinion).await
+}
+
+/// Why nobody needs the search any more.
+fn unwanted(search: &Open) -> Option<&'static str> {
+    if !search.placed {
+        return Some("the branch was rewritten, and an end of the range is no longer on it");
+    }
+    let state = search.regression_state.as_deref()?;
+    match RegressionState::from_str(state) {
+        Ok(RegressionState::Bisecting | RegressionState::Acknowledged) => None,
+        Ok(
+            RegressionState::Suspected
+            | RegressionState::Confirmed
+            | RegressionState::Found
+            | RegressionState::Fixed
+            | RegressionState::Accepted
+            | RegressionState::Invalid,
+        )
+        | Err(_) => Some("the regression is no longer searched"),
+    }
+}
+
+/// Marks the commits between the ends that cannot matter; their keys.
+fn mark_harmless(commits: &mut [RangeCommit], trained: bool) -> Vec<i64> {
+    let last = commits.len().saturating_sub(1);
+    let mut harmless = Vec::new();
+    for (index, one) in commits.iter_mut().enumerate() {
+        let (Some(paths), Some(count)) = (&one.touched_paths, one.touched_count) else {
+            continue;
+        };
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        if one.skipped.is_none() && index != 0 && index != last && cannot_matter(paths, count, trained) {
+            one.skipped = Some(Skipped::CannotMatter.as_str().to_owned());
+            harmless.push(one.commit_id);
+        }
+    }
+    harmless
+}
+
+/// What the evidence says.
+fn judge(
+    search: &Open,
+    commits: &[RangeCommit],
+    evidence: &[Evidence],
+    hosts: &[(i64, Vec<i32>)],
+) -> Opinion {
+    let last = commits.len().saturating_sub(1);
+    let candidates: Vec<Candidate> = commits
+        .iter()
+        .enumerate()
+        .map(|(index, one)| {
+            let reason = one.skipped.as_deref().and_then(|text| text.parse::<Skipped>().ok());
+            Candidate {
+                prior: reason.map_or(1.0, Skipped::prior),
+                measurable: reason.is_none() || index == 0 || index == last,
+            }
+        })
+        .collect();
+    let mut groups: BTreeMap<(i64, i64, i64), usize> = BTreeMap::new();
+    let mut current: BTreeMap<i64, usize> = BTreeMap::new();
+    let mut readings = Vec::with_capacity(evidence.len());
+    for one in evidence {
+        let next = groups.len();
+        let group = *groups.entry((one.series_id, one.environment_id, one.host_epoch)).or_insert(next);
+        if one.current {
+            current.insert(one.host_id, group);
+        }
+        readings.push(Reading {
+            index: usize::try_from(one.ordinal).unwrap_or(usize::MAX),
+            group,
+            value: one.median.ln(),
+        });
+    }
+    // A host without comparable readings gets a group of its own.
+    let told: Vec<Host> = hosts
+        .iter()
+        .enumerate()
+        .map(|(number, (host, open))| Host {
+            group: current.get(host).copied().unwrap_or(groups.len() + number),
+            idle: open.is_empty(),
+        })
+        .collect();
+    let busy: Vec<usize> = hosts
+        .iter()
+        .flat_map(|(_, open)| open.iter().filter_map(|index| usize::try_from(*index).ok()))
+        .collect();
+    decide(&Search {
+        candidates: &candidates,
+        readings: &readings,
+        hosts: &told,
+        busy: &busy,
+        noise: search.noise,
+        expected: search.expected,
+    })
+}
+
+/// Does what the evidence asks for.
+async fn act(
+    db: &mut PgConnection,
+    search: &Open,
+    commits: &[RangeCommit],
+    hosts: &[(i64, Vec<i32>)],
+    opinion: Opinion,
+) -> anyhow::Result<Option<String>> {
+    let id = search.id;
+    let last = commits.len().saturating_sub(1);
+    let lost = |index: usize| commits[index].skipped.as_deref().and_then(|text| text.parse::<Skipped>().ok());
+    let given_up = match &opinion.next {
+        Next::Found(located) => {
+            let words = found(db, search, commits, located).await?;
+            return Ok(Some(format!("bisection {id}: {words}")));
+        }
+        Next::Flat => Some("The two ends do not differ by more than the noise.".to_owned()),
+        Next::Stuck => Some(format!("Nothing that could be measured would tell more. {}", left(commits, &opinion))),
+        Next::Measure(_) if commits.is_empty() => Some("The range is empty.".to_owned()),
+        Next::Measure(probes) if probes.is_empty() => return Ok(None),
+        Next::Measure(probes) => {
+            let end = probes.iter().find(|one| one.index == 0 || one.index == last);
+            match end.and_then(|one| lost(one.index).map(|reason| (one.index, reason))) {
+                Some((index, reason)) => Some(format!(
+                    "{} is an end of the range and cannot be measured: {}.",
+                    short(&commits[index].hash),
+                    reason.words()
+                )),
+                None if search.asked >= i64::from(search.budget) => Some(format!(
+                    "The budget of {} runs is used up. {}",
+                    search.budget,
+                    left(commits, &opinion)
+                )),
+                None => None,
+            }
+        }
+    };
+    if let Some(words) = given_up {
+        end(db, search, BisectionState::Exhausted, &[], &words).await?;
+        return Ok(Some(format!("bisection {id} gives up: {words}")));
+    }
+    let Next::Measure(probes) = opinion.next else {
+        return Ok(None);
+    };
+    let mut queued = 0;
+    for probe in probes {
+        let (host, commit) = (hosts[probe.host].0, commits[probe.index].commit_id);
+        let runs = i32::try_from(probe.runs)?;
+        queued += bisections::insert_jobs(&mut *db, id, host, commit, runs).await?;
+    }
+    Ok((queued > 0).then(|| format!("bisection {id} asks for {queued} run(s)")))
+}
+
+/// Stores what was located. A regression has one culprit: that of the largest change the way it went; the others are in its words.
+async fn found(
+    db: &mut PgConnection,
+    search: &Open,
+    commits: &[RangeCommit],
+    located: &[Located],
+) -> anyhow::Result<String> {
+    let changes: Vec<NewChange> = located
+        .iter()
+        .map(|one| NewChange {
+            before_commit_id: commits[one.low].commit_id,
+            after_commit_id: commits[one.high].commit_id,
+            culprit_commit_id: one.culprit.map(|index| commits[index].commit_id),
+            change: one.change.exp_m1(),
+            probability: one.probability,
+        })
+        .collect();
+    let told: Vec<String> = located.iter().map(|one| describe(one, commits)).collect();
+    let words = match told.as_slice() {
+        [one] => format!("The change came with {one}."),
+        _ => format!("There are {} changes in the range: {}.", told.len(), told.join("; ")),
+    };
+    let state = if told.len() == 1 {
+        BisectionState::Found
+    } else {
+        BisectionState::Several
+    };
+    end(db, search, state, &changes, &words).await?;
+    Ok(words)
+}
+
+fn describe(one: &Located, commits: &[RangeCommit]) -> String {
+    let size = one.change.exp_m1() * 100.0;
+    let sure = one.probability.min(0.999) * 100.0;
+    match one.culprit {
+        Some(index) => format!("{} ({size:+.2} %, {sure:.1} % sure)", short(&commits[index].hash)),
+        None => format!(
+            "one of the {} commits after {} up to {}, which cannot be told apart ({size:+.2} %, {sure:.1} % sure)",
+            one.high - one.low,
+            short(&commits[one.low].hash),
+            short(&commits[one.high].hash)
+        ),
+    }
+}
+
+/// What is left of the range, in words: the shortest stretch with 95 % of the probability.
+fn left(commits: &[RangeCommit], opinion: &Opinion) -> String {
+    let known = &opinion.probability;
+    let total: f64 = known.iter().sum();
+    let beyond = |mut all: Box<dyn Iterator<Item = (usize, f64)> + '_>| {
+        let mut passed = 0.0;
+        all.find_map(|(index, one)| {
+            passed += one;
+            (passed > 0.025 * total).then_some(index)
+        })
+    };
+    let first = beyond(Box::new(known.iter().copied().enumerate()));
+    let last = beyond(Box::new(known.iter().copied().enumerate().rev()));
+    match (first, last) {
+        (Some(first), Some(last)) if total > 0.0 && first <= last => format!(
+            "It is between {} and {}, {} commit(s), with 95 % confidence.",
+            short(&commits[first].hash),
+            short(&commits[last].hash),
+            last - first + 1
+        ),
+        _ => "Nothing is known of where it is.".to_owned(),
+    }
+}
+
+/// Ends a search and moves its regression on.
+async fn end(
+    db: &mut PgConnection,
+    search: &Open,
+    state: BisectionState,
+    changes: &[NewChange],
+    words: &str,
+) -> anyhow::Result<()> {
+    let main = changes.iter().max_by(|a, b| {
+        let size = |one: &NewChange| one.change.ln_1p() * search.expected.unwrap_or(one.change).signum();
+        size(a).total_cmp(&size(b))
+    });
+    let culprit = main.and_then(|one| one.culprit_commit_id);
+    bisections::finish(&mut *db, search.id, state, culprit, changes, words).await?;
+    let Some(regression) = search.regression_id else {
+        return Ok(());
+    };
+    if let (BisectionState::Found, Some(one)) = (state, main) {
+        bisections::narrow(&mut *db, regression, one.before_commit_id, one.after_commit_id).await?;
+    }
+    let next = match culprit {
+        Some(culprit_commit_id) => Transition::Find { culprit_commit_id },
+        None => Transition::GiveUp,
+    };
+    // Where the regression has moved on by itself, nothing happens.
+    regressions::transition(db, regression, &next, SPEEDWELL, words).await?;
+    Ok(())
+}
+
+fn short(hash: &str) -> &str {
+    hash.get(..10).unwrap_or(hash)
+}
