@@ -48,15 +48,19 @@ async fn open(db: &mut PgConnection, waiting: &Waiting) -> anyhow::Result<Option
         let found = Transition::Find {
             culprit_commit_id: waiting.after_commit_id,
         };
-        let words = "Both sides are neighbours on the branch: it came with the one commit between them.";
+        let words =
+            "Both sides are neighbours on the branch: it came with the one commit between them.";
         let moved = regressions::transition(db, regression, &found, SPEEDWELL, words).await?;
-        return Ok(moved.then(|| format!("regression {regression} came with the only commit of its range")));
+        return Ok(moved
+            .then(|| format!("regression {regression} came with the only commit of its range")));
     }
     let words = format!(
         "The commit is looked for among {}, by {} of {}.",
         waiting.commits, waiting.metric, waiting.benchmark
     );
-    if !regressions::transition(&mut *db, regression, &Transition::Bisect, SPEEDWELL, &words).await? {
+    if !regressions::transition(&mut *db, regression, &Transition::Bisect, SPEEDWELL, &words)
+        .await?
+    {
         return Ok(None);
     }
     let hosts = bisections::list_fitting_hosts(&mut *db, waiting).await?;
@@ -77,7 +81,9 @@ async fn open(db: &mut PgConnection, waiting: &Waiting) -> anyhow::Result<Option
         budget: budget(usize::try_from(waiting.commits)?, runs, hosts.len()),
     };
     let id = bisections::insert(db, &new, &hosts).await?;
-    Ok(Some(format!("bisection {id} of regression {regression} begins")))
+    Ok(Some(format!(
+        "bisection {id} of regression {regression} begins"
+    )))
 }
 
 /// One step of a search.
@@ -129,7 +135,11 @@ fn mark_harmless(commits: &mut [RangeCommit], trained: bool) -> Vec<i64> {
             continue;
         };
         let count = usize::try_from(count).unwrap_or(usize::MAX);
-        if one.skipped.is_none() && index != 0 && index != last && cannot_matter(paths, count, trained) {
+        if one.skipped.is_none()
+            && index != 0
+            && index != last
+            && cannot_matter(paths, count, trained)
+        {
             one.skipped = Some(Skipped::CannotMatter.as_str().to_owned());
             harmless.push(one.commit_id);
         }
@@ -149,7 +159,10 @@ fn judge(
         .iter()
         .enumerate()
         .map(|(index, one)| {
-            let reason = one.skipped.as_deref().and_then(|text| text.parse::<Skipped>().ok());
+            let reason = one
+                .skipped
+                .as_deref()
+                .and_then(|text| text.parse::<Skipped>().ok());
             Candidate {
                 prior: reason.map_or(1.0, Skipped::prior),
                 measurable: reason.is_none() || index == 0 || index == last,
@@ -161,7 +174,9 @@ fn judge(
     let mut readings = Vec::with_capacity(evidence.len());
     for one in evidence {
         let next = groups.len();
-        let group = *groups.entry((one.series_id, one.environment_id, one.host_epoch)).or_insert(next);
+        let group = *groups
+            .entry((one.series_id, one.environment_id, one.host_epoch))
+            .or_insert(next);
         if one.current {
             current.insert(one.host_id, group);
         }
@@ -204,18 +219,28 @@ async fn act(
 ) -> anyhow::Result<Option<String>> {
     let id = search.id;
     let last = commits.len().saturating_sub(1);
-    let lost = |index: usize| commits[index].skipped.as_deref().and_then(|text| text.parse::<Skipped>().ok());
+    let lost = |index: usize| {
+        commits[index]
+            .skipped
+            .as_deref()
+            .and_then(|text| text.parse::<Skipped>().ok())
+    };
     let given_up = match &opinion.next {
         Next::Found(located) => {
             let words = found(db, search, commits, located).await?;
             return Ok(Some(format!("bisection {id}: {words}")));
         }
         Next::Flat => Some("The two ends do not differ by more than the noise.".to_owned()),
-        Next::Stuck => Some(format!("Nothing that could be measured would tell more. {}", left(commits, &opinion))),
+        Next::Stuck => Some(format!(
+            "Nothing that could be measured would tell more. {}",
+            left(commits, &opinion)
+        )),
         Next::Measure(_) if commits.is_empty() => Some("The range is empty.".to_owned()),
         Next::Measure(probes) if probes.is_empty() => return Ok(None),
         Next::Measure(probes) => {
-            let end = probes.iter().find(|one| one.index == 0 || one.index == last);
+            let end = probes
+                .iter()
+                .find(|one| one.index == 0 || one.index == last);
             match end.and_then(|one| lost(one.index).map(|reason| (one.index, reason))) {
                 Some((index, reason)) => Some(format!(
                     "{} is an end of the range and cannot be measured: {}.",
@@ -267,7 +292,11 @@ async fn found(
     let told: Vec<String> = located.iter().map(|one| describe(one, commits)).collect();
     let words = match told.as_slice() {
         [one] => format!("The change came with {one}."),
-        _ => format!("There are {} changes in the range: {}.", told.len(), told.join("; ")),
+        _ => format!(
+            "There are {} changes in the range: {}.",
+            told.len(),
+            told.join("; ")
+        ),
     };
     let state = if told.len() == 1 {
         BisectionState::Found
@@ -282,7 +311,10 @@ fn describe(one: &Located, commits: &[RangeCommit]) -> String {
     let size = one.change.exp_m1() * 100.0;
     let sure = one.probability.min(0.999) * 100.0;
     match one.culprit {
-        Some(index) => format!("{} ({size:+.2} %, {sure:.1} % sure)", short(&commits[index].hash)),
+        Some(index) => format!(
+            "{} ({size:+.2} %, {sure:.1} % sure)",
+            short(&commits[index].hash)
+        ),
         None => format!(
             "one of the {} commits after {} up to {}, which cannot be told apart ({size:+.2} %, {sure:.1} % sure)",
             one.high - one.low,
@@ -325,7 +357,8 @@ async fn end(
     words: &str,
 ) -> anyhow::Result<()> {
     let main = changes.iter().max_by(|a, b| {
-        let size = |one: &NewChange| one.change.ln_1p() * search.expected.unwrap_or(one.change).signum();
+        let size =
+            |one: &NewChange| one.change.ln_1p() * search.expected.unwrap_or(one.change).signum();
         size(a).total_cmp(&size(b))
     });
     let culprit = main.and_then(|one| one.culprit_commit_id);
@@ -334,7 +367,13 @@ async fn end(
         return Ok(());
     };
     if let (BisectionState::Found, Some(one)) = (state, main) {
-        bisections::narrow(&mut *db, regression, one.before_commit_id, one.after_commit_id).await?;
+        bisections::narrow(
+            &mut *db,
+            regression,
+            one.before_commit_id,
+            one.after_commit_id,
+        )
+        .await?;
     }
     let next = match culprit {
         Some(culprit_commit_id) => Transition::Find { culprit_commit_id },
