@@ -54,8 +54,8 @@ pub async fn find_release(
 }
 
 /// A runtime's commits in branch order, oldest first; with `newest` only that many from the end.
-/// A commit is settled when it has a run of the whole suite on a host of the class, or a job for one that is open or over; a run of some
-/// benchmarks, as searches and confirmations ask for, is none.
+/// A commit is settled when it has a run on a host of the class, or a job that is open or over, of the whole suite: what was limited
+/// to some benchmarks (a request, a confirmation, a bisection) settles nothing.
 pub async fn list_candidates(
     db: impl PgExecutor<'_>,
     runtime_id: i64,
@@ -69,8 +69,7 @@ pub async fn list_candidates(
                 EXISTS (SELECT 1 FROM job WHERE job.runtime_id = runtime.id AND job.commit_id = commit.id
                         AND job.kind = 'measure' AND job.host_class = $2 AND job.benchmarks = '{}')
              OR EXISTS (SELECT 1 FROM run JOIN host ON host.id = run.host_id JOIN job ON job.id = run.job_id
-                        WHERE run.runtime_id = runtime.id AND run.commit_id = commit.id AND host.class = $2
-                          AND job.benchmarks = '{}')
+                        WHERE job.benchmarks = '{}' AND run.runtime_id = runtime.id AND run.commit_id = commit.id AND host.class = $2)
             FROM runtime JOIN branch_commit place ON place.branch_id = runtime.branch_id
             JOIN commit ON commit.id = place.commit_id
             WHERE runtime.id = $1 ORDER BY place.position DESC LIMIT $3

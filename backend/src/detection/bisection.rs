@@ -19,6 +19,8 @@ const LEAST: f64 = 0.005;
 const MOST_RUNS: usize = 8;
 /// Two ends whose levels differ by fewer of their deviations than this do not differ.
 const DIFFERENT: f64 = 3.0;
+/// The same where a change that way is known from elsewhere, as of a confirmed regression.
+const DIFFERENT_AS_EXPECTED: f64 = 2.0;
 /// The smallest part of the whole that counts as a change of its own.
 const SMALLEST_PART: f64 = 0.12;
 /// How often a range is cut at levels between its ends: up to eight changes.
@@ -171,10 +173,7 @@ pub fn decide(search: &Search<'_>) -> Opinion {
         let free = wanted.into_iter().filter(|one| search.hosts[one.host].idle);
         return nothing(Next::Measure(free.collect()));
     }
-    if state
-        .step_of_ends(last)
-        .is_none_or(|(step, deviation)| step.abs() < DIFFERENT * deviation)
-    {
+    if !state.ends_differ(last) {
         return nothing(state.more_ends(last));
     }
     let mut parts = Vec::new();
@@ -219,8 +218,10 @@ struct State<'a> {
     sigma: f64,
     /// Runs of a step.
     runs: usize,
-    /// Runs of each side of a culprit before it is named, and of each end.
+    /// Runs of each side of a culprit before it is named.
     checks: usize,
+    /// Runs of each end: an odd number, so that one wrong run has no word in their median.
+    anchors: usize,
 }
 
 impl<'a> State<'a> {
@@ -236,13 +237,15 @@ impl<'a> State<'a> {
         let size = expected.map_or(f64::NAN, |step| step.abs() / sigma);
         let runs = runs_for(size);
         // Where noise is next to nothing, one run of each side says it all.
-        let checks = if size >= 20.0 { 1 } else { runs.max(2) };
+        let checks = if size >= 20.0 { 1 } else { runs.max(3) };
+        let anchors = if size >= 20.0 { 1 } else { runs.max(3) | 1 };
         Self {
             search,
             readings,
             sigma,
             runs,
             checks,
+            anchors,
         }
     }
 
@@ -262,11 +265,11 @@ impl<'a> State<'a> {
         for (host, one) in self.search.hosts.iter().enumerate() {
             for index in [0, last] {
                 let known = self.count(index, Some(one.group));
-                if known < self.checks {
+                if known < self.anchors {
                     wanted.push(Probe {
                         host,
                         index,
-                        runs: self.checks - known,
+                        runs: self.anchors - known,
                     });
                 }
             }
@@ -283,12 +286,24 @@ impl<'a> State<'a> {
             .any(|group| {
                 [0, last]
                     .iter()
-                    .all(|end| self.count(*end, Some(group)) >= self.checks)
+                    .all(|end| self.count(*end, Some(group)) >= self.anchors)
             })
     }
 
-    fn step_of_ends(&self, last: usize) -> Option<(f64, f64)> {
-        ends_step(&self.fit(0, last), last)
+    fn ends_differ(&self, last: usize) -> bool {
+        let Some((step, deviation)) = ends_step(&self.fit(0, last), last) else {
+            return false;
+        };
+        let expected = self
+            .search
+            .expected
+            .is_some_and(|expected| expected * step > 0.0);
+        let least = if expected {
+            DIFFERENT_AS_EXPECTED
+        } else {
+            DIFFERENT
+        };
+        step.abs() >= least * deviation
     }
 
     /// Two ends that do not differ are measured some more before that is believed.
@@ -302,7 +317,7 @@ impl<'a> State<'a> {
                 .max()
                 .unwrap_or(0)
         };
-        if self.checks == 1 || most(0).min(most(last)) >= MOST_RUNS || self.search.hosts.is_empty()
+        if self.anchors == 1 || most(0).min(most(last)) >= MOST_RUNS || self.search.hosts.is_empty()
         {
             return Next::Flat;
         }

@@ -1,291 +1,389 @@
-//! Searches for the commit behind each confirmed regression. One transaction for each search and step: a killed pass leaves a search
-//! whose jobs are over, which the next pass takes up; what was measured is read anew each time.
+//! Looks for the commit behind each confirmed regression: opens a search, queues the runs that would tell most, and ends it.
+//!
+//! Every pass decides anew from what was measured; a search's step is one transaction under the lock of its row, so that a pass that
+//! is killed is simply repeated. What a search may do is in `detection/bisection.rs`.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use sqlx::PgConnection;
 
 use super::Outcome;
 use crate::context::Context;
-use crate::db::bisections::{
-    self, NewBisection, Place, RangeCommit, ReadingRow, Searching, Unsearched,
-};
+use crate::db::bisections::{self, Evidence, NewBisection, NewChange, Open, RangeCommit, Waiting};
 use crate::db::regressions;
 use crate::detection::bisection::{
-    Candidate, Host, Located, Next, Probe, Reading, Search, decide, runs_for,
+    Candidate, Host, Located, Next, Opinion, Reading, Search, decide, runs_for, usable_noise,
 };
 use crate::domain::bisection::{BisectionState, Skipped, budget, cannot_matter};
 use crate::domain::regression::{RegressionState, SPEEDWELL, Transition};
 
+/// Regressions that one pass opens searches for.
+const BATCH: i64 = 50;
+
 /// One pass.
 pub async fn tick(context: &Context) -> Outcome {
-    let mut notes = Vec::new();
-    for wanted in bisections::list_unsearched(&context.pool).await? {
+    let mut said = Vec::new();
+    for waiting in bisections::list_waiting(&context.pool, BATCH).await? {
         let mut transaction = context.pool.begin().await?;
-        notes.extend(open(&mut transaction, &wanted).await?);
+        if let Some(words) = open(&mut transaction, &waiting).await? {
+            said.push(words);
+        }
         transaction.commit().await?;
     }
-    for search in bisections::list_searching(&context.pool).await? {
+    for id in bisections::list_open(&context.pool).await? {
         let mut transaction = context.pool.begin().await?;
-        notes.extend(step(&mut transaction, &search).await?);
+        if let Some(words) = step(&mut transaction, id).await? {
+            said.push(words);
+        }
         transaction.commit().await?;
     }
-    Ok((!notes.is_empty()).then(|| notes.join("; ")))
+    Ok((!said.is_empty()).then(|| said.join("; ")))
 }
 
-/// Opens the search for a regression; where its range is one commit there is nothing to search.
-async fn open(db: &mut PgConnection, wanted: &Unsearched) -> sqlx::Result<Option<String>> {
-    let id = wanted.regression_id;
-    if wanted.after_position - wanted.before_position == 1 {
-        let find = Transition::Find {
-            culprit_commit_id: wanted.after_commit_id,
+/// Opens the search of a regression; one commit needs none.
+async fn open(db: &mut PgConnection, waiting: &Waiting) -> anyhow::Result<Option<String>> {
+    let regression = waiting.regression_id;
+    if waiting.commits == 1 {
+        let found = Transition::Find {
+            culprit_commit_id: waiting.after_commit_id,
         };
-        let words = "its range is this commit alone: the one before it was measured, too";
-        let found = regressions::transition(db, id, &find, SPEEDWELL, words).await?;
-        return Ok(found.then(|| format!("regression {id}: its range is one commit")));
+        let words =
+            "Both sides are neighbours on the branch: it came with the one commit between them.";
+        let moved = regressions::transition(db, regression, &found, SPEEDWELL, words).await?;
+        return Ok(moved
+            .then(|| format!("regression {regression} came with the only commit of its range")));
     }
-    let range = bisections::list_range(
-        &mut *db,
-        wanted.branch_id,
-        wanted.before_position,
-        wanted.after_position,
-    )
-    .await?;
-    let trained = bisections::is_trained(&mut *db, wanted.runtime_id).await?;
-    let commits = judge_range(&range, trained);
-    let hosts = bisections::list_hosts_of_regression(&mut *db, wanted).await?;
-    let left = commits.iter().filter(|one| one.1.is_none()).count();
-    let expected = wanted.change.ln_1p();
-    let runs = runs_for(expected.abs() / wanted.noise.max(1e-4));
-    let new = NewBisection {
-        regression_id: Some(id),
-        runtime_id: wanted.runtime_id,
-        benchmark: &wanted.benchmark,
-        metric: &wanted.metric,
-        counter_source: &wanted.counter_source,
-        expected: Some(expected),
-        noise: wanted.noise,
-        requester: SPEEDWELL,
-        budget: budget(left, runs, hosts.len()),
-    };
-    let bisection = bisections::insert(&mut *db, &new, &commits, &hosts).await?;
     let words = format!(
-        "search {bisection} by {} {}: {} commits, {} of them cannot matter, about {runs} run(s) a step",
-        wanted.benchmark,
-        wanted.metric,
-        commits.len() - 1,
-        commits.len() - left,
+        "The commit is looked for among {}, by {} of {}.",
+        waiting.commits, waiting.metric, waiting.benchmark
     );
-    regressions::transition(db, id, &Transition::Bisect, SPEEDWELL, &words).await?;
-    Ok(Some(format!("regression {id}: search {bisection} begins")))
-}
-
-/// Each commit of a range with the reason why it need not be measured; the ends always may be.
-pub fn judge_range(range: &[RangeCommit], trained: bool) -> Vec<(i64, Option<Skipped>)> {
-    let last = range.len().saturating_sub(1);
-    let judge = |(index, commit): (usize, &RangeCommit)| {
-        let count = usize::try_from(commit.touched_count.unwrap_or(0)).unwrap_or(usize::MAX);
-        let paths = commit.touched_paths.as_deref().unwrap_or_default();
-        let harmless = index > 0 && index < last && cannot_matter(paths, count, trained);
-        (commit.commit_id, harmless.then_some(Skipped::CannotMatter))
-    };
-    range.iter().enumerate().map(judge).collect()
-}
-
-/// Looks at what was measured, and asks for more or ends the search.
-async fn step(db: &mut PgConnection, search: &Searching) -> anyhow::Result<Option<String>> {
-    if let Some(state) = &search.regression_state
-        && let Ok(state) = state.parse::<RegressionState>()
-        && !state.is_open()
+    if !regressions::transition(&mut *db, regression, &Transition::Bisect, SPEEDWELL, &words)
+        .await?
     {
-        let why = format!("the regression is {} now", state.as_str());
-        bisections::finish(db, search.id, BisectionState::Cancelled, None, &why).await?;
-        return Ok(Some(format!("search {} cancelled: {why}", search.id)));
+        return Ok(None);
     }
-    bisections::update_skipped(&mut *db, search.id).await?;
-    let places = bisections::list_places(&mut *db, search.id).await?;
-    let rows = bisections::list_readings(&mut *db, search).await?;
-    let hosts = bisections::list_hosts(&mut *db, search.id).await?;
-    let open = bisections::list_open_jobs(&mut *db, search.id).await?;
-    let (readings, host_states) = group(&rows, &hosts, &open);
-    let candidates: Vec<Candidate> = places.iter().map(candidate).collect();
-    let busy: Vec<usize> = open
+    let hosts = bisections::list_fitting_hosts(&mut *db, waiting).await?;
+    let expected = Some(waiting.change.ln_1p());
+    let noise = usable_noise(waiting.noise, expected);
+    let runs = runs_for(waiting.change.ln_1p().abs() / noise);
+    let new = NewBisection {
+        regression_id: Some(regression),
+        runtime_id: waiting.runtime_id,
+        benchmark: waiting.benchmark.clone(),
+        metric: waiting.metric.clone(),
+        counter_source: waiting.counter_source.clone(),
+        before_commit_id: waiting.before_commit_id,
+        after_commit_id: waiting.after_commit_id,
+        expected,
+        noise,
+        requester: SPEEDWELL.to_owned(),
+        budget: budget(usize::try_from(waiting.commits)?, runs, hosts.len()),
+    };
+    let id = bisections::insert(db, &new, &hosts).await?;
+    Ok(Some(format!(
+        "bisection {id} of regression {regression} begins"
+    )))
+}
+
+/// One step of a search.
+async fn step(db: &mut PgConnection, id: i64) -> anyhow::Result<Option<String>> {
+    let Some(search) = bisections::lock(&mut *db, id).await? else {
+        return Ok(None);
+    };
+    if let Some(why) = unwanted(&search) {
+        end(db, &search, BisectionState::Cancelled, &[], why).await?;
+        return Ok(Some(format!("bisection {id} ends: {why}")));
+    }
+    bisections::skip_failed(&mut *db, id).await?;
+    let mut commits = bisections::list_commits(&mut *db, id).await?;
+    let harmless = mark_harmless(&mut commits, search.trained);
+    bisections::skip(&mut *db, id, &harmless, Skipped::CannotMatter).await?;
+    let evidence = bisections::list_evidence(&mut *db, id).await?;
+    let hosts = bisections::list_hosts(&mut *db, id).await?;
+    let opinion = judge(&search, &commits, &evidence, &hosts);
+    bisections::update_posterior(&mut *db, id, &opinion.probability, &opinion.likeness).await?;
+    act(db, &search, &commits, &hosts, opinion).await
+}
+
+/// Why nobody needs the search any more.
+fn unwanted(search: &Open) -> Option<&'static str> {
+    if !search.placed {
+        return Some("the branch was rewritten, and an end of the range is no longer on it");
+    }
+    let state = search.regression_state.as_deref()?;
+    match RegressionState::from_str(state) {
+        Ok(RegressionState::Bisecting | RegressionState::Acknowledged) => None,
+        Ok(
+            RegressionState::Suspected
+            | RegressionState::Confirmed
+            | RegressionState::Found
+            | RegressionState::Fixed
+            | RegressionState::Accepted
+            | RegressionState::Invalid,
+        )
+        | Err(_) => Some("the regression is no longer searched"),
+    }
+}
+
+/// Marks the commits between the ends that cannot matter; their keys.
+fn mark_harmless(commits: &mut [RangeCommit], trained: bool) -> Vec<i64> {
+    let last = commits.len().saturating_sub(1);
+    let mut harmless = Vec::new();
+    for (index, one) in commits.iter_mut().enumerate() {
+        let (Some(paths), Some(count)) = (&one.touched_paths, one.touched_count) else {
+            continue;
+        };
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        if one.skipped.is_none()
+            && index != 0
+            && index != last
+            && cannot_matter(paths, count, trained)
+        {
+            one.skipped = Some(Skipped::CannotMatter.as_str().to_owned());
+            harmless.push(one.commit_id);
+        }
+    }
+    harmless
+}
+
+/// What the evidence says.
+fn judge(
+    search: &Open,
+    commits: &[RangeCommit],
+    evidence: &[Evidence],
+    hosts: &[(i64, Vec<i32>)],
+) -> Opinion {
+    let last = commits.len().saturating_sub(1);
+    let candidates: Vec<Candidate> = commits
         .iter()
-        .filter_map(|(_, ordinal)| usize::try_from(*ordinal).ok())
+        .enumerate()
+        .map(|(index, one)| {
+            let reason = one
+                .skipped
+                .as_deref()
+                .and_then(|text| text.parse::<Skipped>().ok());
+            Candidate {
+                prior: reason.map_or(1.0, Skipped::prior),
+                measurable: reason.is_none() || index == 0 || index == last,
+            }
+        })
         .collect();
-    let opinion = decide(&Search {
+    let mut groups: BTreeMap<(i64, i64, i64), usize> = BTreeMap::new();
+    let mut current: BTreeMap<i64, usize> = BTreeMap::new();
+    let mut readings = Vec::with_capacity(evidence.len());
+    for one in evidence {
+        let next = groups.len();
+        let group = *groups
+            .entry((one.series_id, one.environment_id, one.host_epoch))
+            .or_insert(next);
+        if one.current {
+            current.insert(one.host_id, group);
+        }
+        readings.push(Reading {
+            index: usize::try_from(one.ordinal).unwrap_or(usize::MAX),
+            group,
+            value: one.median.ln(),
+        });
+    }
+    // A host without comparable readings gets a group of its own.
+    let told: Vec<Host> = hosts
+        .iter()
+        .enumerate()
+        .map(|(number, (host, open))| Host {
+            group: current.get(host).copied().unwrap_or(groups.len() + number),
+            idle: open.is_empty(),
+        })
+        .collect();
+    let busy: Vec<usize> = hosts
+        .iter()
+        .flat_map(|(_, open)| open.iter().filter_map(|index| usize::try_from(*index).ok()))
+        .collect();
+    decide(&Search {
         candidates: &candidates,
         readings: &readings,
-        hosts: &host_states,
+        hosts: &told,
         busy: &busy,
         noise: search.noise,
         expected: search.expected,
-    });
-    bisections::set_opinion(&mut *db, search.id, &opinion.probability, &opinion.likeness).await?;
-    match opinion.next {
-        Next::Measure(probes) => ask(db, search, &places, &hosts, &probes, open.len()).await,
-        Next::Found(located) => conclude(db, search, &places, &located).await,
-        Next::Flat => {
-            let why = "the two ends do not differ when they are measured again";
-            give_up(db, search, why).await
-        }
-        Next::Stuck => {
-            let why = "nothing that can still be measured would tell more";
-            give_up(db, search, why).await
-        }
-    }
+    })
 }
 
-fn candidate(place: &Place) -> Candidate {
-    let skipped = place
-        .skipped
-        .as_deref()
-        .and_then(|text| text.parse::<Skipped>().ok());
-    Candidate {
-        prior: skipped.map_or(1.0, Skipped::prior),
-        measurable: skipped.is_none(),
-    }
-}
-
-/// Readings by what they may be compared with (series, environment, epoch of the host), and which of these each host is in now.
-fn group(rows: &[ReadingRow], hosts: &[i64], open: &[(i64, i32)]) -> (Vec<Reading>, Vec<Host>) {
-    let mut groups: BTreeMap<(i64, i64, i64), usize> = BTreeMap::new();
-    let mut newest: BTreeMap<i64, usize> = BTreeMap::new();
-    let mut readings = Vec::with_capacity(rows.len());
-    for row in rows {
-        let next = groups.len();
-        let key = (row.series_id, row.environment_id, row.host_epoch);
-        let group = *groups.entry(key).or_insert(next);
-        newest.insert(row.host_id, group);
-        readings.push(Reading {
-            index: usize::try_from(row.ordinal).unwrap_or(usize::MAX),
-            group,
-            value: row.median.ln(),
-        });
-    }
-    let mut unknown = groups.len();
-    let state = |host: &i64| Host {
-        group: newest.get(host).copied().unwrap_or_else(|| {
-            unknown += 1;
-            unknown
-        }),
-        idle: !open.iter().any(|(busy, _)| busy == host),
-    };
-    let states = hosts.iter().map(state).collect();
-    (readings, states)
-}
-
-/// Asks for runs, as far as the budget goes.
-async fn ask(
+/// Does what the evidence asks for.
+async fn act(
     db: &mut PgConnection,
-    search: &Searching,
-    places: &[Place],
-    hosts: &[i64],
-    probes: &[Probe],
-    open: usize,
+    search: &Open,
+    commits: &[RangeCommit],
+    hosts: &[(i64, Vec<i32>)],
+    opinion: Opinion,
 ) -> anyhow::Result<Option<String>> {
-    if probes.is_empty() {
-        if open == 0 {
-            let why = "no host is free to measure, and none is measuring";
-            return give_up(db, search, why).await;
+    let id = search.id;
+    let last = commits.len().saturating_sub(1);
+    let lost = |index: usize| {
+        commits[index]
+            .skipped
+            .as_deref()
+            .and_then(|text| text.parse::<Skipped>().ok())
+    };
+    let given_up = match &opinion.next {
+        Next::Found(located) => {
+            let words = found(db, search, commits, located).await?;
+            return Ok(Some(format!("bisection {id}: {words}")));
         }
+        Next::Flat => Some("The two ends do not differ by more than the noise.".to_owned()),
+        Next::Stuck => Some(format!(
+            "Nothing that could be measured would tell more. {}",
+            left(commits, &opinion)
+        )),
+        Next::Measure(_) if commits.is_empty() => Some("The range is empty.".to_owned()),
+        Next::Measure(probes) if probes.is_empty() => return Ok(None),
+        Next::Measure(probes) => {
+            let end = probes
+                .iter()
+                .find(|one| one.index == 0 || one.index == last);
+            match end.and_then(|one| lost(one.index).map(|reason| (one.index, reason))) {
+                Some((index, reason)) => Some(format!(
+                    "{} is an end of the range and cannot be measured: {}.",
+                    short(&commits[index].hash),
+                    reason.words()
+                )),
+                None if search.asked >= i64::from(search.budget) => Some(format!(
+                    "The budget of {} runs is used up. {}",
+                    search.budget,
+                    left(commits, &opinion)
+                )),
+                None => None,
+            }
+        }
+    };
+    if let Some(words) = given_up {
+        end(db, search, BisectionState::Exhausted, &[], &words).await?;
+        return Ok(Some(format!("bisection {id} gives up: {words}")));
+    }
+    let Next::Measure(probes) = opinion.next else {
         return Ok(None);
-    }
-    let wanted: usize = probes.iter().map(|probe| probe.runs).sum();
-    let asked = usize::try_from(search.asked).unwrap_or(usize::MAX);
-    if asked.saturating_add(wanted) > usize::try_from(search.budget).unwrap_or(0) {
-        if open > 0 {
-            return Ok(None);
-        }
-        let why = format!("the budget of {} runs is used up", search.budget);
-        return give_up(db, search, &why).await;
-    }
-    let mut words = Vec::new();
+    };
+    let mut queued = 0;
     for probe in probes {
-        let place = &places[probe.index];
-        let runs = i32::try_from(probe.runs).unwrap_or(1);
-        bisections::insert_jobs(&mut *db, search, place.commit_id, hosts[probe.host], runs).await?;
-        words.push(format!("{} ({runs})", short(&place.hash)));
+        let (host, commit) = (hosts[probe.host].0, commits[probe.index].commit_id);
+        let runs = i32::try_from(probe.runs)?;
+        queued += bisections::insert_jobs(&mut *db, id, host, commit, runs).await?;
     }
-    let words = format!("measures {}", words.join(", "));
-    bisections::set_message(&mut *db, search.id, &words).await?;
-    Ok(Some(format!("search {} {words}", search.id)))
+    Ok((queued > 0).then(|| format!("bisection {id} asks for {queued} run(s)")))
+}
+
+/// Stores what was located. A regression has one culprit: that of the largest change the way it went; the others are in its words.
+async fn found(
+    db: &mut PgConnection,
+    search: &Open,
+    commits: &[RangeCommit],
+    located: &[Located],
+) -> anyhow::Result<String> {
+    let changes: Vec<NewChange> = located
+        .iter()
+        .map(|one| NewChange {
+            before_commit_id: commits[one.low].commit_id,
+            after_commit_id: commits[one.high].commit_id,
+            culprit_commit_id: one.culprit.map(|index| commits[index].commit_id),
+            change: one.change.exp_m1(),
+            probability: one.probability,
+        })
+        .collect();
+    let told: Vec<String> = located.iter().map(|one| describe(one, commits)).collect();
+    let words = match told.as_slice() {
+        [one] => format!("The change came with {one}."),
+        _ => format!(
+            "There are {} changes in the range: {}.",
+            told.len(),
+            told.join("; ")
+        ),
+    };
+    let state = if told.len() == 1 {
+        BisectionState::Found
+    } else {
+        BisectionState::Several
+    };
+    end(db, search, state, &changes, &words).await?;
+    Ok(words)
+}
+
+fn describe(one: &Located, commits: &[RangeCommit]) -> String {
+    let size = one.change.exp_m1() * 100.0;
+    let sure = one.probability.min(0.999) * 100.0;
+    match one.culprit {
+        Some(index) => format!(
+            "{} ({size:+.2} %, {sure:.1} % sure)",
+            short(&commits[index].hash)
+        ),
+        None => format!(
+            "one of the {} commits after {} up to {}, which cannot be told apart ({size:+.2} %, {sure:.1} % sure)",
+            one.high - one.low,
+            short(&commits[one.low].hash),
+            short(&commits[one.high].hash)
+        ),
+    }
+}
+
+/// What is left of the range, in words: the shortest stretch with 95 % of the probability.
+fn left(commits: &[RangeCommit], opinion: &Opinion) -> String {
+    let known = &opinion.probability;
+    let total: f64 = known.iter().sum();
+    let beyond = |mut all: Box<dyn Iterator<Item = (usize, f64)> + '_>| {
+        let mut passed = 0.0;
+        all.find_map(|(index, one)| {
+            passed += one;
+            (passed > 0.025 * total).then_some(index)
+        })
+    };
+    let first = beyond(Box::new(known.iter().copied().enumerate()));
+    let last = beyond(Box::new(known.iter().copied().enumerate().rev()));
+    match (first, last) {
+        (Some(first), Some(last)) if total > 0.0 && first <= last => format!(
+            "It is between {} and {}, {} commit(s), with 95 % confidence.",
+            short(&commits[first].hash),
+            short(&commits[last].hash),
+            last - first + 1
+        ),
+        _ => "Nothing is known of where it is.".to_owned(),
+    }
+}
+
+/// Ends a search and moves its regression on.
+async fn end(
+    db: &mut PgConnection,
+    search: &Open,
+    state: BisectionState,
+    changes: &[NewChange],
+    words: &str,
+) -> anyhow::Result<()> {
+    let main = changes.iter().max_by(|a, b| {
+        let size =
+            |one: &NewChange| one.change.ln_1p() * search.expected.unwrap_or(one.change).signum();
+        size(a).total_cmp(&size(b))
+    });
+    let culprit = main.and_then(|one| one.culprit_commit_id);
+    bisections::finish(&mut *db, search.id, state, culprit, changes, words).await?;
+    let Some(regression) = search.regression_id else {
+        return Ok(());
+    };
+    if let (BisectionState::Found, Some(one)) = (state, main) {
+        bisections::narrow(
+            &mut *db,
+            regression,
+            one.before_commit_id,
+            one.after_commit_id,
+        )
+        .await?;
+    }
+    let next = match culprit {
+        Some(culprit_commit_id) => Transition::Find { culprit_commit_id },
+        None => Transition::GiveUp,
+    };
+    // Where the regression has moved on by itself, nothing happens.
+    regressions::transition(db, regression, &next, SPEEDWELL, words).await?;
+    Ok(())
 }
 
 fn short(hash: &str) -> &str {
     hash.get(..10).unwrap_or(hash)
-}
-
-/// Ends a search without a commit; its regression stays confirmed.
-async fn give_up(
-    db: &mut PgConnection,
-    search: &Searching,
-    why: &str,
-) -> anyhow::Result<Option<String>> {
-    bisections::finish(&mut *db, search.id, BisectionState::Exhausted, None, why).await?;
-    if let Some(regression) = search.regression_id {
-        let words = format!("search {} ended without a commit: {why}", search.id);
-        regressions::transition(db, regression, &Transition::GiveUp, SPEEDWELL, &words).await?;
-    }
-    Ok(Some(format!("search {} gives up: {why}", search.id)))
-}
-
-/// One located change in words.
-fn words(one: &Located, places: &[Place]) -> String {
-    let sure = one.probability * 100.0;
-    let size = one.change.exp_m1() * 100.0;
-    match one.culprit {
-        Some(culprit) => format!(
-            "{} ({size:+.2} %, {sure:.1} % sure): {}",
-            short(&places[culprit].hash),
-            places[culprit].subject
-        ),
-        None => format!(
-            "one of the {} commits after {} up to {} ({size:+.2} %, {sure:.1} % sure), which cannot be told apart",
-            one.high - one.low,
-            short(&places[one.low].hash),
-            short(&places[one.high].hash)
-        ),
-    }
-}
-
-/// Ends a search that has located every change of its range. The largest change is the regression's.
-async fn conclude(
-    db: &mut PgConnection,
-    search: &Searching,
-    places: &[Place],
-    located: &[Located],
-) -> anyhow::Result<Option<String>> {
-    let largest = located
-        .iter()
-        .max_by(|a, b| a.change.abs().total_cmp(&b.change.abs()));
-    let Some(largest) = largest else {
-        return give_up(db, search, "it has located nothing").await;
-    };
-    let state = if located.len() > 1 {
-        BisectionState::Several
-    } else {
-        BisectionState::Found
-    };
-    let all: Vec<String> = located.iter().map(|one| words(one, places)).collect();
-    let message = match state {
-        BisectionState::Several => format!("{} changes: {}", located.len(), all.join("; ")),
-        BisectionState::Found
-        | BisectionState::Searching
-        | BisectionState::Exhausted
-        | BisectionState::Cancelled => all.join("; "),
-    };
-    let culprit = largest.culprit.map(|index| places[index].commit_id);
-    bisections::insert_changes(&mut *db, search.id, located, places).await?;
-    bisections::finish(&mut *db, search.id, state, culprit, &message).await?;
-    if let Some(regression) = search.regression_id {
-        let (before, after) = (&places[largest.low], &places[largest.high]);
-        bisections::narrow(&mut *db, regression, before.commit_id, after.commit_id).await?;
-        let transition = match culprit {
-            Some(culprit_commit_id) => Transition::Find { culprit_commit_id },
-            None => Transition::GiveUp,
-        };
-        regressions::transition(db, regression, &transition, SPEEDWELL, &message).await?;
-    }
-    Ok(Some(format!("search {}: {message}", search.id)))
 }

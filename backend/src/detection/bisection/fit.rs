@@ -5,6 +5,8 @@ use super::Reading;
 /// Share of commits whose measured value may lie anywhere: a host that was disturbed, a build with an unlucky layout. It bounds
 /// what a single commit can say, so that a wrong one is survived.
 const STRAY: f64 = 0.02;
+/// The same for the two ends: each is measured several times, and everything else is compared with them.
+const STRAY_END: f64 = 1e-8;
 /// Share of the variance that repeated runs of one build do not take away: what a build adds of its own.
 const SHARED: f64 = 0.2;
 /// Passes that refine a level.
@@ -19,6 +21,10 @@ pub(super) struct Datum {
     value: f64,
     /// Deviation of that median about the level.
     deviation: f64,
+    /// Density of a stray value here.
+    stray: f64,
+    /// One of the ends of the stretch.
+    anchor: bool,
 }
 
 /// The readings of a stretch of commits.
@@ -29,14 +35,12 @@ pub(super) struct Fit {
     /// Measured indices, ascending, without doubles.
     pub(super) places: Vec<usize>,
     groups: usize,
-    /// Density of a stray value.
-    stray: f64,
 }
 
-/// The deviation of one run: what was expected, raised when repeated runs of one commit scatter more. One that lies far off
-/// counts as if it lay at five deviations, so that it does not hide what the others say.
+/// The deviation of one run: what was expected, raised when repeated runs of one commit scatter more. One that scatters
+/// widely counts as if by three deviations, so that it does not hide what the others say.
 pub(super) fn deviation(readings: &[Reading], expected: f64) -> f64 {
-    const KNOWN: f64 = 6.0;
+    const KNOWN: f64 = 10.0;
     let mut sorted: Vec<&Reading> = readings.iter().collect();
     sorted.sort_by_key(|one| (one.group, one.index));
     let (mut squares, mut freedom) = (0.0, 0.0);
@@ -46,9 +50,10 @@ pub(super) fn deviation(readings: &[Reading], expected: f64) -> f64 {
         }
         let mut values: Vec<f64> = same.iter().map(|one| one.value).collect();
         let centre = median(&mut values);
-        let far = |value: &f64| ((value - centre) / expected).clamp(-5.0, 5.0).powi(2);
-        squares += values.iter().map(far).sum::<f64>();
-        freedom += values.len() as f64 - 1.0;
+        let own = values.len() as f64 - 1.0;
+        let far = |value: &f64| ((value - centre) / expected).powi(2);
+        squares += values.iter().map(far).sum::<f64>().min(own * 9.0);
+        freedom += own;
     }
     expected * ((KNOWN + squares) / (KNOWN + freedom)).sqrt().max(1.0)
 }
@@ -79,6 +84,8 @@ impl Fit {
                 group: same[0].group,
                 value: median(&mut values),
                 deviation: sigma * (SHARED + (1.0 - SHARED) / values.len() as f64).sqrt(),
+                stray: STRAY,
+                anchor: same[0].index == low || same[0].index == high,
             });
         }
         let mut places: Vec<usize> = data.iter().map(|one| one.index).collect();
@@ -93,11 +100,14 @@ impl Fit {
                 (high - low).max(0.0)
             })
             .fold(0.0, f64::max);
+        for one in &mut data {
+            let share = if one.anchor { STRAY_END } else { STRAY };
+            one.stray = share / (widest + 6.0 * sigma);
+        }
         Self {
             data,
             places,
             groups,
-            stray: STRAY / (widest + 6.0 * sigma),
         }
     }
 
@@ -113,7 +123,7 @@ impl Fit {
         (1.0 - STRAY) * (-0.5 * far * far).exp() / (datum.deviation * std::f64::consts::TAU.sqrt())
     }
 
-    /// The level of a group in `from..to`: the weighted median, then means that strays hardly count in.
+    /// The level of a group in `from..to`: that of the end within, else the weighted median; then means that strays hardly count in.
     pub(super) fn level(&self, group: usize, from: usize, to: usize) -> Option<f64> {
         let own = || {
             self.slice(from, to)
@@ -129,12 +139,12 @@ impl Fit {
             passed += weight(one);
             passed >= half * (1.0 - 1e-9)
         });
-        let mut level = first?.value;
+        let mut level = own().find(|one| one.anchor).or(first.copied())?.value;
         for _ in 0..PASSES {
             let (mut sum, mut total) = (0.0, 0.0);
             for one in own() {
                 let here = self.density(one, level);
-                let share = weight(one) * here / (here + self.stray);
+                let share = weight(one) * here / (here + one.stray);
                 sum += share * (one.value - level);
                 total += share;
             }
@@ -154,7 +164,7 @@ impl Fit {
             };
             let of = self.slice(from, to).iter().filter(|one| one.group == group);
             score += of
-                .map(|one| (self.density(one, level) + self.stray).ln())
+                .map(|one| (self.density(one, level) + one.stray).ln())
                 .sum::<f64>();
         }
         score
@@ -197,8 +207,8 @@ impl Fit {
             let before = self.level(one.group, 0, 1);
             let after = self.level(one.group, last, last + 1);
             if let (Some(before), Some(after)) = (before, after) {
-                let here = (self.density(one, after) + self.stray).ln()
-                    - (self.density(one, before) + self.stray).ln();
+                let here = (self.density(one, after) + one.stray).ln()
+                    - (self.density(one, before) + one.stray).ln();
                 ratio = Some(ratio.unwrap_or(0.0) + here);
             }
         }
