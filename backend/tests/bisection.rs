@@ -67,7 +67,7 @@ async fn search(
             } else {
                 let failure = serde_json::json!({"lease_id": job.lease_id, "kind": "permanent", "phase": "build",
                     "message": "make failed", "log_tail": ""});
-                let path = speedwell_wire::paths::fail(job.job_id);
+                let path = speedwell_wire::paths::failure(job.job_id);
                 assert_eq!(worker.post(&path, &failure).await.0, 204);
             }
             runs += 1;
@@ -97,23 +97,36 @@ async fn a_confirmed_regression_gets_its_culprit(pool: PgPool) {
     let worker = TestWorker::register(&app, "secret").await;
     regress(&pool, &worker, &rows, (0.1, 0.105)).await;
     // One run in the middle of the search is wrong.
-    let seconds = |index, run| Some(if (index >= 23) != (run == 6) { 0.105 } else { 0.1 });
+    let seconds = |index, run| {
+        Some(if (index >= 23) != (run == 6) {
+            0.105
+        } else {
+            0.1
+        })
+    };
     let runs = search(&app, &worker, seconds).await;
     let (state, culprit, search, words) = outcome(&pool).await;
-    assert_eq!((&*state, culprit, &*search), ("found", Some(rows.commits[23]), "found"), "{words}");
+    assert_eq!(
+        (&*state, culprit, &*search),
+        ("found", Some(rows.commits[23]), "found"),
+        "{words}"
+    );
     assert!(runs < 40, "{runs}");
     let events: Vec<String> = sqlx::query_scalar("SELECT kind FROM regression_event ORDER BY id")
         .fetch_all(&pool)
         .await
         .unwrap();
     assert_eq!(events, ["bisecting", "found"]);
-    let range: (i64, i64) = sqlx::query_as("SELECT before_commit_id, after_commit_id FROM regression")
-        .fetch_one(&pool)
-        .await
-        .unwrap();
+    let range: (i64, i64) =
+        sqlx::query_as("SELECT before_commit_id, after_commit_id FROM regression")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
     assert_eq!(range, (rows.commits[22], rows.commits[23]));
     // What was measured for the search alone does not settle a commit.
-    let candidates = enqueue::list_candidates(&pool, rows.runtime_id, "local", None).await.unwrap();
+    let candidates = enqueue::list_candidates(&pool, rows.runtime_id, "local", None)
+        .await
+        .unwrap();
     let settled: Vec<usize> = (0..40).filter(|index| candidates[*index].settled).collect();
     assert_eq!(settled, [0, 39]);
 }
@@ -124,11 +137,13 @@ async fn what_does_not_build_and_what_cannot_matter_is_left_out(pool: PgPool) {
     let rows = insert_rows(&pool, 20).await;
     let worker = TestWorker::register(&app, "secret").await;
     regress(&pool, &worker, &rows, (0.1, 0.12)).await;
-    sqlx::query("UPDATE commit SET touched_paths = '{Doc/a.rst}', touched_count = 1 WHERE id = ANY($1)")
-        .bind(&rows.commits[12..15])
-        .execute(&pool)
-        .await
-        .unwrap();
+    sqlx::query(
+        "UPDATE commit SET touched_paths = '{Doc/a.rst}', touched_count = 1 WHERE id = ANY($1)",
+    )
+    .bind(&rows.commits[12..15])
+    .execute(&pool)
+    .await
+    .unwrap();
     let seconds = |index, _| match index {
         9 | 10 => None,
         _ => Some(if index >= 10 { 0.12 } else { 0.1 }),
@@ -136,7 +151,11 @@ async fn what_does_not_build_and_what_cannot_matter_is_left_out(pool: PgPool) {
     search(&app, &worker, seconds).await;
     let (state, culprit, search, words) = outcome(&pool).await;
     // No one of three is blamed.
-    assert_eq!((&*state, culprit, &*search), ("confirmed", None, "found"), "{words}");
+    assert_eq!(
+        (&*state, culprit, &*search),
+        ("confirmed", None, "found"),
+        "{words}"
+    );
     assert!(words.contains("one of the 3 commits"), "{words}");
     let skipped: Vec<(i32, String)> = sqlx::query_as(
         "SELECT ordinal, skipped FROM bisection_commit WHERE skipped IS NOT NULL ORDER BY ordinal",
@@ -174,11 +193,16 @@ async fn two_changes_are_both_told_and_the_larger_is_the_culprit(pool: PgPool) {
     };
     search(&app, &worker, seconds).await;
     let (state, culprit, search, words) = outcome(&pool).await;
-    assert_eq!((&*state, culprit, &*search), ("found", Some(rows.commits[40]), "several"), "{words}");
-    let changes: Vec<i64> = sqlx::query_scalar("SELECT culprit_commit_id FROM bisection_change ORDER BY ordinal")
-        .fetch_all(&pool)
-        .await
-        .unwrap();
+    assert_eq!(
+        (&*state, culprit, &*search),
+        ("found", Some(rows.commits[40]), "several"),
+        "{words}"
+    );
+    let changes: Vec<i64> =
+        sqlx::query_scalar("SELECT culprit_commit_id FROM bisection_change ORDER BY ordinal")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
     assert_eq!(changes, [rows.commits[15], rows.commits[40]]);
 }
 
@@ -200,9 +224,18 @@ async fn a_single_commit_needs_no_search_and_an_invalid_regression_ends_one(pool
         .unwrap();
     let (_, _, search, _) = outcome(&pool).await;
     assert_eq!((open, &*search), (0, "cancelled"));
-    sqlx::query("DELETE FROM bisection_commit").execute(&pool).await.unwrap();
-    sqlx::query("UPDATE job SET bisection_id = NULL").execute(&pool).await.unwrap();
-    sqlx::query("DELETE FROM bisection").execute(&pool).await.unwrap();
+    sqlx::query("DELETE FROM bisection_commit")
+        .execute(&pool)
+        .await
+        .unwrap();
+    sqlx::query("UPDATE job SET bisection_id = NULL")
+        .execute(&pool)
+        .await
+        .unwrap();
+    sqlx::query("DELETE FROM bisection")
+        .execute(&pool)
+        .await
+        .unwrap();
     sqlx::query("UPDATE regression SET state = 'confirmed', invalid_reason = NULL, before_commit_id = $2 WHERE id = $1")
         .bind(regression)
         .bind(rows.commits[28])
@@ -210,9 +243,10 @@ async fn a_single_commit_needs_no_search_and_an_invalid_regression_ends_one(pool
         .await
         .unwrap();
     bisect::tick(&app.context).await.unwrap();
-    let found: (String, Option<i64>) = sqlx::query_as("SELECT state, culprit_commit_id FROM regression")
-        .fetch_one(&pool)
-        .await
-        .unwrap();
+    let found: (String, Option<i64>) =
+        sqlx::query_as("SELECT state, culprit_commit_id FROM regression")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
     assert_eq!(found, ("found".to_owned(), Some(rows.commits[29])));
 }
