@@ -16,7 +16,9 @@ const SURE: f64 = 0.95;
 /// A commit that splits off less than this says nothing new.
 const LEAST: f64 = 0.005;
 /// Most runs of one commit.
-const MOST_RUNS: usize = 8;
+const MOST_RUNS: usize = 12;
+/// Most runs of a commit in one step.
+const MOST_RUNS_OF_STEP: usize = 4;
 /// Two ends whose levels differ by fewer of their deviations than this do not differ.
 const DIFFERENT: f64 = 3.0;
 /// The same where a change that way is known from elsewhere, as of a confirmed regression.
@@ -128,10 +130,10 @@ pub struct Opinion {
 /// chance in about 2 % of steps.
 pub fn runs_for(size: f64) -> usize {
     if size.is_nan() || size <= 0.0 {
-        return MOST_RUNS / 2;
+        return MOST_RUNS_OF_STEP;
     }
     let runs = (4.1 / size).powi(2).ceil();
-    (runs as usize).clamp(1, MOST_RUNS / 2)
+    (runs as usize).clamp(1, MOST_RUNS_OF_STEP)
 }
 
 /// The deviation of one run that a search uses.
@@ -173,7 +175,11 @@ pub fn decide(search: &Search<'_>) -> Opinion {
         let free = wanted.into_iter().filter(|one| search.hosts[one.host].idle);
         return nothing(Next::Measure(free.collect()));
     }
-    if !state.ends_differ(last) {
+    // Once something between the ends was measured, it has been decided that they differ.
+    let begun = readings
+        .iter()
+        .any(|one| one.index != 0 && one.index != last);
+    if !begun && !state.ends_differ(last) {
         return nothing(state.more_ends(last));
     }
     let mut parts = Vec::new();

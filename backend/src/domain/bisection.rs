@@ -170,14 +170,14 @@ pub fn cannot_matter(paths: &[String], count: usize, trained: bool) -> bool {
 }
 
 /// How many runs a search through so many commits may ask for, when a step needs so many runs on each of the hosts: what it takes
-/// without a wrong turn, and half as much again and some for those.
+/// without a wrong turn, and as much again and some for those.
 pub fn budget(commits: usize, runs: usize, hosts: usize) -> i32 {
     let steps = usize::BITS - commits.max(2).leading_zeros();
     let ends = 2 * (runs + 2) * hosts.max(1);
     let needed = ends + runs.max(1) * (usize::try_from(steps).unwrap_or(64) + 3);
-    i32::try_from(needed + needed / 2 + 8)
+    i32::try_from(2 * needed + 30)
         .unwrap_or(i32::MAX)
-        .clamp(12, 200)
+        .clamp(40, 200)
 }
 
 #[cfg(test)]
