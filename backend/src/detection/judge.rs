@@ -343,9 +343,12 @@ impl Epoch {
         if last < FEWEST || difference.abs() <= threshold {
             return;
         }
-        // Two like it would be a level: if it were one, the segments would have it.
-        let before = self.logarithms[last - 1] - level;
-        if before.abs() > threshold && (before > 0.0) == (difference > 0.0) {
+        // Three like it would be a level: if it were one, the segments would have it.
+        let is_like_it = |value: &f64| {
+            let away = value - level;
+            away.abs() > threshold && (away > 0.0) == (difference > 0.0)
+        };
+        if self.logarithms[last - 2..last].iter().all(is_like_it) {
             return;
         }
         let few = 1.0 + FEW / self.logarithms.len() as f64;
