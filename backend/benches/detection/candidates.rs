@@ -1,6 +1,7 @@
 //! The chosen detector and others by which it was chosen, each from values to the first points of new levels.
 
 use speedwell_backend::detection::segments::{Settings, find};
+use speedwell_backend::detection::{Point, Scale, judge};
 
 use crate::baseline;
 use crate::series::Random;
@@ -28,6 +29,24 @@ fn logarithms(values: &[f64]) -> Vec<f64> {
 pub fn chosen(values: &[f64]) -> Vec<usize> {
     let found = find(&logarithms(values), 0.0, &Settings::default());
     found.steps.iter().map(|step| step.at).collect()
+}
+
+/// The first points of new levels as verdicts have them: with the suspicion about a last point that lies alone.
+pub fn verdicts(values: &[f64]) -> Vec<usize> {
+    let point = |value: &f64| Point {
+        value: *value,
+        low: *value,
+        high: *value,
+        epoch: 0,
+    };
+    let time = Scale {
+        floor: 0.01,
+        zero_is_a_value: false,
+        higher_is_better: false,
+    };
+    let points: Vec<Point> = values.iter().map(point).collect();
+    let judged = judge(&points, time, &Settings::default());
+    judged.changes.iter().map(|change| change.at).collect()
 }
 
 /// Noise by differences of neighbours.

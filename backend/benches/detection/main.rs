@@ -15,7 +15,7 @@ mod series;
 
 use std::time::Instant;
 
-use candidates::{CANDIDATES, Detector, chosen};
+use candidates::{CANDIDATES, Detector, chosen, verdicts};
 use score::Score;
 use series::{Family, Random, Series};
 
@@ -65,6 +65,9 @@ fn main() {
     delay(chosen, &request);
     if request.online {
         online(chosen, &request);
+        println!("\nwith suspects: what is measured again");
+        online(verdicts, &request);
+        suspect_rate(&request);
     }
     if request.candidates {
         for (name, detector) in CANDIDATES {
@@ -187,4 +190,22 @@ fn online(detector: Detector, request: &Request) {
         let rate = 1_000.0 * f64::from(alarms) / f64::from(points);
         println!("  online {name}: {rate:.2} false alarms per 1000 points");
     }
+}
+
+/// How often the first point alone of a step of 5 % in noise of 1 % is a suspect.
+fn suspect_rate(request: &Request) {
+    let (mut found, mut all) = (0, 0);
+    for seed in 0..200 * request.seeds {
+        let mut random = Random::new(request.draw * 17 + seed);
+        let mut values = Family::Normal1.around_one(41, &mut random);
+        if let Some(last) = values.last_mut() {
+            *last *= 1.05;
+        }
+        all += 1;
+        found += u32::from(verdicts(&values).contains(&40));
+    }
+    println!(
+        "  a step of 5 % is a suspect with its first point in {:.0} %",
+        100.0 * f64::from(found) / f64::from(all)
+    );
 }

@@ -12,6 +12,9 @@ use crate::domain::summary::median_of_sorted;
 const FEWEST: usize = 3;
 /// Deviations of noise that a last point must pass to be a suspect; of a series of four points half as many again and more.
 const DEVIATIONS: f64 = 4.0;
+/// What a series has done by itself twice before is not extreme: a suspect lies this much farther out than the second farthest point
+/// on its side.
+const BEYOND: f64 = 2.0;
 /// Widens the noise of a few points, which is known badly: by 1 + this / number.
 const FEW: f64 = 4.0;
 /// The floor to which the detector's smallest step refers: that of times.
@@ -326,6 +329,24 @@ impl Epoch {
         }
     }
 
+    /// How far the second farthest point lies from its level, on the side of `difference`; the last point is left out.
+    fn usual_distance(&self, difference: f64) -> f64 {
+        let mut farthest = [0.0; 2];
+        for (begins, ends) in self.levels() {
+            let level = median(self.logarithms[begins..ends].to_vec()).unwrap_or(0.0);
+            let ends = ends.min(self.logarithms.len() - 1);
+            for value in &self.logarithms[begins..ends] {
+                let away = (value - level) * difference.signum();
+                if away > farthest[0] {
+                    farthest = [away, farthest[0]];
+                } else if away > farthest[1] {
+                    farthest[1] = away;
+                }
+            }
+        }
+        farthest[1]
+    }
+
     /// The last point, when it lies alone far from its level.
     fn suspect_last(&self, begins: usize, judged: &mut Judged) {
         let Some(last) = self.logarithms.len().checked_sub(1) else {
@@ -349,6 +370,9 @@ impl Epoch {
             away.abs() > threshold && (away > 0.0) == (difference > 0.0)
         };
         if self.logarithms[last - 2..last].iter().all(is_like_it) {
+            return;
+        }
+        if difference.abs() <= BEYOND * self.usual_distance(difference) {
             return;
         }
         let few = 1.0 + FEW / self.logarithms.len() as f64;
