@@ -5,7 +5,7 @@ use sqlx::{PgConnection, PgExecutor};
 use crate::domain::plan::Reason;
 use crate::domain::regression::OPENING;
 
-/// How often both sides of one suspicion are measured anew when the rounds did not decide.
+/// How often both sides of one suspicion are measured when nothing comes of it.
 const MOST_TRIES: i64 = 3;
 
 /// A suspected change point that nobody has measured again, of a metric that opens regressions.
@@ -26,7 +26,8 @@ pub struct Wanted {
 }
 
 /// What is to be measured again, by regression, runtime and host, the clearest change first. Not what the host may have made: that
-/// waits for the host's control. One that the rounds did not decide is tried again a day later, three times at most.
+/// waits for the host's control. One that the rounds did not decide is tried again a day later, one of which nothing came (its points
+/// moved meanwhile, or jobs failed) at once, three times at most.
 pub async fn list_wanted(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Wanted>> {
     sqlx::query_as(
         "SELECT point.regression_id, series.runtime_id, series.host_id, point.before_commit_id, point.after_commit_id,
@@ -39,11 +40,11 @@ pub async fn list_wanted(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Wanted>> {
            AND (verdict.held IS NULL OR verdict.held = 'unconfirmed') AND metric = ANY($1)
            AND NOT EXISTS (SELECT 1 FROM confirmation earlier WHERE earlier.regression_id = point.regression_id
                 AND earlier.runtime_id = series.runtime_id AND earlier.host_id = series.host_id
-                AND (earlier.state = 'measuring' OR (benchmark.name = ANY(earlier.benchmarks)
+                AND (earlier.state = 'measuring' OR (earlier.state = 'undecided' AND benchmark.name = ANY(earlier.benchmarks)
                      AND earlier.finished_at > now() - interval '1 day')))
            AND (SELECT count(*) FROM confirmation earlier WHERE earlier.regression_id = point.regression_id
                 AND earlier.runtime_id = series.runtime_id AND earlier.host_id = series.host_id
-                AND benchmark.name = ANY(earlier.benchmarks)) < $2
+                AND benchmark.name = ANY(earlier.benchmarks) AND earlier.state IN ('undecided', 'abandoned')) < $2
          ORDER BY 1, 2, 3, abs(ln(greatest(1 + point.change, 1e-9))) / greatest(point.noise, 1e-4) DESC, point.id",
     )
     .bind(OPENING.map(|metric| metric.as_str()).to_vec())
