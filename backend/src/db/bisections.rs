@@ -5,7 +5,7 @@ use sqlx::{PgConnection, PgExecutor};
 use crate::detection::bisection::BISECTION_VERSION;
 use crate::domain::bisection::{BisectionState, Skipped};
 use crate::domain::plan::Reason;
-use crate::domain::regression::SPEEDWELL;
+use crate::domain::regression::{OPENING, SPEEDWELL};
 
 /// What a search is for.
 #[derive(Debug, Clone, PartialEq)]
@@ -106,6 +106,8 @@ pub async fn list_waiting(db: impl PgExecutor<'_>, limit: i64) -> sqlx::Result<V
             JOIN runtime ON runtime.id = series.runtime_id
             WHERE regression_id = regression.id AND change_point.state = 'confirmed'
               AND runtime.branch_id = regression.branch_id AND runtime.enabled AND change > -1
+              AND metric = ANY($2) AND EXISTS (SELECT 1 FROM suite_benchmark WHERE suite_benchmark.benchmark_id = series.benchmark_id AND suite_id = (
+                SELECT suite.id FROM suite WHERE suite.name = runtime.suite_name ORDER BY version DESC LIMIT 1))
             ORDER BY (counter_source = 'valgrind') DESC, abs(ln(1 + change)) / greatest(noise, 1e-6) DESC, change_point.id
             LIMIT 1) best
          WHERE regression.state = 'confirmed' AND first.position < last.position
@@ -115,6 +117,7 @@ pub async fn list_waiting(db: impl PgExecutor<'_>, limit: i64) -> sqlx::Result<V
          ORDER BY regression.id LIMIT $1",
     )
     .bind(limit)
+    .bind(OPENING.map(|metric| metric.as_str()).to_vec())
     .fetch_all(db)
     .await
 }

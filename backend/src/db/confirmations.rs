@@ -26,7 +26,7 @@ pub struct Wanted {
 }
 
 /// What is to be measured again, by regression, runtime and host, the clearest change first. Not what the host may have made: that
-/// waits for the host's control. One that the rounds did not decide is tried again a day later, one of which nothing came (its points
+/// waits for the host's control; nor what the newest version of the suite no longer holds. One that the rounds did not decide is tried again a day later, one of which nothing came (its points
 /// moved meanwhile, or jobs failed) at once, three times at most.
 pub async fn list_wanted(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Wanted>> {
     sqlx::query_as(
@@ -38,6 +38,8 @@ pub async fn list_wanted(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Wanted>> {
          JOIN verdict ON verdict.series_id = point.series_id AND verdict.commit_id = point.commit_id
          WHERE point.state = 'suspected' AND regression.state <> 'invalid' AND runtime.enabled
            AND (verdict.held IS NULL OR verdict.held = 'unconfirmed') AND metric = ANY($1)
+           AND EXISTS (SELECT 1 FROM suite_benchmark WHERE suite_benchmark.benchmark_id = series.benchmark_id AND suite_id = (
+                SELECT suite.id FROM suite WHERE suite.name = runtime.suite_name ORDER BY version DESC LIMIT 1))
            AND NOT EXISTS (SELECT 1 FROM confirmation earlier WHERE earlier.regression_id = point.regression_id
                 AND earlier.runtime_id = series.runtime_id AND earlier.host_id = series.host_id
                 AND (earlier.state = 'measuring' OR (earlier.state = 'undecided' AND benchmark.name = ANY(earlier.benchmarks)
