@@ -224,7 +224,17 @@ fn item(story: &Story, base: &str) -> Item {
         fixed: story.fixed.as_ref().map(named),
         confirmations: story.confirmations.clone(),
         explanation: story.explanation.clone(),
-        message: story.message.clone(),
+        message: beyond_confirmations(story),
+    }
+}
+
+/// The line's own words, unless a confirmation that is told anyway holds them.
+fn beyond_confirmations(story: &Story) -> String {
+    let told = |one: &String| one.contains(&story.message);
+    if story.confirmations.iter().any(told) {
+        String::new()
+    } else {
+        story.message.clone()
     }
 }
 
