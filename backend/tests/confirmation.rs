@@ -168,7 +168,7 @@ async fn unclear_pairs_go_on_until_the_budget_ends_and_stay_a_suspicion(pool: Pg
         };
         runs += work(&app, &worker, wild).await.len();
     }
-    assert_eq!(runs, 16, "eight rounds of two");
+    assert_eq!(runs, 20, "ten rounds of two");
     let (state, finished): (String, bool) =
         sqlx::query_as("SELECT state, finished_at IS NOT NULL FROM confirmation")
             .fetch_one(&pool)
