@@ -1,7 +1,9 @@
 //! The command line.
 
+mod bisect;
 mod database;
 mod host;
+mod lookup;
 mod progress;
 mod recompute;
 mod request;
@@ -63,6 +65,8 @@ enum Command {
     Request(request::RequestArguments),
     /// Make every summary and verdict again, from the stored samples.
     Redetect,
+    /// Have the commit behind a change looked for between any two points of a runtime's branch.
+    Bisect(bisect::BisectArguments),
     /// Replay history with other parameters of the detector and print how the alarms would differ.
     Recompute(recompute::RecomputeArguments),
     /// Ask for a job's end.
@@ -124,6 +128,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Progress(arguments) => progress::run(&config, arguments).await,
         Command::Request(arguments) => request::run(&config, arguments).await,
         Command::Redetect => database::redetect(&config).await,
+        Command::Bisect(arguments) => bisect::run(&config, arguments).await,
         Command::Recompute(arguments) => recompute::run(&config, arguments).await,
         Command::Cancel { job } => database::cancel(&config, job).await,
         Command::Cluster { .. } => Ok(()),

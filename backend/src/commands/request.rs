@@ -1,11 +1,11 @@
 //! Asking for measurements: a commit that the policy leaves out, or repeats of one that is measured.
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::ensure;
 use clap::Args;
 use speedwell_backend::config::Config;
-use speedwell_backend::db::{enqueue, repositories};
+use speedwell_backend::db::enqueue;
 
-use super::database;
+use super::{database, lookup};
 
 #[derive(Debug, Args)]
 pub(super) struct RequestArguments {
@@ -29,11 +29,7 @@ pub(super) struct RequestArguments {
 
 /// Queues the runs and prints their jobs' addresses.
 pub(super) async fn run(config: &Config, arguments: RequestArguments) -> anyhow::Result<()> {
-    let settings = config
-        .runtimes
-        .iter()
-        .find(|settings| settings.name == arguments.runtime)
-        .with_context(|| format!("the configuration has no runtime {:?}", arguments.runtime))?;
+    let settings = lookup::find_settings(config, &arguments.runtime)?;
     let class = match &arguments.class {
         Some(class) => {
             ensure!(
@@ -47,27 +43,12 @@ pub(super) async fn run(config: &Config, arguments: RequestArguments) -> anyhow:
         None => &settings.host_classes[0],
     };
     let database = database::open(config).await?;
-    let runtime = repositories::list_runtimes(&database.pool)
-        .await?
-        .into_iter()
-        .find(|runtime| runtime.name == arguments.runtime)
-        .with_context(|| format!("start the service once: it has not met {}", settings.name))?;
-    let found = enqueue::find_commits(&database.pool, runtime.id, &arguments.commit).await?;
-    let (commit_id, hash) = match found.as_slice() {
-        [one] => one,
-        [] => bail!(
-            "{} has no tag and no commit {:?} (give at least seven digits of the hash)",
-            settings.place().0,
-            arguments.commit
-        ),
-        _ => bail!(
-            "several commits begin with {}: give more digits",
-            arguments.commit
-        ),
-    };
+    let runtime_id = lookup::find_runtime(&database.pool, settings).await?;
+    let (commit_id, hash) =
+        lookup::find_commit(&database.pool, settings, runtime_id, &arguments.commit).await?;
     let request = enqueue::Request {
-        runtime_id: runtime.id,
-        commit_id: *commit_id,
+        runtime_id,
+        commit_id,
         class,
         requester: "the operator",
         benchmarks: &arguments.benchmarks,
