@@ -118,6 +118,20 @@ pub async fn list_sides(
     .await
 }
 
+/// The metrics of which a regression has a confirmed change point.
+pub async fn list_confirmed_metrics(
+    db: impl PgExecutor<'_>,
+    regression_id: i64,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(
+        "SELECT DISTINCT metric FROM change_point JOIN series ON series.id = series_id
+         WHERE regression_id = $1 AND state = 'confirmed' ORDER BY metric",
+    )
+    .bind(regression_id)
+    .fetch_all(db)
+    .await
+}
+
 /// Two profiles that compare.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct ProfilePair {

@@ -12,7 +12,7 @@ use speedwell_wire::{CounterSource, Metric};
 use super::compare::{Estimate, Ratio, geometric_mean};
 
 /// Explanations of another version are made again.
-pub const EXPLAIN_VERSION: i32 = 1;
+pub const EXPLAIN_VERSION: i32 = 2;
 
 /// Part of the change from which on something accounts for it.
 const MAJOR: f64 = 0.6;
@@ -82,6 +82,8 @@ pub struct Sizes {
 /// All that is known of both sides.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Evidence {
+    /// The metrics that were confirmed to change. Empty: not known, and time is taken for one of them.
+    pub confirmed: Vec<Metric>,
     /// Metrics of the benchmarks concerned.
     pub metrics: Vec<MetricPair>,
     /// Profiles of them.
@@ -208,10 +210,44 @@ fn parts(metrics: &[MetricPair]) -> Option<Parts> {
     })
 }
 
+impl Evidence {
+    /// Whether a change of time was confirmed: only that is taken apart. What single runs happen to differ by is none.
+    fn is_about_time(&self) -> bool {
+        const TIMES: [Metric; 5] = [
+            Metric::WallTime,
+            Metric::SteadyTime,
+            Metric::RequestsPerSecond,
+            Metric::CpuPerRequest,
+            Metric::LatencyP50,
+        ];
+        self.confirmed.is_empty() || self.confirmed.iter().any(|one| TIMES.contains(one))
+    }
+}
+
+/// The metrics that were confirmed, where time is none of them.
+fn confirmed(evidence: &Evidence, findings: &mut Vec<Finding>) {
+    for metric in &evidence.confirmed {
+        if let Some(logarithm) = logarithm(&evidence.metrics, *metric) {
+            findings.push(Finding {
+                kind: if *metric == Metric::Instructions {
+                    Kind::Instructions
+                } else {
+                    Kind::Event
+                },
+                share: None,
+                words: words::event(*metric, logarithm.exp_m1()),
+            });
+        }
+    }
+}
+
 /// Works out what differs.
 pub fn explain(evidence: &Evidence) -> Explanation {
     let mut findings = Vec::new();
-    let parts = parts(&evidence.metrics);
+    let parts = parts(&evidence.metrics).filter(|_| evidence.is_about_time());
+    if !evidence.is_about_time() {
+        confirmed(evidence, &mut findings);
+    }
     if let Some(parts) = parts
         && parts.time.abs() >= SMALLEST
     {

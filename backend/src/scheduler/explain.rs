@@ -41,7 +41,12 @@ async fn explain_one(context: &Context, of: &ToExplain) -> anyhow::Result<bool> 
     for pair in pairs {
         profiles.extend(compare_profiles(context, pair).await?);
     }
+    let confirmed = explanations::list_confirmed_metrics(&context.pool, of.id).await?;
     let evidence = Evidence {
+        confirmed: confirmed
+            .iter()
+            .filter_map(|name| Metric::from_str(name).ok())
+            .collect(),
         metrics: rows.into_iter().filter_map(metric_pair).collect(),
         profiles,
         sizes: find_sizes(context, of, sides).await?,

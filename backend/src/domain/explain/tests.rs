@@ -261,3 +261,28 @@ fn sources_are_never_mixed() {
         .unwrap();
     assert!((row.change - 0.1).abs() < 1e-9 && row.source == "pmu" && row.pairs == 2);
 }
+
+/// As seen on CPython 2.7: instructions were confirmed, and single runs on a busy machine happened to differ by 40 % in time.
+#[test]
+fn what_single_runs_differ_by_is_not_taken_for_a_change_of_time() {
+    let metrics = vec![
+        pair(Metric::WallTime, 1.0, 0.6),
+        pair(Metric::Instructions, 1e9, 0.883e9),
+    ];
+    let mut evidence = evidence(metrics);
+    evidence.confirmed = vec![Metric::Instructions];
+    let found = explain(&evidence);
+    assert!(
+        found
+            .sentence
+            .starts_with("It executes 11.7 % fewer instructions. No change of time was confirmed"),
+        "{}",
+        found.sentence
+    );
+    assert_eq!(share(&found, Kind::Instructions), None);
+    assert!(!found.findings.is_empty());
+    evidence.confirmed = vec![Metric::MaxRss];
+    assert!(explain(&evidence).sentence.starts_with("Nothing is known"));
+    evidence.confirmed = vec![Metric::Instructions, Metric::WallTime];
+    assert!(explain(&evidence).sentence.contains("40.0 % faster"));
+}

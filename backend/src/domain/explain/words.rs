@@ -143,6 +143,9 @@ pub(super) fn paths(paths: &[String], count: usize, commits: i64) -> String {
 
 /// What is known in a sentence, and what is not.
 pub(super) fn sentence(time: Option<f64>, findings: &[Finding], evidence: &Evidence) -> String {
+    if !evidence.is_about_time() {
+        return beside_time(evidence);
+    }
     let Some(time) = time else {
         return "Nothing is known: no benchmark concerned has been measured on both sides on one host.".to_owned();
     };
@@ -187,6 +190,34 @@ pub(super) fn sentence(time: Option<f64>, findings: &[Finding], evidence: &Evide
         "no single counter accounts for most of it".to_owned()
     };
     format!("{head}: {cause}.{}", place(evidence))
+}
+
+/// The sentence of a change that is none of time, as far as was confirmed.
+fn beside_time(evidence: &Evidence) -> String {
+    let change = |metric: &Metric| {
+        let logarithm = super::logarithm(&evidence.metrics, *metric)?;
+        Some(match metric {
+            Metric::Instructions => {
+                let word = if logarithm > 0.0 { "more" } else { "fewer" };
+                let size = logarithm.exp_m1().abs() * 100.0;
+                format!("it executes {size:.1} % {word} instructions")
+            }
+            _ => format!("{} {}", lower_first(metric.label()), percent(logarithm)),
+        })
+    };
+    let changes: Vec<String> = evidence.confirmed.iter().filter_map(change).collect();
+    if changes.is_empty() {
+        return "Nothing is known: what was confirmed has not been measured on these two sides on one host.".to_owned();
+    }
+    let text = changes.join(", ");
+    let mut characters = text.chars();
+    let head: String = characters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(characters).collect()
+    });
+    format!(
+        "{head}. No change of time was confirmed: what it means for time is not known here.{}",
+        place(evidence)
+    )
 }
 
 fn largest_slots(findings: &[Finding]) -> String {
