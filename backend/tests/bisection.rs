@@ -5,9 +5,11 @@
 mod support;
 
 use speedwell_backend::db::enqueue;
+use speedwell_backend::domain::role::Role;
 use speedwell_backend::scheduler::bisect;
 use sqlx::PgPool;
 use support::TestApp;
+use support::triage::insert_token;
 use support::worker::{Rows, TestWorker, insert_job, insert_rows};
 
 /// Measures both ends of the rows' commits and writes the confirmed regression that a change between them is.
@@ -249,4 +251,54 @@ async fn a_single_commit_needs_no_search_and_an_invalid_regression_ends_one(pool
             .await
             .unwrap();
     assert_eq!(found, ("found".to_owned(), Some(rows.commits[29])));
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn a_search_has_a_page_and_a_triager_ends_it(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    let rows = insert_rows(&pool, 30).await;
+    let worker = TestWorker::register(&app, "secret").await;
+    let ada = insert_token(&pool, "ada", Role::Triager).await;
+    let bob = insert_token(&pool, "bob", Role::Reader).await;
+    regress(&pool, &worker, &rows, (0.1, 0.12)).await;
+    bisect::tick(&app.context).await.unwrap();
+    bisect::tick(&app.context).await.unwrap();
+    let (status, list) = app.get("/bisections").await;
+    assert_eq!(status, 200);
+    let id: i64 = sqlx::query_scalar("SELECT id FROM bisection")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert!(list.contains(&format!("/bisections/{id}")), "{list}");
+    let (status, page) = app.get(&format!("/bisections/{id}")).await;
+    assert_eq!(status, 200);
+    assert!(
+        page.contains("searching") && page.contains("queued"),
+        "{page}"
+    );
+    assert!(!page.contains("End the search"), "nobody is signed in");
+    assert_eq!(app.get("/bisections/999").await.0, 404);
+    let cancel = async |token: &str| {
+        let address = format!("{}/bisections/{id}/cancel", app.address);
+        let request = app.client.post(address).bearer_auth(token);
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(cancel(&bob).await, 403);
+    assert_eq!(outcome(&pool).await.2, "searching");
+    assert!(matches!(cancel(&ada).await, 200 | 303));
+    let (state, culprit, search, words) = outcome(&pool).await;
+    assert_eq!(
+        (&*state, culprit, &*search),
+        ("confirmed", None, "cancelled")
+    );
+    assert!(words.contains("ada"), "{words}");
+    assert_eq!(cancel(&ada).await, 409, "it is over");
+    let (status, page) = app.get(&format!("/bisections/{id}")).await;
+    assert!(status == 200 && page.contains("ended by ada"), "{page}");
+    assert_eq!(bisect::tick(&app.context).await.unwrap(), None);
+    let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM job WHERE state = 'queued'")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(waiting, 0);
 }

@@ -32,6 +32,7 @@ pub mod repetitions;
 pub mod reports;
 pub mod repositories;
 pub mod runs;
+pub mod searches;
 pub mod series;
 pub mod stories;
 pub mod subscriptions;

@@ -2,6 +2,7 @@
 
 mod annotations;
 mod api;
+mod bisection;
 mod commit;
 mod counters;
 mod error;
@@ -100,6 +101,9 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/recompute", get().to(recompute::list))
         .route("/recompute", post().to(recompute::ask))
         .route("/recompute/{id}", get().to(recompute::one))
+        .route("/bisections", get().to(bisection::list))
+        .route("/bisections/{id}", get().to(bisection::one))
+        .route("/bisections/{id}/cancel", post().to(bisection::cancel))
         .route("/regressions", get().to(regressions::regressions))
         .route("/regressions", post().to(regressions::decide_many))
         .route("/regressions/{id}", get().to(regression::regression))

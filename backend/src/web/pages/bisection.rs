@@ -1,0 +1,177 @@
+//! Searches for the commit behind a change: the list, one search with its steps, and ending one by hand.
+
+use actix_web::HttpResponse;
+use actix_web::http::header;
+use actix_web::web::{Data, Path};
+use askama::Template;
+use chrono::Utc;
+
+use super::{PageError, Shell, render};
+use crate::context::Context;
+use crate::db::searches::{self, PlaceRow, SearchRow, StepRow};
+use crate::db::{bisections, regressions};
+use crate::domain::bisection::{BisectionState, Skipped};
+use crate::domain::regression::Transition;
+use crate::domain::role::Role;
+use crate::web::error::Error;
+use crate::web::format;
+use crate::web::session::{Triager, Visitor};
+
+/// Searches that are listed.
+const LISTED: i64 = 100;
+/// Commits of a range that are shown.
+const SHOWN: i64 = 300;
+
+#[derive(Template)]
+#[template(path = "bisections.html")]
+struct ListPage {
+    shell: Shell,
+    rows: Vec<Head>,
+}
+
+/// A search in words.
+struct Head {
+    row: SearchRow,
+    metric: String,
+    state: &'static str,
+    when: String,
+    before: String,
+    after: String,
+    cost: String,
+}
+
+pub(super) async fn list(context: Data<Context>) -> Result<HttpResponse, PageError> {
+    let rows = searches::list(&context.pool, LISTED).await?;
+    render(&ListPage {
+        shell: Shell::new("Bisections", "regressions"),
+        rows: rows.into_iter().map(head).collect(),
+    })
+}
+
+fn head(row: SearchRow) -> Head {
+    let state = match row.state.parse::<BisectionState>() {
+        Ok(BisectionState::Searching) => "searching",
+        Ok(BisectionState::Found) => "located",
+        Ok(BisectionState::Several) => "several changes located",
+        Ok(BisectionState::Exhausted) => "given up",
+        Ok(BisectionState::Cancelled) => "cancelled",
+        Err(_) => "unknown",
+    };
+    Head {
+        metric: format::metric_label(&row.metric),
+        state,
+        when: format::ago(row.created_at, Utc::now()),
+        before: format::short(&row.before_hash),
+        after: format::short(&row.after_hash),
+        cost: format!("{:.1}", row.seconds / 60.0),
+        row,
+    }
+}
+
+#[derive(Template)]
+#[template(path = "bisection.html")]
+struct Page {
+    shell: Shell,
+    head: Head,
+    searching: bool,
+    may: bool,
+    steps: Vec<Step>,
+    places: Vec<Place>,
+}
+
+struct Step {
+    row: StepRow,
+    short: String,
+    value: String,
+}
+
+struct Place {
+    row: PlaceRow,
+    short: String,
+    probability: String,
+    likeness: String,
+    skipped: &'static str,
+}
+
+pub(super) async fn one(
+    context: Data<Context>,
+    visitor: Visitor,
+    id: Path<i64>,
+) -> Result<HttpResponse, PageError> {
+    let row = searches::find(&context.pool, *id).await?;
+    let row = row.ok_or_else(|| Error::NotFound(format!("There is no bisection {id}.")))?;
+    let steps = searches::list_steps(&context.pool, *id).await?;
+    let places = searches::list_places(&context.pool, *id, SHOWN).await?;
+    let searching = row.state == BisectionState::Searching.as_str();
+    let shell = Shell::new(format!("Bisection {id}"), "regressions");
+    render(&Page {
+        shell: if searching {
+            shell.refreshing(15)
+        } else {
+            shell
+        },
+        searching,
+        may: visitor.may(Role::Triager),
+        steps: steps
+            .into_iter()
+            .map(|one| step(one, &row.metric))
+            .collect(),
+        places: places.into_iter().map(place).collect(),
+        head: head(row),
+    })
+}
+
+fn step(row: StepRow, metric: &str) -> Step {
+    let value = match (row.median, row.interval_low, row.interval_high) {
+        (Some(median), Some(low), Some(high)) => format!(
+            "{} ({} – {})",
+            format::metric_value(median, metric),
+            format::metric_value(low, metric),
+            format::metric_value(high, metric)
+        ),
+        _ => "no value".to_owned(),
+    };
+    Step {
+        short: format::short(&row.hash),
+        value,
+        row,
+    }
+}
+
+fn place(row: PlaceRow) -> Place {
+    let reason = row.skipped.as_deref().and_then(|text| text.parse().ok());
+    Place {
+        short: format::short(&row.hash),
+        probability: format!("{:.1}\u{a0}%", row.probability * 100.0),
+        likeness: row
+            .likeness
+            .map_or_else(String::new, |one| format!("{one:.2}")),
+        skipped: reason.map_or("", Skipped::words),
+        row,
+    }
+}
+
+/// Ends a search; its regression stays confirmed, without a culprit.
+pub(super) async fn cancel(
+    context: Data<Context>,
+    triager: Triager,
+    id: Path<i64>,
+) -> Result<HttpResponse, PageError> {
+    let actor = &triager.0.name;
+    let mut transaction = context.pool.begin().await.map_err(Error::from)?;
+    let Some(open) = bisections::lock(&mut transaction, *id).await? else {
+        return Err(Error::Conflict(format!("There is no bisection {id} that goes on.")).into());
+    };
+    let words = format!("The search was ended by {actor}.");
+    let state = BisectionState::Cancelled;
+    bisections::finish(&mut transaction, *id, state, None, &[], &words).await?;
+    if let Some(regression) = open.regression_id {
+        // One that has moved on by itself stays where it is.
+        let give_up = Transition::GiveUp;
+        regressions::transition(&mut transaction, regression, &give_up, actor, &words).await?;
+    }
+    transaction.commit().await.map_err(Error::from)?;
+    Ok(HttpResponse::SeeOther()
+        .insert_header((header::LOCATION, format!("/bisections/{id}")))
+        .finish())
+}
