@@ -125,6 +125,25 @@ async fn a_confirmed_regression_gets_its_culprit(pool: PgPool) {
             .await
             .unwrap();
     assert_eq!(range, (rows.commits[22], rows.commits[23]));
+    let (status, page) = app.get("/bisections/1").await;
+    assert_eq!(status, 200);
+    assert!(
+        page.contains("What it has located") && page.contains("Change 23</th>"),
+        "{page}"
+    );
+    assert_eq!(page.matches("<svg class=\"chart\"").count(), 1);
+    assert!(
+        page.contains(&format!("{runs} came of it")) && !page.contains("Still to come"),
+        "{page}"
+    );
+    let (status, answer) = app.get("/api/v1/bisections/1").await;
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(status, 200);
+    assert_eq!(answer["located"][0]["subject"], "Change 23");
+    assert_eq!(answer["commits"].as_array().unwrap().len(), 40);
+    assert_eq!(answer["bisection"]["state"], "found");
+    let (_, page) = app.get("/regressions/1").await;
+    assert!(page.contains("<a href=\"/bisections/1\">Bisection 1</a>, found"));
     // What was measured for the search alone does not settle a commit.
     let candidates = enqueue::list_candidates(&pool, rows.runtime_id, "local", None)
         .await

@@ -5,7 +5,7 @@ mod support;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use speedwell_backend::domain::regression::Transition;
-use speedwell_backend::scheduler::{noise, report};
+use speedwell_backend::scheduler::{bisect, noise, report};
 use sqlx::PgPool;
 use support::TestApp;
 use support::regression::{go, insert};
@@ -61,6 +61,9 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
         .await;
     }
     noise::tick(&app.context).await.unwrap();
+    let id = insert_regression(&pool, &rows, "confirmed", 0, 4).await;
+    insert_point(&pool, &rows, id, "richards", (0, 4), 0.1).await;
+    bisect::tick(&app.context).await.unwrap();
     let hash = format!("{:0>40}", "3");
     let now = chrono::Utc::now() + chrono::Duration::seconds(1);
     sqlx::query("UPDATE runtime SET control = false")
@@ -90,8 +93,10 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
         ("/runs/1/counters".to_owned(), 3),
         ("/steps".to_owned(), 2),
         ("/regressions".to_owned(), 4),
-        ("/regressions/1".to_owned(), 9),
+        ("/regressions/1".to_owned(), 10),
         ("/bisections".to_owned(), 1),
+        ("/bisections/1".to_owned(), 5),
+        ("/recompute".to_owned(), 1),
         ("/queue".to_owned(), 4),
         ("/hosts".to_owned(), 1),
         ("/hosts/lab-1".to_owned(), 9),

@@ -1,5 +1,7 @@
 //! Searches for the commit behind a change: the list, one search with its steps, and ending one by hand.
 
+mod picture;
+
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::{Data, Path};
@@ -8,7 +10,7 @@ use chrono::Utc;
 
 use super::{PageError, Shell, render};
 use crate::context::Context;
-use crate::db::searches::{self, PlaceRow, SearchRow, StepRow};
+use crate::db::searches::{self, LocatedRow, PlaceRow, SearchRow, StepRow};
 use crate::db::{bisections, regressions};
 use crate::domain::bisection::{BisectionState, Skipped};
 use crate::domain::regression::Transition;
@@ -75,8 +77,19 @@ struct Page {
     head: Head,
     searching: bool,
     may: bool,
+    chart: Option<String>,
+    /// How long it will still take, while it goes on.
+    left: Option<String>,
+    located: Vec<Located>,
     steps: Vec<Step>,
     places: Vec<Place>,
+}
+
+struct Located {
+    row: LocatedRow,
+    change: String,
+    sure: String,
+    what: String,
 }
 
 struct Step {
@@ -102,6 +115,8 @@ pub(super) async fn one(
     let row = row.ok_or_else(|| Error::NotFound(format!("There is no bisection {id}.")))?;
     let steps = searches::list_steps(&context.pool, *id).await?;
     let places = searches::list_places(&context.pool, *id, SHOWN).await?;
+    let located = searches::list_located(&context.pool, *id).await?;
+    let evidence = bisections::list_evidence(&context.pool, *id).await?;
     let searching = row.state == BisectionState::Searching.as_str();
     let shell = Shell::new(format!("Bisection {id}"), "regressions");
     render(&Page {
@@ -112,6 +127,9 @@ pub(super) async fn one(
         },
         searching,
         may: visitor.may(Role::Triager),
+        chart: picture::picture(&row, &places, &evidence),
+        left: searching.then(|| picture::left(&row, &places)),
+        located: located.into_iter().map(located_row).collect(),
         steps: steps
             .into_iter()
             .map(|one| step(one, &row.metric))
@@ -134,6 +152,24 @@ fn step(row: StepRow, metric: &str) -> Step {
     Step {
         short: format::short(&row.hash),
         value,
+        row,
+    }
+}
+
+fn located_row(row: LocatedRow) -> Located {
+    let (before, after) = (
+        format::short(&row.before_hash),
+        format::short(&row.after_hash),
+    );
+    Located {
+        change: format!("{:+.2}\u{a0}%", row.change * 100.0),
+        sure: format!("{:.1}\u{a0}%", row.probability * 100.0),
+        what: match &row.subject {
+            Some(subject) => subject.clone(),
+            None => format!(
+                "one of the commits after {before} up to {after}, which cannot be told apart"
+            ),
+        },
         row,
     }
 }

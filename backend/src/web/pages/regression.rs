@@ -17,6 +17,7 @@ use crate::db::explanations;
 use crate::db::regression_lists::{
     self, ChangePointRow, ConfirmationRow, EventRow, RegressionRow, Relative,
 };
+use crate::db::searches::{self, SearchRow};
 use crate::db::series::{self, SeriesName, SeriesPoint};
 use crate::domain::regression::RegressionState;
 use crate::domain::role::Role;
@@ -50,6 +51,7 @@ struct Page {
     explanation: Option<Explained>,
     timeline: Vec<Line>,
     relatives: Vec<Relative>,
+    searches: Vec<SearchRow>,
     actor: Option<String>,
     actions: Vec<(&'static str, &'static str)>,
     may_split: bool,
@@ -105,6 +107,7 @@ pub(super) async fn regression(
     let notes = annotations::list_of_regression(pool, *id, ANNOTATIONS).await?;
     let relatives = regression_lists::list_relatives(pool, *id).await?;
     let explanation = explanations::find(pool, *id).await?;
+    let searches = searches::list_of_regression(pool, *id).await?;
     let may_act = visitor.may(Role::Triager);
     let word = if row.better {
         "Improvement"
@@ -120,6 +123,7 @@ pub(super) async fn regression(
         explanation: explanation.map(explained),
         timeline: timeline(events, notes),
         relatives,
+        searches,
         actor: visitor.0.filter(|_| may_act).map(|actor| actor.name),
         actions: actions(&row),
         one: Row::new(row),

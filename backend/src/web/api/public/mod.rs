@@ -2,6 +2,7 @@
 
 #![expect(unused_qualifications, reason = "utoipa's macro writes them")]
 
+mod bisections;
 mod commits;
 mod jobs;
 mod lists;
@@ -72,6 +73,8 @@ fn limit_of(limit: Option<i64>) -> Result<i64, Error> {
         jobs::jobs,
         jobs::job,
         jobs::log,
+        bisections::bisections,
+        bisections::bisection,
         regressions::regressions,
         regressions::regression,
         regressions::act
@@ -147,6 +150,8 @@ pub fn configure(config: &mut ServiceConfig) {
             .route("/jobs", get().to(jobs::jobs))
             .route("/jobs/{id}", get().to(jobs::job))
             .route("/jobs/{id}/log", get().to(jobs::log))
+            .route("/bisections", get().to(bisections::bisections))
+            .route("/bisections/{id}", get().to(bisections::bisection))
             .route("/regressions", get().to(regressions::regressions))
             .route("/regressions/{id}", get().to(regressions::regression))
             .route(
