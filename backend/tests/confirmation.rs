@@ -262,7 +262,7 @@ async fn a_fix_is_seen_and_so_is_its_end(pool: PgPool) {
     let all = regressions(&pool).await;
     assert!(
         all.iter()
-            .any(|one| one.2 && one.1 == "fixed" || one.2 && one.1 == "confirmed"),
+            .any(|one| one.2 && ["fixed", "confirmed"].contains(&one.1.as_str())),
         "the fix is an improvement of its own: {all:?}"
     );
     let fixed_by: Option<i64> =

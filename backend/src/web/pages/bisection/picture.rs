@@ -47,7 +47,8 @@ pub(super) fn picture(
         height: 260,
         lines,
         ticks: [0, last].into_iter().filter_map(tick).collect(),
-        format: |change| format!("{:+.1} %", change * 100.0),
+        // Without the sign of a negative nothing.
+        format: |change| format!("{:+.1} %", (change * 1_000.0).round() / 10.0 + 0.0),
         spark: false,
     };
     Some(match likeliest(places) {
