@@ -28,7 +28,7 @@ macro_rules! update_held {
                             OR EXISTS (SELECT 1 FROM run since WHERE since.host_id = run.host_id
                                   AND since.runtime_id = control.id AND since.id > run.id)))
                         THEN 'control_pending'
-                    WHEN point.state = 'suspected' THEN 'unconfirmed'
+                    WHEN point.state = 'suspected' AND NOT runtime.control THEN 'unconfirmed'
                     WHEN point.state = 'refuted' THEN 'refuted'
                     END AS reason
                 FROM verdict JOIN run ON run.id = verdict.run_id JOIN runtime ON runtime.id = run.runtime_id

@@ -14,6 +14,11 @@ pub(super) fn chart(
 ) -> Chart {
     let mark = if better { "improved" } else { "regressed" };
     let share = |value: f64| value / baseline - 1.0;
+    // Measured commits at equal distances: a release long before would press the others together.
+    let mut places: Vec<i32> = points.iter().map(|point| point.position).collect();
+    places.sort_unstable();
+    places.dedup();
+    let place = |position: i32| places.partition_point(|one| *one < position) as f64;
     let mut stretches: Vec<Vec<Point>> = Vec::new();
     let mut environment = None;
     for point in points {
@@ -22,7 +27,7 @@ pub(super) fn chart(
             stretches.push(Vec::new());
         }
         let drawn = Point {
-            x: f64::from(point.position),
+            x: place(point.position),
             value: share(point.median),
             low: share(point.low),
             high: share(point.high),
@@ -37,12 +42,12 @@ pub(super) fn chart(
             stretch.push(drawn);
         }
     }
-    let ends = points.first().zip(points.last());
-    let span = ends.map_or(0, |(first, last)| last.position - first.position);
-    let mut ticks = vec![(f64::from(range.1), "changed".to_owned())];
+    // The first measured commit of the range, and the last one before it.
+    let changed = place(range.0.saturating_add(1));
+    let mut ticks = vec![(changed, "changed".to_owned())];
     // Two words need some room between them.
-    if (range.1 - range.0).saturating_mul(7) > span {
-        ticks.push((f64::from(range.0), "before".to_owned()));
+    if places.len() < 8 && changed > 0.0 {
+        ticks.push((changed - 1.0, "before".to_owned()));
     }
     Chart {
         label: title,
@@ -54,7 +59,8 @@ pub(super) fn chart(
             connected: true,
         }],
         ticks,
-        format: |value| format!("{:+.1} %", value * 100.0),
+        // Without the sign of a negative nothing.
+        format: |value| format!("{:+.1} %", (value * 1_000.0).round() / 10.0 + 0.0),
         spark: false,
     }
 }
