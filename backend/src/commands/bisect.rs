@@ -3,7 +3,7 @@
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use speedwell_backend::config::Config;
-use speedwell_backend::db::bisections::{self, NewBisection};
+use speedwell_backend::db::bisections::{self, NewBisection, by_hand};
 use speedwell_backend::detection::bisection::{runs_for, usable_noise};
 use speedwell_backend::domain::bisection::budget;
 use speedwell_wire::{CounterSource, Metric};
@@ -40,7 +40,7 @@ pub(super) async fn run(config: &Config, arguments: BisectArguments) -> anyhow::
     let (good, good_hash) =
         lookup::find_commit(pool, settings, runtime_id, &arguments.good).await?;
     let (bad, bad_hash) = lookup::find_commit(pool, settings, runtime_id, &arguments.bad).await?;
-    let commits = bisections::count_between(pool, runtime_id, good, bad)
+    let commits = by_hand::count_between(pool, runtime_id, good, bad)
         .await?
         .with_context(|| {
             format!(
@@ -53,15 +53,15 @@ pub(super) async fn run(config: &Config, arguments: BisectArguments) -> anyhow::
         "GOOD must come before BAD on the branch: {good_hash} does not come before {bad_hash}"
     );
     ensure!(
-        bisections::is_in_suite(pool, runtime_id, &arguments.benchmark).await?,
+        by_hand::is_in_suite(pool, runtime_id, &arguments.benchmark).await?,
         "BENCHMARK: the suite {} has no {:?}",
         settings.suite,
         arguments.benchmark
     );
-    let host = bisections::find_host(pool, runtime_id, arguments.host.as_deref())
+    let host = by_hand::find_host(pool, runtime_id, arguments.host.as_deref())
         .await?
         .context("--host: there is none of this name, or none has measured the runtime yet")?;
-    let noise = bisections::find_noise(
+    let noise = by_hand::find_noise(
         pool,
         runtime_id,
         host,
