@@ -52,6 +52,15 @@ async fn search(
     worker: &TestWorker<'_>,
     seconds: impl Fn(usize, usize) -> Option<f64>,
 ) -> usize {
+    search_by(app, worker, "nbody", seconds).await
+}
+
+async fn search_by(
+    app: &TestApp,
+    worker: &TestWorker<'_>,
+    benchmark: &str,
+    seconds: impl Fn(usize, usize) -> Option<f64>,
+) -> usize {
     let mut runs = 0;
     loop {
         bisect::tick(&app.context).await.unwrap();
@@ -60,7 +69,7 @@ async fn search(
         let mut idle = true;
         while let Some(job) = worker.claim().await {
             idle = false;
-            assert_eq!(job.benchmarks, ["nbody"]);
+            assert_eq!(job.benchmarks, [benchmark]);
             let index = usize::from_str_radix(&job.source.commit, 16).unwrap() - 1;
             if let Some(seconds) = seconds(index, runs) {
                 let artefact = worker.build(&job, b"build").await;
@@ -320,4 +329,57 @@ async fn a_search_has_a_page_and_a_triager_ends_it(pool: PgPool) {
         .await
         .unwrap();
     assert_eq!(waiting, 0);
+}
+
+/// As seen on CPython 2.7: a search by peak memory went on for twenty runs after instructions had been confirmed.
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn a_search_goes_on_by_what_was_confirmed_more_clearly(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    let rows = insert_rows(&pool, 30).await;
+    let worker = TestWorker::register(&app, "secret").await;
+    regress(&pool, &worker, &rows, (0.1, 0.12)).await;
+    bisect::tick(&app.context).await.unwrap();
+    bisect::tick(&app.context).await.unwrap();
+    let of = async |benchmark: &str, state: &str| -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM job WHERE benchmarks = ARRAY[$1] AND state = $2")
+            .bind(benchmark)
+            .bind(state)
+            .fetch_one(&pool)
+            .await
+            .unwrap()
+    };
+    let asked = of("nbody", "queued").await;
+    assert!(asked > 0);
+    // Twice as clear is not worth a change of horses; ten times is.
+    for (noise, name) in [(0.0025, "nbody"), (0.0005, "richards")] {
+        sqlx::query(
+            "INSERT INTO change_point (series_id, regression_id, before_commit_id, commit_id, after_commit_id, better, baseline,
+                 value, change, change_low, change_high, noise, chance, placed, points_after, state, detector)
+             SELECT series.id, regression_id, before_commit_id, commit_id, after_commit_id, false, 0.2, 0.22, 0.1, 0.09, 0.11, $1, 0,
+                    1, 3, 'confirmed', 'test'
+             FROM change_point, series JOIN benchmark ON benchmark.id = benchmark_id
+             WHERE benchmark.name = 'richards' AND metric = 'wall_time' LIMIT 1
+             ON CONFLICT (series_id, commit_id) DO UPDATE SET noise = excluded.noise",
+        )
+        .bind(noise * 2.0)
+        .execute(&pool)
+        .await
+        .unwrap();
+        bisect::tick(&app.context).await.unwrap();
+        let by: String = sqlx::query_scalar("SELECT benchmark FROM bisection")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        assert_eq!(by, name);
+    }
+    assert_eq!(of("nbody", "queued").await, 0, "nobody needs them");
+    assert_eq!(of("nbody", "cancelled").await, asked);
+    let seconds = |index, _| Some(if index >= 17 { 0.12 } else { 0.1 });
+    search_by(&app, &worker, "richards", seconds).await;
+    let (state, culprit, _, words) = outcome(&pool).await;
+    assert_eq!(
+        (&*state, culprit),
+        ("found", Some(rows.commits[17])),
+        "{words}"
+    );
 }

@@ -35,9 +35,14 @@ async fn what_is_not_there_is_a_page_that_says_so(pool: PgPool) {
         "/commits/0123456789",
         "/no/such/page",
         "/runs/x",
+        "/regressions/x",
+        "/bisections/x",
+        "/recompute/x",
+        "/bisections/7",
     ] {
         let (status, page) = app.get(path).await;
         assert_eq!(status, 404, "{path}: {page}");
+        assert!(page.contains("<h1>"), "{path} is no page: {page}");
     }
     let (status, page) = app.get("/commits/xyz").await;
     assert!(

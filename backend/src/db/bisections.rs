@@ -194,6 +194,71 @@ pub async fn list_fitting_hosts(
     .await
 }
 
+/// What a search would better go by.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub struct Clearer {
+    /// The benchmark.
+    pub benchmark: String,
+    /// The metric.
+    pub metric: String,
+    /// The source.
+    pub counter_source: String,
+    /// Logarithm of after / before.
+    pub expected: f64,
+    /// Deviation of one run, of logarithms.
+    pub noise: f64,
+}
+
+/// A series of the search's regression, runtime and hosts that was confirmed since and stands out three times as far from its noise as
+/// the one that the search goes by.
+pub async fn find_clearer(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Option<Clearer>> {
+    sqlx::query_as(
+        "SELECT found.* FROM (
+            SELECT benchmark.name AS benchmark, series.metric, series.counter_source, ln(1 + change) AS expected, point.noise,
+                   abs(ln(1 + change)) / greatest(point.noise, 1e-4) AS clear,
+                   abs(bisection.expected) / greatest(bisection.noise, 1e-4) AS known
+            FROM bisection JOIN change_point point ON point.regression_id = bisection.regression_id AND point.state = 'confirmed'
+            JOIN series ON series.id = point.series_id AND series.runtime_id = bisection.runtime_id
+            JOIN bisection_host own ON own.bisection_id = bisection.id AND own.host_id = series.host_id
+            JOIN benchmark ON benchmark.id = series.benchmark_id JOIN runtime ON runtime.id = series.runtime_id
+            WHERE bisection.id = $1 AND series.metric = ANY($2) AND change > -1
+              AND (benchmark.name, series.metric, series.counter_source)
+                  IS DISTINCT FROM (bisection.benchmark, bisection.metric, bisection.counter_source)
+              AND EXISTS (SELECT 1 FROM suite_benchmark WHERE suite_benchmark.benchmark_id = series.benchmark_id AND suite_id = (
+                SELECT suite.id FROM suite WHERE suite.name = runtime.suite_name ORDER BY version DESC LIMIT 1))) found
+         WHERE clear >= 3 * known ORDER BY clear DESC LIMIT 1",
+    )
+    .bind(id)
+    .bind(OPENING.map(|metric| metric.as_str()).to_vec())
+    .fetch_optional(db)
+    .await
+}
+
+/// Lets a search go by a clearer series: its evidence is read anew from what was measured. What it has asked for of another benchmark
+/// is taken out of the queue.
+pub async fn retarget(db: &mut PgConnection, id: i64, to: &Clearer) -> sqlx::Result<()> {
+    sqlx::query(
+        "UPDATE job SET state = 'cancelled', cancel_requested = true, finished_at = now()
+         WHERE bisection_id = $1 AND state = 'queued' AND NOT $2 = ANY(benchmarks)",
+    )
+    .bind(id)
+    .bind(&to.benchmark)
+    .execute(&mut *db)
+    .await?;
+    sqlx::query(
+        "UPDATE bisection SET benchmark = $2, metric = $3, counter_source = $4, expected = $5, noise = $6 WHERE id = $1",
+    )
+    .bind(id)
+    .bind(&to.benchmark)
+    .bind(&to.metric)
+    .bind(&to.counter_source)
+    .bind(to.expected)
+    .bind(to.noise)
+    .execute(db)
+    .await
+    .map(drop)
+}
+
 /// Locks a search that goes on; `None`: it is over.
 pub async fn lock(db: &mut PgConnection, id: i64) -> sqlx::Result<Option<Open>> {
     sqlx::query_as(
@@ -272,7 +337,7 @@ pub async fn skip_failed(db: &mut PgConnection, id: i64) -> sqlx::Result<()> {
             SELECT DISTINCT ON (job.commit_id) job.commit_id, job.state, job.failure_phase, job.failure_kind FROM job
             WHERE job.runtime_id = bisection.runtime_id AND job.commit_id IN
                 (SELECT commit_id FROM bisection_commit WHERE bisection_id = bisection.id AND skipped IS NULL)
-              AND (job.bisection_id = bisection.id AND job.state IN ('succeeded', 'failed', 'cancelled')
+              AND (job.bisection_id = bisection.id AND bisection.benchmark = ANY(job.benchmarks) AND job.state IN ('succeeded', 'failed', 'cancelled')
                    OR job.state = 'failed' AND job.failure_kind = 'permanent' AND job.failure_phase = 'build')
             ORDER BY job.commit_id, (job.failure_phase IS NOT DISTINCT FROM 'build') DESC, job.id DESC) failed
          WHERE bisection.id = $1 AND place.bisection_id = bisection.id AND place.commit_id = failed.commit_id

@@ -150,6 +150,37 @@ async fn hand_over(
     Ok(Outcome::Done(id))
 }
 
+/// Makes a regression of some change points of another, with the narrowest range that they share; its number, and whether it is
+/// confirmed.
+async fn insert_part(
+    db: &mut PgConnection,
+    from: &Standing,
+    points: &[i64],
+) -> sqlx::Result<(i64, bool)> {
+    sqlx::query_as(
+        "WITH chosen AS (
+            SELECT point.state, point.before_commit_id, point.after_commit_id, placed, low.position AS low, high.position AS high
+            FROM change_point point
+            LEFT JOIN branch_commit low ON low.branch_id = $2 AND low.commit_id = point.before_commit_id
+            LEFT JOIN branch_commit high ON high.branch_id = $2 AND high.commit_id = point.after_commit_id
+            WHERE point.id = ANY($1))
+         INSERT INTO regression (branch_id, better, state, before_commit_id, after_commit_id)
+         SELECT $2, $3, CASE WHEN $4::boolean AND (SELECT bool_or(state = 'confirmed') FROM chosen) THEN 'confirmed'
+                        ELSE 'suspected' END,
+            -- The narrowest range that they share.
+            (SELECT before_commit_id FROM chosen ORDER BY low DESC NULLS LAST, placed DESC LIMIT 1),
+            (SELECT after_commit_id FROM chosen
+             ORDER BY high > (SELECT max(low) FROM chosen) DESC NULLS LAST, high, placed DESC LIMIT 1)
+         RETURNING id, state = 'confirmed'",
+    )
+    .bind(points)
+    .bind(from.branch_id)
+    .bind(from.better)
+    .bind(from.state().is_confirmed())
+    .fetch_one(db)
+    .await
+}
+
 /// Takes change points out of a regression into a new one. It is confirmed when one of them is and the old one was; the commit
 /// behind it is to be found anew.
 async fn split(
@@ -173,30 +204,7 @@ async fn split(
     if own.iter().all(|point| points.contains(point)) {
         return refused("at least one change point has to stay");
     }
-    let was_confirmed = from.state().is_confirmed();
-    let new: (i64, bool) = sqlx::query_as(
-        "WITH chosen AS (
-            SELECT point.state, point.before_commit_id, point.after_commit_id, placed, low.position AS low, high.position AS high
-            FROM change_point point
-            LEFT JOIN branch_commit low ON low.branch_id = $2 AND low.commit_id = point.before_commit_id
-            LEFT JOIN branch_commit high ON high.branch_id = $2 AND high.commit_id = point.after_commit_id
-            WHERE point.id = ANY($1))
-         INSERT INTO regression (branch_id, better, state, before_commit_id, after_commit_id)
-         SELECT $2, $3, CASE WHEN $4::boolean AND (SELECT bool_or(state = 'confirmed') FROM chosen) THEN 'confirmed'
-                        ELSE 'suspected' END,
-            -- The narrowest range that they share.
-            (SELECT before_commit_id FROM chosen ORDER BY low DESC NULLS LAST, placed DESC LIMIT 1),
-            (SELECT after_commit_id FROM chosen
-             ORDER BY high > (SELECT max(low) FROM chosen) DESC NULLS LAST, high, placed DESC LIMIT 1)
-         RETURNING id, state = 'confirmed'",
-    )
-    .bind(points)
-    .bind(from.branch_id)
-    .bind(from.better)
-    .bind(was_confirmed)
-    .fetch_one(&mut *db)
-    .await?;
-    let (new, confirmed) = new;
+    let (new, confirmed) = insert_part(&mut *db, from, points).await?;
     sqlx::query(
         "UPDATE change_point SET regression_id = $2, changed_at = now() WHERE id = ANY($1)",
     )

@@ -95,6 +95,13 @@ async fn step(db: &mut PgConnection, id: i64) -> anyhow::Result<Option<String>> 
         end(db, &search, BisectionState::Cancelled, &[], why).await?;
         return Ok(Some(format!("bisection {id} ends: {why}")));
     }
+    if let Some(clearer) = bisections::find_clearer(&mut *db, id).await? {
+        bisections::retarget(&mut *db, id, &clearer).await?;
+        let (metric, benchmark) = (&clearer.metric, &clearer.benchmark);
+        return Ok(Some(format!(
+            "bisection {id} goes on by {metric} of {benchmark}"
+        )));
+    }
     bisections::skip_failed(&mut *db, id).await?;
     let mut commits = bisections::list_commits(&mut *db, id).await?;
     let harmless = mark_harmless(&mut commits, search.trained);

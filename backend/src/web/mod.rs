@@ -38,6 +38,13 @@ pub async fn serve(
                 })
                 .into()
             }))
+            // The API has a handler of its own: this one is the pages'.
+            .app_data(
+                web::PathConfig::default().error_handler(|_not_a_number, request| {
+                    let message = format!("There is no page {}.", request.path());
+                    pages::PageError::from(error::Error::NotFound(message)).into()
+                }),
+            )
             .wrap(Compress::default())
             .wrap(security_headers())
             .wrap(NormalizePath::trim())

@@ -1,12 +1,13 @@
 //! Regressions as the detector and the loop write them, and people who decide about them.
 
+use serde_json::Value;
 use speedwell_backend::artefacts::sha256_hex;
 use speedwell_backend::db::tokens;
 use speedwell_backend::domain::role::Role;
 use sqlx::PgPool;
 
 use super::TestApp;
-use super::worker::Rows;
+use super::worker::{Rows, insert_rows, measure};
 
 /// A regression in a state, in the range of two commits (by index); its change points come from [`insert_point`].
 pub async fn insert_regression(
@@ -123,4 +124,25 @@ pub async fn timeline_of(pool: &PgPool, id: i64) -> Vec<String> {
     .fetch_all(pool)
     .await
     .unwrap()
+}
+
+/// Ten commits, all measured: 10 % slower from the seventh on.
+pub async fn lab(pool: &PgPool) -> (TestApp, Rows) {
+    let app = TestApp::start(pool).await;
+    let rows = insert_rows(pool, 10).await;
+    let seconds = [0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.11, 0.11, 0.11, 0.11];
+    measure(pool, &app, &rows, &seconds).await;
+    (app, rows)
+}
+
+/// Sends a decision to the API; the status and the answer.
+pub async fn act(app: &TestApp, token: &str, id: i64, body: Value) -> (u16, Value) {
+    let request = app
+        .client
+        .post(format!("{}/api/v1/regressions/{id}/actions", app.address))
+        .bearer_auth(token)
+        .json(&body);
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    (status, response.json().await.unwrap_or(Value::Null))
 }

@@ -329,14 +329,3 @@ fn simulated_searches_find_the_commit() {
     assert!(right >= 0.97, "{right}");
     assert!(runs < 25.0, "{runs}");
 }
-
-/// The table of `docs/bisection.md`; run by hand.
-#[test]
-#[ignore = "for the table in the documentation"]
-fn simulated_table() {
-    for count in [10, 100, 1_000] {
-        for size in [2.0, 3.0, 4.0, 6.0, 10.0] {
-            simulate(size, count, 500);
-        }
-    }
-}
