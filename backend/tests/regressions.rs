@@ -1,7 +1,4 @@
 //! Regressions on pages and in the API: who may decide, what a decision writes, and words of people.
-
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 mod support;
 
 use serde_json::{Value, json};
