@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use globset::GlobBuilder;
 
 use super::when;
@@ -16,6 +16,8 @@ pub struct MailRules<'a> {
     pub lists: &'a [String],
     /// Whether a culprit's author and committer are told.
     pub authors: bool,
+    /// Only of commits that are not older than this many days.
+    pub authors_days: u32,
     /// Addresses that stand in for those of commits.
     pub addresses: &'a BTreeMap<String, String>,
     /// Addresses that hear nothing, in lower case.
@@ -90,11 +92,10 @@ pub fn audience(
 
 /// The culprit's author and committer, by their mapped addresses.
 fn authors(story: &Story, rules: &MailRules<'_>, now: DateTime<Utc>) -> Vec<Addressee> {
-    let Some(culprit) = story
-        .culprit
-        .as_ref()
-        .filter(|_| rules.authors && story.kind == EventKind::Found)
-    else {
+    let oldest = now - Duration::days(i64::from(rules.authors_days));
+    let Some(culprit) = story.culprit.as_ref().filter(|culprit| {
+        rules.authors && story.kind == EventKind::Found && culprit.committed_at >= oldest
+    }) else {
         return Vec::new();
     };
     let people = [
@@ -198,6 +199,7 @@ pub(super) mod tests {
         MailRules {
             lists,
             authors: true,
+            authors_days: 90,
             addresses,
             opted_out,
         }
@@ -241,6 +243,29 @@ pub(super) mod tests {
         let mut fallen = story();
         fallen.standing = false;
         assert!(told(&fallen, &all, Some(&mail)).is_empty());
+    }
+
+    /// A history that is measured years later: its authors have moved on.
+    #[test]
+    fn authors_of_old_commits_are_left_alone() {
+        let (none, nobody) = (BTreeMap::new(), BTreeSet::new());
+        let lists = ["list@example.org".to_owned()];
+        let rules = rules(&lists, &none, &nobody);
+        let told = |days: i64| {
+            let mut story = story();
+            if let Some(culprit) = &mut story.culprit {
+                culprit.committed_at = DateTime::UNIX_EPOCH - Duration::days(days);
+            }
+            let all = audience(&story, &[], Some(&rules), DateTime::UNIX_EPOCH);
+            all.iter()
+                .map(|one| one.recipient.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            told(90),
+            ["ann@example.org", "carl@example.org", "list@example.org"]
+        );
+        assert_eq!(told(91), ["list@example.org"]);
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub struct MailConfig {
     /// Whether the author and the committer of a culprit are told.
     #[serde(default = "default_authors")]
     pub authors: bool,
+    /// Only of commits that are not older than this many days: a history that is measured afterwards tells its people nothing.
+    #[serde(default = "default_authors_days")]
+    pub authors_days: u32,
     /// Addresses of commits, and those that stand in for them.
     #[serde(default)]
     pub addresses: BTreeMap<String, String>,
@@ -39,6 +42,9 @@ pub struct MailConfig {
 
 fn default_authors() -> bool {
     true
+}
+fn default_authors_days() -> u32 {
+    90
 }
 
 impl MailConfig {

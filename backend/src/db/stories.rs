@@ -34,6 +34,7 @@ struct CommitRow {
     author_name: String,
     author_email: String,
     committer_email: String,
+    committed_at: DateTime<Utc>,
     paths: Vec<String>,
 }
 
@@ -116,7 +117,7 @@ async fn commits(
         .collect();
     let found: Vec<CommitRow> = sqlx::query_as(
         "SELECT id, hash, subject, author_name, author_email, coalesce(committer_email, '') AS committer_email,
-                coalesce(touched_paths, '{}') AS paths
+                committed_at, coalesce(touched_paths, '{}') AS paths
          FROM commit WHERE id = ANY($1)",
     )
     .bind(ids)
@@ -129,6 +130,7 @@ async fn commits(
             author_name: row.author_name,
             author_email: row.author_email,
             committer_email: row.committer_email,
+            committed_at: row.committed_at,
             paths: row.paths,
         };
         (row.id, line)

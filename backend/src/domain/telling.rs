@@ -177,6 +177,9 @@ pub struct CommitLine {
     /// Committer's address; empty when it is not known.
     #[serde(skip)]
     pub committer_email: String,
+    /// When it was committed.
+    #[serde(skip)]
+    pub committed_at: DateTime<Utc>,
     /// Paths that it touches.
     #[serde(skip)]
     pub paths: Vec<String>,
@@ -316,6 +319,7 @@ pub(crate) mod example {
             author_name: "Ann".to_owned(),
             author_email: "ann@example.org".to_owned(),
             committer_email: "carl@example.org".to_owned(),
+            committed_at: DateTime::UNIX_EPOCH,
             paths: vec!["Objects/longobject.c".to_owned()],
         };
         Story {

@@ -67,6 +67,7 @@ pub async fn decide(context: &Context, now: DateTime<Utc>) -> anyhow::Result<usi
     let rules = context.config.mail.as_ref().map(|mail| MailRules {
         lists: &mail.lists,
         authors: mail.authors,
+        authors_days: mail.authors_days,
         addresses: &mail.addresses,
         opted_out: &opted_out,
     });
