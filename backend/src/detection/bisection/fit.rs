@@ -241,15 +241,26 @@ impl Fit {
         for first in 1..places.len() - 1 {
             for last in first + 1..places.len() {
                 let score = begins[first] + self.score(places[first], places[last]) + ends[last];
-                if score > single + gain && best.is_none_or(|(known, ..)| score > known) {
+                // One that explains more but is too small must not hide another that is not.
+                if score > single + gain
+                    && best.is_none_or(|(known, ..)| score > known)
+                    && self.is_large(low, (places[first], places[last]), high, smallest)
+                {
                     best = Some((score, first, last));
                 }
             }
         }
-        let (_, first, last) = best?;
-        let up = self.step(low, places[first], places[last] - 1)?.0;
-        let down = self.step(places[first], places[last], high)?.0;
+        best.map(|(_, first, last)| (places[first], places[last - 1]))
+    }
+
+    /// Whether both steps of a level of its own, from the first index to before the second, are at least `smallest` of the whole.
+    fn is_large(&self, low: usize, (from, to): (usize, usize), high: usize, smallest: f64) -> bool {
+        let up = self.step(low, from, to - 1);
+        let down = self.step(from, to, high);
+        let (Some((up, _)), Some((down, _))) = (up, down) else {
+            return false;
+        };
         let whole = (up + down).abs().max(up.abs()).max(down.abs());
-        (up.abs().min(down.abs()) >= smallest * whole).then(|| (places[first], places[last - 1]))
+        up.abs().min(down.abs()) >= smallest * whole
     }
 }

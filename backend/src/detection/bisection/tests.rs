@@ -329,3 +329,61 @@ fn simulated_searches_find_the_commit() {
     assert!(right >= 0.97, "{right}");
     assert!(runs < 25.0, "{runs}");
 }
+
+/// Instructions of `richards` in CPython 2.7, May and June 2015, as they were measured: two large steps, and two small ones of which
+/// the smaller must not hide the large ones.
+#[test]
+fn a_small_step_does_not_hide_a_large_one() {
+    let measured = [
+        (0, 1_124_079_818.0),
+        (3, 1_124_079_998.0),
+        (6, 1_124_079_952.0),
+        (8, 1_073_142_616.0),
+        (9, 1_073_142_631.0),
+        (11, 1_031_961_307.0),
+        (12, 1_031_961_188.0),
+        (14, 1_031_959_849.0),
+        (15, 1_031_960_941.0),
+        (16, 1_031_961_002.0),
+        (18, 1_031_961_175.0),
+        (20, 1_037_001_191.0),
+        (20, 1_037_001_220.0),
+        (21, 1_049_276_042.0),
+        (24, 1_049_276_031.0),
+    ];
+    let readings: Vec<Reading> = measured
+        .iter()
+        .map(|(index, value): &(usize, f64)| Reading {
+            index: *index,
+            group: 0,
+            value: value.ln(),
+        })
+        .collect();
+    let candidates: Vec<Candidate> = (0..25)
+        .map(|index| {
+            let harmless = [3, 4, 5, 7, 9, 10, 19, 22, 23].contains(&index);
+            Candidate {
+                prior: if harmless { 0.001 } else { 1.0 },
+                measurable: !harmless,
+            }
+        })
+        .collect();
+    let opinion = decide(&Search {
+        candidates: &candidates,
+        readings: &readings,
+        hosts: &[Host {
+            group: 0,
+            idle: true,
+        }],
+        busy: &[],
+        noise: 1e-6,
+        expected: None,
+    });
+    let Next::Found(located) = &opinion.next else {
+        panic!("{opinion:#?}")
+    };
+    let culprits: Vec<Option<usize>> = located.iter().map(|one| one.culprit).collect();
+    for large in [8, 11, 21] {
+        assert!(culprits.contains(&Some(large)), "{located:#?}");
+    }
+}
