@@ -334,29 +334,32 @@ fn simulated_searches_find_the_commit() {
 /// the smaller must not hide the large ones.
 #[test]
 fn a_small_step_does_not_hide_a_large_one() {
+    // Place, instructions of a loop, how many runs.
     let measured = [
-        (0, 1_124_079_818.0),
-        (3, 1_124_079_998.0),
-        (6, 1_124_079_952.0),
-        (8, 1_073_142_616.0),
-        (9, 1_073_142_631.0),
-        (11, 1_031_961_307.0),
-        (12, 1_031_961_188.0),
-        (14, 1_031_959_849.0),
-        (15, 1_031_960_941.0),
-        (16, 1_031_961_002.0),
-        (18, 1_031_961_175.0),
-        (20, 1_037_001_191.0),
-        (20, 1_037_001_220.0),
-        (21, 1_049_276_042.0),
-        (24, 1_049_276_031.0),
+        (0, 1_124_079_818.0, 6),
+        (3, 1_124_079_998.0, 1),
+        (6, 1_124_079_952.0, 3),
+        (8, 1_073_142_616.0, 12),
+        (9, 1_073_142_631.0, 7),
+        (11, 1_031_961_307.0, 1),
+        (12, 1_031_961_188.0, 4),
+        (14, 1_031_959_849.0, 1),
+        (15, 1_031_960_941.0, 5),
+        (16, 1_031_961_002.0, 1),
+        (18, 1_031_961_175.0, 11),
+        (20, 1_037_001_191.0, 15),
+        (21, 1_049_276_042.0, 12),
+        (24, 1_049_276_031.0, 5),
     ];
     let readings: Vec<Reading> = measured
         .iter()
-        .map(|(index, value): &(usize, f64)| Reading {
-            index: *index,
-            group: 0,
-            value: value.ln(),
+        .flat_map(|(index, value, runs): &(usize, f64, usize)| {
+            let reading = Reading {
+                index: *index,
+                group: 0,
+                value: value.ln(),
+            };
+            std::iter::repeat_n(reading, *runs)
         })
         .collect();
     let candidates: Vec<Candidate> = (0..25)
