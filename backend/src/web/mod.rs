@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod error;
+mod comparison;
 mod find;
 pub mod format;
 mod health;
