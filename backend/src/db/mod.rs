@@ -39,6 +39,7 @@ pub mod subscriptions;
 pub mod suites;
 pub mod summaries;
 pub mod tokens;
+pub mod traces;
 pub mod triage;
 pub mod verdicts;
 /// Warm-up and steady state.

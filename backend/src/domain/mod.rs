@@ -23,4 +23,5 @@ pub mod sibling;
 pub mod subscription;
 pub mod summary;
 pub mod telling;
+pub mod trace;
 pub mod triage;

@@ -20,6 +20,7 @@ pub mod paths;
 pub mod reclaim;
 pub mod recompute;
 pub mod report;
+pub mod trace;
 pub mod warmup;
 
 use std::pin::Pin;
@@ -61,6 +62,11 @@ pub const TICKS: &[Tick] = &[
         name: "detect",
         every: Duration::from_secs(3),
         pass: |context| Box::pin(detect::tick(context)),
+    },
+    Tick {
+        name: "trace",
+        every: Duration::from_secs(3),
+        pass: |context| Box::pin(trace::tick(context)),
     },
     Tick {
         name: "group",
