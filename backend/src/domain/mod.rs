@@ -3,6 +3,7 @@
 pub mod bisection;
 pub mod commit;
 pub mod compare;
+pub mod comparison;
 pub mod components;
 pub mod explain;
 pub mod hold;
@@ -20,6 +21,7 @@ pub mod report;
 pub mod role;
 pub mod run_report;
 pub mod sibling;
+pub mod subject;
 pub mod subscription;
 pub mod summary;
 pub mod telling;
