@@ -6,6 +6,7 @@ pub mod compare;
 pub mod components;
 pub mod explain;
 pub mod hold;
+pub mod index;
 pub mod job;
 pub mod language;
 pub mod latency;
