@@ -7,6 +7,7 @@ pub mod comparison;
 pub mod components;
 pub mod explain;
 pub mod hold;
+pub mod index;
 pub mod job;
 pub mod language;
 pub mod latency;
