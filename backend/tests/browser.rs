@@ -114,7 +114,7 @@ async fn the_main_pages_work_in_a_browser(pool: PgPool) {
     let client = open(&driver, 1280, false).await;
 
     client.goto(&format!("{}/", app.address)).await.unwrap();
-    client.find(Locator::LinkText("Overview")).await.unwrap();
+    client.find(Locator::LinkText("Home")).await.unwrap();
     // From a tile to the series, from a point to its commit, from the commit to its run, from there to the job.
     client
         .find(Locator::Css(".tile"))

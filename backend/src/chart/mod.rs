@@ -60,7 +60,7 @@ pub struct Point {
 }
 
 /// Colours in the palette of `style.css`.
-pub const PALETTE: usize = 6;
+pub const PALETTE: usize = 12;
 
 /// A stretch of the x axis that is pointed out, from end to end of the other.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,6 +1,7 @@
 //! HTTP: the route table. A handler parses, calls, renders.
 
 pub mod api;
+mod assets;
 pub mod error;
 mod comparison;
 mod find;
@@ -10,8 +11,9 @@ mod job_log;
 pub mod pages;
 pub mod session;
 mod triage;
+mod unchanged;
 
-use actix_web::middleware::{Compress, DefaultHeaders, NormalizePath};
+use actix_web::middleware::{Compress, DefaultHeaders, NormalizePath, from_fn};
 use actix_web::web::{self, Data, get};
 use actix_web::{App, HttpServer};
 use anyhow::Context as _;
@@ -46,12 +48,14 @@ pub async fn serve(
                     pages::PageError::from(error::Error::NotFound(message)).into()
                 }),
             )
+            .wrap(from_fn(unchanged::unchanged))
             .wrap(Compress::default())
             .wrap(security_headers())
             .wrap(NormalizePath::trim())
             .wrap(TracingLogger::default())
             .route("/health", get().to(health::health))
             .route("/metrics", get().to(health::metrics))
+            .route("/assets/{file}", get().to(assets::asset))
             .configure(api::worker::configure)
             .configure(api::public::configure)
             .configure(pages::configure)
@@ -67,13 +71,13 @@ pub async fn serve(
     server.run().await.context("the web server failed")
 }
 
-/// Pages load nothing but our own style sheet, run no script, and are shown in no frame.
+/// Pages load nothing but our own style sheet and scripts, and are shown in no frame.
 fn security_headers() -> DefaultHeaders {
     DefaultHeaders::new()
         .add((
             "content-security-policy",
-            "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; \
-             frame-ancestors 'none'",
+            "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; \
+             form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
         ))
         .add(("x-content-type-options", "nosniff"))
         .add(("referrer-policy", "same-origin"))

@@ -66,7 +66,7 @@ pub(super) async fn list(context: Data<Context>) -> Result<HttpResponse, PageErr
     };
     let hosts = queue::list_hosts(&context.pool).await?;
     render(&ListPage {
-        shell: Shell::new("Hosts", "queue"),
+        shell: Shell::new("Hosts", "hosts"),
         hosts: hosts.into_iter().map(listed).collect(),
     })
 }
@@ -160,7 +160,7 @@ pub(super) async fn host(
     let annotations = block(&context, &visitor, Subject::Host(host.id), &address).await?;
     let page = Page {
         annotations,
-        shell: Shell::new(format!("Host {}", host.name), "queue"),
+        shell: Shell::new(format!("Host {}", host.name), "hosts"),
         seen: host
             .last_seen_at
             .map_or_else(|| "never".to_owned(), |at| format::ago(at, Utc::now())),

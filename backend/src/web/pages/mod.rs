@@ -35,6 +35,7 @@ use askama::Template;
 pub use error::{PageError, not_found};
 pub(in crate::web) use regressions::parse_filter;
 
+use super::assets::Asset;
 use super::error::Error;
 
 /// What every page knows.
@@ -42,12 +43,14 @@ use super::error::Error;
 struct Shell {
     /// Title of the window.
     title: String,
-    /// The marked entry of the menu.
+    /// The marked entry of the menu: the last part of its address, `home` for the first.
     menu: &'static str,
     /// Seconds until the page loads itself anew; pages of things under way do.
     refresh: Option<u32>,
-    /// Address of the style sheet: it changes with its content, so that browsers may keep it.
+    /// Address of the style sheet.
     style: &'static str,
+    /// Addresses of the scripts, in order.
+    scripts: Vec<&'static str>,
 }
 
 impl Shell {
@@ -56,7 +59,8 @@ impl Shell {
             title: title.into(),
             menu,
             refresh: None,
-            style: STYLE_ADDRESS,
+            style: Asset::Style.address(),
+            scripts: vec![Asset::Page.address()],
         }
     }
 
@@ -67,9 +71,6 @@ impl Shell {
         }
     }
 }
-
-const STYLE: &str = include_str!("../../../assets/style.css");
-const STYLE_ADDRESS: &str = concat!("/assets/style-", env!("SPEEDWELL_STYLE_HASH"), ".css");
 
 /// The routes of the pages.
 pub fn configure(config: &mut ServiceConfig) {
@@ -131,15 +132,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/reports/{runtime}/{date}", get().to(report::report))
         .route("/feeds/runtimes/{name}.atom", get().to(feed::runtime))
         .route("/feeds/benchmarks/{name}.atom", get().to(feed::benchmark))
-        .route("/feeds/reports/{name}.atom", get().to(feed::reports))
-        .route(STYLE_ADDRESS, get().to(style));
-}
-
-async fn style() -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("text/css; charset=utf-8")
-        .insert_header((header::CACHE_CONTROL, "public, max-age=31536000, immutable"))
-        .body(STYLE)
+        .route("/feeds/reports/{name}.atom", get().to(feed::reports));
 }
 
 /// A rendered page.

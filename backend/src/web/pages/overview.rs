@@ -66,7 +66,7 @@ pub(super) async fn overview(context: Data<Context>) -> Result<HttpResponse, Pag
         })
         .collect();
     render(&Page {
-        shell: Shell::new("Overview", "overview").refreshing(60),
+        shell: Shell::new("Overview", "home").refreshing(60),
         runtimes,
     })
 }

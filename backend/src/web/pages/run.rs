@@ -88,7 +88,7 @@ pub(super) async fn run(context: Data<Context>, id: Path<i64>) -> Result<HttpRes
         .cloned()
         .collect();
     let page = Page {
-        shell: Shell::new(format!("Run {id}"), "overview"),
+        shell: Shell::new(format!("Run {id}"), "home"),
         // What a newer worker wrote in another form is left to the JSON.
         flags: serde_json::from_value(run.host_flags.clone()).unwrap_or_default(),
         host_link: format!("/hosts/{}", format::encode(&run.host)),

@@ -54,7 +54,7 @@ pub(super) async fn runtime(
         day: format::day(commit.committed_at),
         commit,
     });
-    let shell = Shell::new(name.as_str(), "overview");
+    let shell = Shell::new(name.as_str(), "home");
     render(&Page {
         shell,
         name: name.into_inner(),
