@@ -200,9 +200,7 @@ pub async fn list_measurable(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Measur
 }
 
 /// The tags whose commits were measured, as `(runtime, tag)`: by runtime, the newest commit first.
-pub async fn list_measured_tags(
-    db: impl PgExecutor<'_>,
-) -> sqlx::Result<Vec<(String, String)>> {
+pub async fn list_measured_tags(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<(String, String)>> {
     sqlx::query_as(
         "SELECT runtime.name, tag.name FROM tag
          JOIN commit ON commit.repository_id = tag.repository_id AND commit.hash = tag.commit_hash

@@ -11,9 +11,13 @@ use crate::domain::subject::{Subject, choose_hosts};
 use crate::web::error::Error;
 use crate::web::format;
 
+mod address;
 mod marks;
+mod words;
 
+pub(super) use address::Address;
 pub(super) use marks::{Mark, marks};
+pub(super) use words::{interval, ratio_text, source_words, verdict_class, verdict_words};
 
 /// The parameters that name subjects; the first is the base.
 pub(super) const LETTERS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
@@ -23,8 +27,8 @@ pub(super) const LETTERS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 pub(super) struct Choice {
     /// Two to six, the base first.
     pub(super) subjects: Vec<Subject>,
-    /// The metric.
-    pub(super) metric: Metric,
+    /// The metric; absent for what the benchmarks are there for.
+    pub(super) metric: Option<Metric>,
     /// Only this source; absent for the one that most subjects share.
     pub(super) source: Option<CounterSource>,
 }
@@ -54,22 +58,28 @@ pub(super) fn parse_subjects(pairs: &[(String, String)]) -> Result<Vec<Subject>,
         .collect()
 }
 
-/// `metric` (by default wall time) and `source`.
+/// `metric` and `source`; `metric=NAME:SOURCE` names both, as a form's one select does.
 pub(super) fn parse_metric(
     pairs: &[(String, String)],
-) -> Result<(Metric, Option<CounterSource>), Error> {
-    let metric = parameter(pairs, "metric").unwrap_or(Metric::WallTime.as_str());
-    let metric = metric.parse::<Metric>().map_err(|unknown| {
-        let known: Vec<&str> = Metric::ALL.iter().map(|one| one.as_str()).collect();
-        bad("metric", format!("{unknown}; known: {}", known.join(", ")))
-    })?;
-    let source = parameter(pairs, "source").map(|text| {
+) -> Result<(Option<Metric>, Option<CounterSource>), Error> {
+    let metric = parameter(pairs, "metric");
+    let (metric, of_metric) = match metric.and_then(|text| text.split_once(':')) {
+        Some((metric, source)) => (Some(metric), Some(source)),
+        None => (metric, None),
+    };
+    let metric = metric.map(|text| {
+        text.parse::<Metric>().map_err(|unknown| {
+            let known: Vec<&str> = Metric::ALL.iter().map(|one| one.as_str()).collect();
+            bad("metric", format!("{unknown}; known: {}", known.join(", ")))
+        })
+    });
+    let source = parameter(pairs, "source").or(of_metric).map(|text| {
         text.parse::<CounterSource>().map_err(|unknown| {
             let known: Vec<&str> = CounterSource::ALL.iter().map(|one| one.as_str()).collect();
             bad("source", format!("{unknown}; known: {}", known.join(", ")))
         })
     });
-    Ok((metric, source.transpose()?))
+    Ok((metric.transpose()?, source.transpose()?))
 }
 
 /// The whole choice; an error says which parameter to mend.
@@ -244,12 +254,14 @@ fn missing(place: &Place, subject: &Subject) -> String {
 }
 
 /// Resolves all or fails with the first that has no runs, saying what there is instead.
-pub(super) async fn resolve_all(
-    pool: &PgPool,
-    asked: &[Subject],
-) -> Result<Vec<Resolved>, Error> {
+pub(super) async fn resolve_all(pool: &PgPool, asked: &[Subject]) -> Result<Vec<Resolved>, Error> {
     let mut resolved = Vec::new();
-    for ((found, subject), letter) in resolve(pool, asked).await?.into_iter().zip(asked).zip(LETTERS) {
+    for ((found, subject), letter) in resolve(pool, asked)
+        .await?
+        .into_iter()
+        .zip(asked)
+        .zip(LETTERS)
+    {
         match found {
             Ok(one) => resolved.push(one),
             Err(why) => {
@@ -291,6 +303,48 @@ async fn instead(pool: &PgPool, subject: &Subject) -> Result<String, Error> {
         points.join(", "),
         own.hosts.join(", ")
     ))
+}
+
+/// A comparison with all that pages and exports say of it.
+#[derive(Debug, Clone)]
+pub(super) struct Loaded {
+    /// The base first.
+    pub(super) subjects: Vec<Resolved>,
+    /// What else differs between them.
+    pub(super) marks: Vec<Mark>,
+    /// Metrics that all have, each from a source that all have.
+    pub(super) kinds: Vec<(Metric, CounterSource)>,
+    /// The rows.
+    pub(super) comparison: Comparison,
+}
+
+impl Loaded {
+    /// The columns after the base.
+    pub(super) fn columns(&self) -> Vec<usize> {
+        (0..self.subjects.len().saturating_sub(1)).collect()
+    }
+}
+
+/// Everything that a choice asks for.
+pub(super) async fn load_all(pool: &PgPool, choice: &Choice) -> Result<Loaded, Error> {
+    let subjects = resolve_all(pool, &choice.subjects).await?;
+    let kinds = shared_kinds(pool, &subjects).await?;
+    let metric = choice.metric.unwrap_or_else(|| default_metric(&kinds));
+    let comparison = load(pool, &subjects, metric, choice.source).await?;
+    Ok(Loaded {
+        marks: marks(&subjects),
+        subjects,
+        kinds,
+        comparison,
+    })
+}
+
+/// What the benchmarks are there for, as far as all subjects have it.
+pub(super) fn default_metric(kinds: &[(Metric, CounterSource)]) -> Metric {
+    let has = |metric: &Metric| kinds.iter().any(|(one, _)| one == metric);
+    let main = Metric::MAIN.into_iter().find(has);
+    let first = kinds.first().map(|(metric, _)| *metric);
+    main.or(first).unwrap_or(Metric::WallTime)
 }
 
 /// The runs of the subjects, for queries.
@@ -344,7 +398,7 @@ pub(super) fn entry(value: &Value) -> Option<Entry> {
 }
 
 /// What is unavailable in a run as an entry for each subject that uses the run.
-fn unavailable<'a>(
+pub(super) fn unavailable<'a>(
     subjects: &'a [Resolved],
     missing: &'a Missing,
 ) -> impl Iterator<Item = Entry> + 'a {

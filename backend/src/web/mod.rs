@@ -2,8 +2,8 @@
 
 pub mod api;
 mod assets;
-pub mod error;
 mod comparison;
+pub mod error;
 mod find;
 pub mod format;
 mod health;

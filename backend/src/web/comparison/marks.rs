@@ -42,17 +42,22 @@ pub(in crate::web) fn marks(subjects: &[Resolved]) -> Vec<Mark> {
     };
     if differs(&|run| run.host_id != base.host_id) {
         let hosts = list(&|run| run.host.clone());
-        let text = format!("{hosts}. Every ratio holds what the machines differ by, beside what the interpreters do.");
+        let text = format!(
+            "{hosts}. Every ratio holds what the machines differ by, beside what the interpreters do."
+        );
         push("Different hosts", text, true);
     }
     let same_host = |run: &SubjectRun| run.host_id == base.host_id;
     if differs(&|run| same_host(run) && run.environment_id != base.environment_id) {
         let prints = list(&|run| run.fingerprint.chars().take(12).collect());
-        let text = format!("The host was set up otherwise in between (kernel, microcode, tuning …; fingerprints {prints}), which can move every value.");
+        let text = format!(
+            "The host was set up otherwise in between (kernel, microcode, tuning …; fingerprints {prints}), which can move every value."
+        );
         push("Different environments", text, true);
     }
     if differs(&|run| same_host(run) && run.host_epoch != base.host_epoch) {
-        let text = "The host's control moved in between: values before and after are not of one epoch.";
+        let text =
+            "The host's control moved in between: values before and after are not of one epoch.";
         push("Different epochs", text.to_owned(), true);
     }
     let bad: Vec<&str> = newest

@@ -4,6 +4,7 @@ mod annotations;
 mod api;
 mod bisection;
 mod commit;
+mod compare;
 mod counters;
 mod error;
 mod feed;
@@ -79,6 +80,11 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/runtimes/{name}", get().to(runtime::runtime))
         .route("/benchmarks", get().to(series::benchmarks))
         .route("/benchmarks/{name}", get().to(series::series))
+        .route("/compare", get().to(compare::compare))
+        .route("/compare.md", get().to(compare::markdown))
+        .route("/compare.csv", get().to(compare::csv))
+        .route("/compare.json", get().to(compare::json))
+        .route("/compare/{benchmark}", get().to(compare::benchmark))
         .route("/suites", get().to(suite::suites))
         .route("/suites/{name}", get().to(suite::suite))
         .route("/steps", get().to(steps::steps))
