@@ -42,6 +42,7 @@ pub mod subjects;
 pub mod subscriptions;
 pub mod suites;
 pub mod summaries;
+pub mod synthetic;
 pub mod tokens;
 pub mod traces;
 pub mod triage;
