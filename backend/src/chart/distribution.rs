@@ -277,8 +277,10 @@ fn density(places: &[f64], middle: f64) -> Option<String> {
 }
 
 fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
-    // Writing into a string cannot fail.
-    drop(text.write_fmt(arguments));
+    if text.write_fmt(arguments).is_err() {
+        // Writing into a string cannot fail.
+        tracing::error!("a part of a chart could not be written");
+    }
 }
 
 fn escape(text: &str) -> String {

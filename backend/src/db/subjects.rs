@@ -211,3 +211,28 @@ pub async fn list_measured_tags(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<(St
     .fetch_all(db)
     .await
 }
+
+/// A suite for choosing.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub struct SuiteChoice {
+    /// Its name.
+    pub name: String,
+    /// The identities of its newest version's benchmarks; empty but for the wanted suite.
+    pub identities: Vec<String>,
+}
+
+/// Every suite, and of the wanted one its benchmarks.
+pub async fn list_suites(
+    db: impl PgExecutor<'_>,
+    wanted: Option<&str>,
+) -> sqlx::Result<Vec<SuiteChoice>> {
+    sqlx::query_as(
+        "SELECT newest.name, ARRAY(
+            SELECT benchmark.identity FROM suite_benchmark JOIN benchmark ON benchmark.id = benchmark_id
+            WHERE suite_id = newest.id AND newest.name = $1) AS identities
+         FROM (SELECT DISTINCT ON (name) id, name FROM suite ORDER BY name, version DESC) newest ORDER BY newest.name",
+    )
+    .bind(wanted)
+    .fetch_all(db)
+    .await
+}

@@ -10,6 +10,7 @@ mod error;
 mod feed;
 mod host;
 mod job;
+mod matrix;
 mod outbox;
 mod overview;
 mod profile;
@@ -98,6 +99,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/compare.csv", get().to(compare::csv))
         .route("/compare.json", get().to(compare::json))
         .route("/compare/{benchmark}", get().to(compare::benchmark))
+        .route("/matrix", get().to(matrix::matrix))
         .route("/suites", get().to(suite::suites))
         .route("/suites/{name}", get().to(suite::suite))
         .route("/steps", get().to(steps::steps))

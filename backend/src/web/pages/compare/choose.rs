@@ -20,7 +20,7 @@ struct Page {
     runtimes: Vec<Measurable>,
     hosts: Vec<String>,
     tags: Vec<String>,
-    presets: Vec<Preset>,
+    presets: Vec<(&'static str, Vec<Preset>)>,
     hidden: Vec<(String, String)>,
     /// What is to be mended; empty for nothing.
     hint: String,
@@ -97,7 +97,7 @@ pub(super) async fn form(
         rows: each
             .map(|(index, letter)| field(letter, index, named.get(index)))
             .collect(),
-        presets: presets(&runtimes, &tags),
+        presets: grouped(presets(&runtimes, &tags)),
         hidden: Address::default()
             .with_metric(metric, source)
             .pairs()
@@ -107,6 +107,14 @@ pub(super) async fn form(
         runtimes,
         hosts,
     })
+}
+
+/// By kind, in order.
+fn grouped(presets: Vec<Preset>) -> Vec<(&'static str, Vec<Preset>)> {
+    let groups = presets.chunk_by(|a, b| a.kind == b.kind);
+    groups
+        .map(|group| (group[0].kind, group.to_vec()))
+        .collect()
 }
 
 fn field(letter: &'static str, index: usize, named: Option<&Subject>) -> Field {

@@ -197,7 +197,7 @@ fn csv_text(loaded: &Loaded) -> String {
                 row.benchmark.as_str(),
                 row.identity.as_str(),
                 comparison.metric.as_str(),
-                unit_name(comparison.metric.unit()),
+                format::unit_name(comparison.metric.unit()),
                 source,
                 LETTERS.get(index).copied().unwrap_or_default(),
                 &subject.label(),
@@ -241,17 +241,6 @@ fn nothing(note: &str) -> Vec<String> {
     let mut cells = vec![String::new(); 10];
     cells.push(cell(note));
     cells
-}
-
-pub(in crate::web) fn unit_name(unit: Unit) -> &'static str {
-    match unit {
-        Unit::Seconds => "seconds",
-        Unit::Count => "count",
-        Unit::Bytes => "bytes",
-        Unit::Ratio => "ratio",
-        Unit::PerSecond => "per_second",
-        Unit::Joules => "joules",
-    }
 }
 
 /// One subject's values as a suite of pyperf, with warm-ups.

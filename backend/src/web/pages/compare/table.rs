@@ -36,7 +36,6 @@ pub(super) struct View {
 pub(super) struct Column {
     pub(super) letter: &'static str,
     pub(super) label: String,
-    pub(super) run_id: i64,
     /// Sorts by it.
     pub(super) sort: String,
     /// `ascending`, `descending`, or empty.
@@ -170,21 +169,19 @@ impl View {
 
 /// The heads: benchmark, base, then the other subjects.
 pub(super) fn columns(loaded: &Loaded, view: &View, whole: &Address) -> Vec<Column> {
-    let head = |key: Key, letter: &'static str, label: String, run_id: i64| {
+    let head = |key: Key, letter: &'static str, label: String| {
         let (sort, sorted) = view.head(key, whole);
         Column {
             letter,
             label,
-            run_id,
             sort,
             sorted,
         }
     };
-    let mut columns = vec![head(Key::Name, "", "Benchmark".to_owned(), 0)];
+    let mut columns = vec![head(Key::Name, "", "Benchmark".to_owned())];
     for (index, (subject, letter)) in loaded.subjects.iter().zip(LETTERS).enumerate() {
         let key = index.checked_sub(1).map_or(Key::Base, Key::Ratio);
-        let run_id = subject.newest().map_or(0, |run| run.run_id);
-        columns.push(head(key, letter, Resolved::label(subject), run_id));
+        columns.push(head(key, letter, Resolved::label(subject)));
     }
     columns
 }
