@@ -2,6 +2,7 @@
 
 pub mod api;
 mod assets;
+mod comparison;
 pub mod error;
 mod find;
 pub mod format;

@@ -4,11 +4,13 @@ mod annotations;
 mod api;
 mod bisection;
 mod commit;
+mod compare;
 mod counters;
 mod error;
 mod feed;
 mod host;
 mod job;
+mod matrix;
 mod outbox;
 mod overview;
 mod profile;
@@ -92,6 +94,12 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/runtimes/{name}", get().to(runtime::runtime))
         .route("/benchmarks", get().to(series::benchmarks))
         .route("/benchmarks/{name}", get().to(series::series))
+        .route("/compare", get().to(compare::compare))
+        .route("/compare.md", get().to(compare::markdown))
+        .route("/compare.csv", get().to(compare::csv))
+        .route("/compare.json", get().to(compare::json))
+        .route("/compare/{benchmark}", get().to(compare::benchmark))
+        .route("/matrix", get().to(matrix::matrix))
         .route("/suites", get().to(suite::suites))
         .route("/suites/{name}", get().to(suite::suite))
         .route("/steps", get().to(steps::steps))

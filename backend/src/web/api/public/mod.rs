@@ -4,6 +4,7 @@
 
 mod bisections;
 mod commits;
+mod comparisons;
 mod jobs;
 mod lists;
 mod regressions;
@@ -68,6 +69,7 @@ fn limit_of(limit: Option<i64>) -> Result<i64, Error> {
         lists::points,
         commits::commit,
         commits::comparisons,
+        comparisons::compare,
         runs::run,
         runs::pyperf,
         jobs::jobs,
@@ -145,6 +147,7 @@ pub fn configure(config: &mut ServiceConfig) {
                 "/commits/{hash}/comparisons",
                 get().to(commits::comparisons),
             )
+            .route("/compare", get().to(comparisons::compare))
             .route("/runs/{id}", get().to(runs::run))
             .route("/runs/{id}/pyperf", get().to(runs::pyperf))
             .route("/jobs", get().to(jobs::jobs))
