@@ -6,6 +6,7 @@
 
 mod draw;
 pub mod flame;
+pub mod panel;
 mod picture;
 
 pub use picture::png;

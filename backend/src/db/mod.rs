@@ -38,6 +38,7 @@ pub mod stories;
 pub mod subscriptions;
 pub mod suites;
 pub mod summaries;
+pub mod timeline;
 pub mod tokens;
 pub mod traces;
 pub mod triage;

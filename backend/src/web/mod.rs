@@ -3,12 +3,14 @@
 pub mod api;
 mod assets;
 pub mod error;
+mod facts;
 mod find;
 pub mod format;
 mod health;
 mod job_log;
 pub mod pages;
 pub mod session;
+mod timeline;
 mod triage;
 mod unchanged;
 

@@ -24,6 +24,7 @@ mod sign_in;
 mod steps;
 mod subscriptions;
 mod suite;
+mod timeline;
 mod unsubscribe;
 mod widgets;
 
@@ -79,6 +80,9 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/runtimes/{name}", get().to(runtime::runtime))
         .route("/benchmarks", get().to(series::benchmarks))
         .route("/benchmarks/{name}", get().to(series::series))
+        .route("/timeline", get().to(timeline::timeline))
+        .route("/timeline.csv", get().to(timeline::csv))
+        .route("/timeline/queue", post().to(timeline::queue))
         .route("/suites", get().to(suite::suites))
         .route("/suites/{name}", get().to(suite::suite))
         .route("/steps", get().to(steps::steps))
