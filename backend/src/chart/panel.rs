@@ -8,13 +8,13 @@ use super::{PALETTE, Point, failed};
 
 /// Pixels of the drawing beside and around the area of the lines.
 const LEFT: u32 = 84;
-const RIGHT: u32 = 170;
+const RIGHT: u32 = 200;
 const TOP: u32 = 30;
 const BOTTOM: u32 = 40;
 /// Pixels between two labels.
 const LINE_HEIGHT: i32 = 15;
 /// Letters of a label.
-const LABEL: usize = 24;
+const LABEL: usize = 21;
 
 /// What to draw.
 #[derive(Debug, Clone)]

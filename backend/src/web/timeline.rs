@@ -2,5 +2,6 @@
 
 pub(super) mod asked;
 pub(super) mod choose;
+pub(super) mod details;
 pub(super) mod marks;
 pub(super) mod read;

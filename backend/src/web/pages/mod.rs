@@ -65,6 +65,12 @@ impl Shell {
         }
     }
 
+    /// With a script of its own.
+    fn with_script(mut self, script: Asset) -> Self {
+        self.scripts.push(script.address());
+        self
+    }
+
     fn refreshing(self, seconds: u32) -> Self {
         Self {
             refresh: Some(seconds),

@@ -14,13 +14,14 @@ use super::{PageError, Shell, render};
 use crate::context::Context;
 use crate::db::timeline::TimelineSeries;
 use crate::domain::role::Role;
+use crate::web::assets::Asset;
 use crate::web::error::Error;
 use crate::web::format;
 use crate::web::session::Visitor;
 use crate::web::timeline::asked::{Asked, End, LAST, MOST_POINTS};
 use crate::web::timeline::choose::MOST_LINES;
-use crate::web::timeline::marks;
 use crate::web::timeline::read::{Line, MOST_DOTS, Timeline, read};
+use crate::web::timeline::{details, marks};
 
 use gaps::Gaps;
 pub(super) use gaps::queue;
@@ -33,6 +34,9 @@ pub(super) use rows::csv;
 #[template(path = "timeline.html")]
 struct Page {
     shell: Shell,
+    /// Addresses of what the script loads.
+    plot: &'static str,
+    plot_style: &'static str,
     heading: String,
     choices: Vec<Choice>,
     form: Form,
@@ -44,6 +48,8 @@ struct Page {
     moves: Vec<(&'static str, String)>,
     marked: Marked,
     rows: Vec<Row>,
+    /// The first row that can be compared with the newest.
+    first_other: usize,
     many: bool,
     older: Option<String>,
     csv: String,
@@ -89,7 +95,12 @@ async fn page(context: &Context, visitor: &Visitor, asked: &Asked) -> Result<Pag
     let marks = marks::read(context, &read).await?;
     let dots = read.count() <= MOST_DOTS;
     let newest = rows::newest(&read);
-    let details = rows::details(context, &read, &newest, dots).await?;
+    let every = if dots {
+        details::every(&read)
+    } else {
+        newest.clone()
+    };
+    let details = details::details(context, &every).await?;
     let pictures = picture::pictures(&read, &marks, &details, asked, dots);
     let older = newest
         .last()
@@ -99,8 +110,11 @@ async fn page(context: &Context, visitor: &Visitor, asked: &Asked) -> Result<Pag
             older.to = Some(read.axis.end(read.axis.place(point) - 1.0));
             older.address()
         });
+    let rows = rows::rows(&read, &newest, &details, asked);
     Ok(Page {
-        shell: Shell::new("Timeline", "timeline"),
+        shell: Shell::new("Timeline", "timeline").with_script(Asset::Timeline),
+        plot: Asset::Plot.address(),
+        plot_style: Asset::PlotStyle.address(),
         heading: heading(&read),
         choices: choices(&read, asked),
         form: form(asked),
@@ -111,7 +125,8 @@ async fn page(context: &Context, visitor: &Visitor, asked: &Asked) -> Result<Pag
         moves: moves(&read, asked),
         marked: marked::words(&read, &marks),
         many: read.lines.len() > 1,
-        rows: rows::rows(&read, &newest, &details, asked),
+        first_other: rows::first_other(&rows),
+        rows,
         older,
         csv: format!("/timeline.csv?{}", asked.query()),
         api: format!("/api/v1/timeline?{}", asked.query()),

@@ -60,10 +60,13 @@ pub(in crate::web) async fn read(context: &Context, read: &Timeline) -> Result<M
         }
     };
     let releases = timeline::list_releases(pool, &branches, positions).await?;
-    let releases = releases.into_iter().map(|one| {
-        let at = place(one.position, one.committed_at.timestamp());
-        (at, one)
-    });
+    let mut releases: Vec<(f64, Release)> = releases
+        .into_iter()
+        .map(|one| (place(one.position, one.committed_at.timestamp()), one))
+        .collect();
+    // A release before two branches parted is on both.
+    releases.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.name.cmp(&b.1.name)));
+    releases.dedup_by(|a, b| a.1.name == b.1.name);
     let keys: Vec<i64> = read.lines.iter().map(|line| line.series.id).collect();
     let changes = timeline::list_changes(pool, &keys, MOST).await?;
     let changes = changes.into_iter().filter_map(|one| {
@@ -85,7 +88,7 @@ pub(in crate::web) async fn read(context: &Context, read: &Timeline) -> Result<M
         within.then_some((at, one))
     });
     Ok(Marks {
-        releases: releases.collect(),
+        releases,
         changes: changes.collect(),
         notes: notes.collect(),
         breaks: breaks(context, read).await?,

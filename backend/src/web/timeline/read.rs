@@ -20,7 +20,7 @@ pub(in crate::web) const MOST_DOTS: usize = 400;
 pub(in crate::web) struct Line {
     /// Its series.
     pub(in crate::web) series: TimelineSeries,
-    /// What tells it from the others.
+    /// What tells it from the others of its panel.
     pub(in crate::web) label: String,
     /// Index into the palette.
     pub(in crate::web) colour: usize,
@@ -200,7 +200,7 @@ pub(in crate::web) async fn read(context: &Context, asked: &Asked) -> Result<Tim
         match bases.as_ref().map(|bases| base_of(bases, series.id)) {
             Some(None) => without_base.push(label),
             base => lines.push(Line {
-                colour: lines.len(),
+                colour: colour(&lines, &label),
                 points: trace.points,
                 base: base.flatten().unwrap_or(1.0),
                 series,
@@ -224,6 +224,13 @@ pub(in crate::web) async fn read(context: &Context, asked: &Asked) -> Result<Tim
     };
     read.axis.range = extent(&read);
     Ok(read)
+}
+
+/// The same words have the same colour in every panel.
+fn colour(lines: &[Line], label: &str) -> usize {
+    let same = lines.iter().find(|line| line.label == label);
+    let next = lines.iter().map(|line| line.colour + 1).max();
+    same.map_or_else(|| next.unwrap_or(0), |line| line.colour)
 }
 
 fn extent(read: &Timeline) -> (f64, f64) {

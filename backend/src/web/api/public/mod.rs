@@ -8,6 +8,7 @@ mod jobs;
 mod lists;
 mod regressions;
 mod runs;
+mod timelines;
 
 use actix_web::web::{self, Json, ServiceConfig, get};
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,7 @@ fn limit_of(limit: Option<i64>) -> Result<i64, Error> {
         lists::repositories,
         lists::series,
         lists::points,
+        timelines::timeline,
         commits::commit,
         commits::comparisons,
         runs::run,
@@ -140,6 +142,7 @@ pub fn configure(config: &mut ServiceConfig) {
             .route("/repositories", get().to(lists::repositories))
             .route("/series", get().to(lists::series))
             .route("/series/{id}/points", get().to(lists::points))
+            .route("/timeline", get().to(timelines::timeline))
             .route("/commits/{hash}", get().to(commits::commit))
             .route(
                 "/commits/{hash}/comparisons",

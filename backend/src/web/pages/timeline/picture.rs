@@ -3,7 +3,6 @@
 use chrono::{DateTime, Utc};
 use speedwell_wire::Direction;
 
-use super::rows::Details;
 use crate::chart::Point;
 use crate::chart::panel::{Change, Mark, Panel, Trend, panel};
 use crate::domain::trace::TracePoint;
@@ -11,6 +10,7 @@ use crate::web::format;
 use crate::web::pages::series::axis_format;
 use crate::web::pages::widgets::{verdict_class, verdict_words};
 use crate::web::timeline::asked::Asked;
+use crate::web::timeline::details::Details;
 use crate::web::timeline::marks::Marks;
 use crate::web::timeline::read::{Axis, Line, Timeline, metric_of};
 

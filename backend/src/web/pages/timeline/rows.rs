@@ -9,20 +9,18 @@ use actix_web::web::{Data, Query};
 use chrono::{DateTime, Utc};
 
 use crate::context::Context;
-use crate::db::timeline::{self as stored, PointDetail};
+use crate::db::timeline as stored;
 use crate::domain::trace::TracePoint;
 use crate::web::error::Error;
 use crate::web::format;
 use crate::web::pages::PageError;
 use crate::web::pages::widgets::{Badge, verdict_class, verdict_words};
 use crate::web::timeline::asked::Asked;
+use crate::web::timeline::details::{Details, compare_key};
 use crate::web::timeline::read::{Line, Timeline, read};
 
 /// Rows on a page.
 const SHOWN: usize = 100;
-
-/// Details of points, by series and position.
-pub(super) type Details = HashMap<(i64, i32), PointDetail>;
 
 /// One point in the table.
 pub(super) struct Row {
@@ -63,35 +61,6 @@ pub(super) fn newest(read: &Timeline) -> Vec<(&Line, &TracePoint)> {
     all
 }
 
-/// What is known of the points of the table, and with `dots` of every point, besides their numbers: one query.
-pub(super) async fn details(
-    context: &Context,
-    read: &Timeline,
-    newest: &[(&Line, &TracePoint)],
-    dots: bool,
-) -> Result<Details, Error> {
-    let every = read
-        .lines
-        .iter()
-        .flat_map(|line| line.points.iter().map(move |point| (line, point)));
-    let wanted: Vec<(&Line, &TracePoint)> = if dots {
-        every.collect()
-    } else {
-        newest.to_vec()
-    };
-    if wanted.is_empty() {
-        return Ok(Details::new());
-    }
-    let series: Vec<i64> = wanted.iter().map(|(line, _)| line.series.id).collect();
-    let positions: Vec<i32> = wanted.iter().map(|(_, point)| point.position).collect();
-    let runs: Vec<i64> = wanted.iter().map(|(_, point)| point.run_id).collect();
-    let found = stored::list_details(&context.pool, &series, &positions, &runs).await?;
-    Ok(found
-        .into_iter()
-        .map(|one| ((one.series_id, one.position), one))
-        .collect())
-}
-
 /// The rows of the table; points whose commit has just left the branch are left out.
 pub(super) fn rows(
     read: &Timeline,
@@ -116,10 +85,7 @@ pub(super) fn rows(
                 line.label.clone()
             },
             colour: line.colour,
-            key: format!(
-                "{}@{}~{}",
-                line.series.runtime, detail.hash, line.series.host
-            ),
+            key: compare_key(line, &detail.hash),
             short: format::short(&detail.hash),
             hash: detail.hash.clone(),
             day: day(point.committed_at),
@@ -148,6 +114,14 @@ pub(super) fn rows(
         })
     };
     newest.iter().filter_map(row).collect()
+}
+
+/// The first row of another commit, runtime or host than the newest row's.
+pub(super) fn first_other(rows: &[Row]) -> usize {
+    let newest = rows.first().map(|row| &row.key);
+    rows.iter()
+        .position(|row| Some(&row.key) != newest)
+        .unwrap_or(0)
 }
 
 fn day(seconds: i64) -> String {
