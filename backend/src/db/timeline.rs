@@ -407,3 +407,23 @@ pub async fn queue_stretch(
     .fetch_optional(db)
     .await
 }
+
+/// The smallest change that one run a side shows in each series (0.01: 1 %), where it is known.
+pub async fn list_floors(db: impl PgExecutor<'_>, series: &[i64]) -> sqlx::Result<Vec<(i64, f64)>> {
+    sqlx::query_as(
+        "SELECT series_id, smallest_change FROM noise_floor WHERE series_id = ANY($1) AND smallest_change IS NOT NULL",
+    )
+    .bind(series)
+    .fetch_all(db)
+    .await
+}
+
+/// The suite that a runtime runs, when a worker has registered it.
+pub async fn find_suite(db: impl PgExecutor<'_>, runtime: &str) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar(
+        "SELECT suite_name FROM runtime WHERE name = $1 AND EXISTS (SELECT 1 FROM suite WHERE name = suite_name)",
+    )
+    .bind(runtime)
+    .fetch_optional(db)
+    .await
+}

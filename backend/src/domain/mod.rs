@@ -4,6 +4,7 @@ pub mod bisection;
 pub mod commit;
 pub mod compare;
 pub mod components;
+pub mod drift;
 pub mod explain;
 pub mod hold;
 pub mod job;

@@ -7,6 +7,7 @@ mod commit;
 mod counters;
 mod error;
 mod feed;
+mod grid;
 mod host;
 mod job;
 mod outbox;
@@ -87,6 +88,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/benchmarks", get().to(series::benchmarks))
         .route("/benchmarks/{name}", get().to(series::series))
         .route("/timeline", get().to(timeline::timeline))
+        .route("/grid", get().to(grid::grid))
         .route("/timeline.csv", get().to(timeline::csv))
         .route("/timeline/queue", post().to(timeline::queue))
         .route("/suites", get().to(suite::suites))
