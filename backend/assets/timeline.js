@@ -180,7 +180,11 @@ class Timeline {
       padding: [26, 8, 0, 0], legend: { show: false }, series, bands,
       scales: {
         x: { time: this.data.by_date, range },
-        y: root.dataset.log !== undefined && positive ? { distr: 3 } : {},
+        y: root.dataset.log !== undefined && positive ? { distr: 3 } : { range: (_, low, high) => {
+          if (low == null) return [0, 1];
+          const air = Math.max((high - low) * 0.08, Math.abs(high) * 0.005) || 0.5;
+          return [low >= 0 ? Math.max(0, low - air) : low - air, high + air];
+        } },
       },
       axes: [
         { stroke: css("--muted"), grid: { show: false }, ticks: grid },

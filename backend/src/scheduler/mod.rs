@@ -13,6 +13,7 @@ pub mod discover;
 pub mod enqueue;
 pub mod explain;
 pub mod group;
+pub mod index;
 pub mod maintain;
 pub mod noise;
 pub mod notify;
@@ -97,6 +98,11 @@ pub const TICKS: &[Tick] = &[
         name: "noise",
         every: Duration::from_secs(15),
         pass: |context| Box::pin(noise::tick(context)),
+    },
+    Tick {
+        name: "index",
+        every: Duration::from_secs(5),
+        pass: |context| Box::pin(index::tick(context)),
     },
     Tick {
         name: "paths",

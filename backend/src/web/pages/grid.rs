@@ -346,37 +346,49 @@ fn value(line: &Line, found: Option<Drift>, floor: Option<f64>, metric: Metric) 
     }
 }
 
-/// The chart: every line along its own commits, by date when branches differ.
+/// The chart: measured commits at equal distances, by date when branches differ.
 fn small(benchmark: &str, lines: &[Line], metric: Metric) -> String {
     let branch = lines.first().map(|line| line.series.branch_id);
+    let by_date = lines.iter().any(|line| Some(line.series.branch_id) != branch);
+    let mut lines: Vec<Line> = lines.to_vec();
+    let mut places: Vec<i32> = lines
+        .iter()
+        .flat_map(|line| line.points.iter().map(|point| point.position))
+        .collect();
+    places.sort_unstable();
+    places.dedup();
+    let rank = |position: i32| {
+        let index = places.binary_search(&position).unwrap_or(0);
+        i32::try_from(index).unwrap_or(i32::MAX)
+    };
+    for point in lines.iter_mut().flat_map(|line| &mut line.points) {
+        point.position = rank(point.position);
+    }
     let mut axis = Axis {
-        by_date: lines
-            .iter()
-            .any(|line| Some(line.series.branch_id) != branch),
+        by_date,
         range: (0.0, 1.0),
     };
-    let places = || {
-        lines
-            .iter()
-            .flat_map(|line| line.points.iter().map(|point| axis.place(point)))
+    let all = || lines.iter().flat_map(|line| &line.points);
+    let place = |found: (f64, f64), point: &TracePoint| {
+        let place = axis.place(point);
+        (found.0.min(place), found.1.max(place))
     };
-    let least = places().fold(f64::INFINITY, f64::min);
-    let most = places().fold(f64::NEG_INFINITY, f64::max);
-    axis.range = (least, most);
+    axis.range = all().fold((f64::INFINITY, f64::NEG_INFINITY), place);
+    let point = |point: &TracePoint| Point {
+        x: axis.place(point),
+        value: point.median,
+        low: point.low,
+        high: point.high,
+        ..Point::default()
+    };
     let drawn = lines.iter().map(|line| {
-        let stretches = line.stretches(&axis, COLUMNS).into_iter().map(|stretch| {
-            let point = |point: &TracePoint| Point {
-                x: axis.place(point),
-                value: point.median,
-                low: point.low,
-                high: point.high,
-                ..Point::default()
-            };
-            stretch.into_iter().map(point).collect()
-        });
+        let stretches = line.stretches(&axis, COLUMNS);
         chart::Line {
             colour: line.colour,
-            stretches: stretches.collect(),
+            stretches: stretches
+                .into_iter()
+                .map(|stretch| stretch.into_iter().map(point).collect())
+                .collect(),
             connected: true,
         }
     });
