@@ -349,7 +349,9 @@ fn value(line: &Line, found: Option<Drift>, floor: Option<f64>, metric: Metric) 
 /// The chart: measured commits at equal distances, by date when branches differ.
 fn small(benchmark: &str, lines: &[Line], metric: Metric) -> String {
     let branch = lines.first().map(|line| line.series.branch_id);
-    let by_date = lines.iter().any(|line| Some(line.series.branch_id) != branch);
+    let by_date = lines
+        .iter()
+        .any(|line| Some(line.series.branch_id) != branch);
     let mut lines: Vec<Line> = lines.to_vec();
     let mut places: Vec<i32> = lines
         .iter()

@@ -296,7 +296,8 @@ fn notes(read: &Timeline, asked: &Asked) -> Vec<String> {
     if asked.log && read.lines.iter().any(nothing_positive) {
         notes.push("Where values or their intervals reach zero, the axis stays linear.".to_owned());
     }
-    if asked.base.is_empty() && !asked.log && read.panels().iter().any(|lines| spread(lines) > 20.0) {
+    if asked.base.is_empty() && !asked.log && read.panels().iter().any(|lines| spread(lines) > 20.0)
+    {
         notes.push("Some lines are many times as high as others, which look flat beside them: choose a logarithmic scale, or divide each by its value at a release (Relative to).".to_owned());
     }
     if !asked.base.is_empty() && read.lines.iter().any(|line| line.breaks().next().is_some()) {
@@ -311,7 +312,9 @@ fn notes(read: &Timeline, asked: &Asked) -> Vec<String> {
 /// How many times the highest line of a panel is the lowest, by their last values.
 fn spread(lines: &[&Line]) -> f64 {
     let last = lines.iter().filter_map(|line| line.points.last());
-    let sizes = last.map(|point| point.median.abs()).filter(|size| *size > 0.0);
+    let sizes = last
+        .map(|point| point.median.abs())
+        .filter(|size| *size > 0.0);
     let (least, most) = sizes.fold((f64::INFINITY, 0.0_f64), |found, size| {
         (found.0.min(size), found.1.max(size))
     });

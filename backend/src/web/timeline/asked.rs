@@ -161,7 +161,7 @@ fn metric(value: &str) -> Result<Metric, Error> {
 fn number(field: &str, value: &str, least: usize, most: usize) -> Result<usize, Error> {
     let number: usize = value
         .parse()
-        .map_err(|_| bad(field, format!("{value:?} is no number")))?;
+        .map_err(|_not_one| bad(field, format!("{value:?} is no number")))?;
     Ok(number.clamp(least, most))
 }
 
@@ -190,7 +190,7 @@ fn end(field: &str, value: &str, is_last: bool) -> Result<End, Error> {
     let moment = NaiveDateTime::parse_from_str(value, "%Y-%m-%dT%H:%M");
     moment
         .map(|at| End::Time(at.and_utc().timestamp() + if is_last { 59 } else { 0 }))
-        .map_err(|_| {
+        .map_err(|_neither| {
             let message =
                 format!("{value:?} is neither a branch position nor a day such as 2015-05-31");
             bad(field, message)
