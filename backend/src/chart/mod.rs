@@ -7,6 +7,7 @@
 pub mod distribution;
 mod draw;
 pub mod flame;
+pub mod panel;
 mod picture;
 
 pub use picture::png;

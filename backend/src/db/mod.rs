@@ -43,6 +43,7 @@ pub mod subscriptions;
 pub mod suites;
 pub mod summaries;
 pub mod synthetic;
+pub mod timeline;
 pub mod tokens;
 pub mod traces;
 pub mod triage;

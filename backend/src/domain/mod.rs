@@ -5,6 +5,7 @@ pub mod commit;
 pub mod compare;
 pub mod comparison;
 pub mod components;
+pub mod drift;
 pub mod explain;
 pub mod hold;
 pub mod index;

@@ -8,6 +8,7 @@ mod compare;
 mod counters;
 mod error;
 mod feed;
+mod grid;
 mod host;
 mod job;
 mod matrix;
@@ -26,6 +27,7 @@ mod sign_in;
 mod steps;
 mod subscriptions;
 mod suite;
+mod timeline;
 mod unsubscribe;
 mod widgets;
 
@@ -79,6 +81,12 @@ impl Shell {
         }
     }
 
+    /// With a script of its own.
+    fn with_script(mut self, script: Asset) -> Self {
+        self.scripts.push(script.address());
+        self
+    }
+
     fn refreshing(self, seconds: u32) -> Self {
         Self {
             refresh: Some(seconds),
@@ -100,6 +108,10 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/compare.json", get().to(compare::json))
         .route("/compare/{benchmark}", get().to(compare::benchmark))
         .route("/matrix", get().to(matrix::matrix))
+        .route("/timeline", get().to(timeline::timeline))
+        .route("/grid", get().to(grid::grid))
+        .route("/timeline.csv", get().to(timeline::csv))
+        .route("/timeline/queue", post().to(timeline::queue))
         .route("/suites", get().to(suite::suites))
         .route("/suites/{name}", get().to(suite::suite))
         .route("/steps", get().to(steps::steps))

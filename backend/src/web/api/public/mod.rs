@@ -9,6 +9,7 @@ mod jobs;
 mod lists;
 mod regressions;
 mod runs;
+mod timelines;
 
 use actix_web::web::{self, Json, ServiceConfig, get};
 use serde::{Deserialize, Serialize};
@@ -67,6 +68,7 @@ fn limit_of(limit: Option<i64>) -> Result<i64, Error> {
         lists::repositories,
         lists::series,
         lists::points,
+        timelines::timeline,
         commits::commit,
         commits::comparisons,
         comparisons::compare,
@@ -142,6 +144,7 @@ pub fn configure(config: &mut ServiceConfig) {
             .route("/repositories", get().to(lists::repositories))
             .route("/series", get().to(lists::series))
             .route("/series/{id}/points", get().to(lists::points))
+            .route("/timeline", get().to(timelines::timeline))
             .route("/commits/{hash}", get().to(commits::commit))
             .route(
                 "/commits/{hash}/comparisons",
