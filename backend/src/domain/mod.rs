@@ -13,6 +13,7 @@ pub mod plan;
 pub mod policy;
 pub mod profile;
 pub mod profile_difference;
+pub mod query;
 pub mod recompute;
 pub mod regression;
 pub mod repetition;

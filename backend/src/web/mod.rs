@@ -8,6 +8,7 @@ pub mod format;
 mod health;
 mod job_log;
 pub mod pages;
+mod search;
 pub mod session;
 mod triage;
 mod unchanged;

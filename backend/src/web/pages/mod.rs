@@ -19,6 +19,7 @@ mod regressions;
 mod report;
 mod run;
 mod runtime;
+mod search;
 mod series;
 mod sign_in;
 mod steps;
@@ -79,6 +80,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/runtimes/{name}", get().to(runtime::runtime))
         .route("/benchmarks", get().to(series::benchmarks))
         .route("/benchmarks/{name}", get().to(series::series))
+        .route("/search", get().to(search::search))
         .route("/suites", get().to(suite::suites))
         .route("/suites/{name}", get().to(suite::suite))
         .route("/steps", get().to(steps::steps))

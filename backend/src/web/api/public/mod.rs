@@ -8,6 +8,7 @@ mod jobs;
 mod lists;
 mod regressions;
 mod runs;
+mod search;
 
 use actix_web::web::{self, Json, ServiceConfig, get};
 use serde::{Deserialize, Serialize};
@@ -77,7 +78,8 @@ fn limit_of(limit: Option<i64>) -> Result<i64, Error> {
         bisections::bisection,
         regressions::regressions,
         regressions::regression,
-        regressions::act
+        regressions::act,
+        search::search
     ),
     components(schemas(ErrorBodySchema))
 )]
@@ -145,6 +147,7 @@ pub fn configure(config: &mut ServiceConfig) {
                 "/commits/{hash}/comparisons",
                 get().to(commits::comparisons),
             )
+            .route("/search", get().to(search::search))
             .route("/runs/{id}", get().to(runs::run))
             .route("/runs/{id}/pyperf", get().to(runs::pyperf))
             .route("/jobs", get().to(jobs::jobs))
