@@ -32,6 +32,7 @@ pub mod regressions;
 pub mod repetitions;
 pub mod reports;
 pub mod repositories;
+pub mod reproduce;
 pub mod runs;
 pub mod searches;
 pub mod series;

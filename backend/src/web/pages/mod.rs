@@ -17,6 +17,7 @@ mod recompute;
 mod regression;
 mod regressions;
 mod report;
+mod reproduce;
 mod run;
 mod runtime;
 mod search;
@@ -95,6 +96,14 @@ pub fn configure(config: &mut ServiceConfig) {
         .route(
             "/runs/{id}/profiles/{benchmark}/flame.svg",
             get().to(profile::flame),
+        )
+        .route(
+            "/runs/{id}/reproduce/{benchmark}.tar.gz",
+            get().to(reproduce::archive),
+        )
+        .route(
+            "/runs/{id}/reproduce/{benchmark}",
+            get().to(reproduce::page),
         )
         .route("/api", get().to(api::api))
         .route("/hosts", get().to(host::list))
