@@ -3,6 +3,7 @@
 use sqlx::migrate::Migrator;
 
 pub mod annotations;
+pub mod benchmarks;
 pub mod bisections;
 pub mod builds;
 pub mod change_points;

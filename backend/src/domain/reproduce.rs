@@ -50,6 +50,16 @@ pub struct Subject {
     pub parts: Result<Parts, String>,
 }
 
+impl Subject {
+    /// Why the script cannot run the benchmark; nothing where it can.
+    pub fn obstacle(&self) -> Option<&str> {
+        match (&self.ours, &self.parts) {
+            (Ok(_), Ok(_)) => None,
+            (Err(why), _) | (_, Err(why)) => Some(why),
+        }
+    }
+}
+
 /// The wall time that was measured, and how.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ours {

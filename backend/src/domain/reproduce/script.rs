@@ -216,9 +216,7 @@ pub fn script(subject: &Subject) -> String {
             ("run", subject.run_id.to_string()),
         ],
     );
-    let obstacle = [subject.ours.as_ref().err(), subject.parts.as_ref().err()];
-    let obstacle = obstacle.into_iter().flatten().next();
-    if let Some(why) = obstacle {
+    if let Some(why) = subject.obstacle() {
         text.push_str(&format!(
             "say 'This script makes the interpreter, but it cannot repeat the benchmark:'\nsay {}\n",
             quote(why)
@@ -226,9 +224,9 @@ pub fn script(subject: &Subject) -> String {
     }
     text.push_str(FETCHING);
     text.push_str(&interpreter::section(subject));
-    match (obstacle, &subject.ours, &subject.parts) {
-        (None, Ok(ours), Ok(parts)) => text.push_str(&measuring(subject, ours, parts)),
-        (Some(why), _, _) | (None, Err(why), _) | (None, _, Err(why)) => {
+    match (&subject.ours, &subject.parts) {
+        (Ok(ours), Ok(parts)) => text.push_str(&measuring(subject, ours, parts)),
+        (Err(why), _) | (_, Err(why)) => {
             text.push_str(&format!(
                 "stop \"the interpreter is $interpreter; the benchmark is not run:\" {}\n",
                 quote(why)

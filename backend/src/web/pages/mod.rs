@@ -2,6 +2,7 @@
 
 mod annotations;
 mod api;
+mod benchmark;
 mod bisection;
 mod commit;
 mod counters;
@@ -79,8 +80,8 @@ pub fn configure(config: &mut ServiceConfig) {
     config
         .route("/", get().to(overview::overview))
         .route("/runtimes/{name}", get().to(runtime::runtime))
-        .route("/benchmarks", get().to(series::benchmarks))
-        .route("/benchmarks/{name}", get().to(series::series))
+        .route("/benchmarks", get().to(benchmark::list))
+        .route("/benchmarks/{name}", get().to(benchmark::benchmark))
         .route("/search", get().to(search::search))
         .route("/suites", get().to(suite::suites))
         .route("/suites/{name}", get().to(suite::suite))

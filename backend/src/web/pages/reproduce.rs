@@ -167,7 +167,6 @@ pub(super) async fn page(
         let interval = format!("{} – {}", text(ours.low), text(ours.high));
         (text(ours.median), interval, ours.count)
     });
-    let obstacles = [subject.ours.as_ref().err(), subject.parts.as_ref().err()];
     let mut facts = Vec::new();
     spread("", &known.run.facts, &mut facts);
     render(&Page {
@@ -177,7 +176,7 @@ pub(super) async fn page(
         bundle: format!("/runs/{run_id}/reproduce/{encoded}.tar.gz"),
         file: bundle::name(&subject),
         value,
-        obstacle: obstacles.into_iter().flatten().next().cloned(),
+        obstacle: subject.obstacle().map(str::to_owned),
         recipe: describe_recipe(&known.run.recipe),
         configure: configure_line(&subject),
         facts,

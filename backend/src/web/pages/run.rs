@@ -196,7 +196,7 @@ fn describe_warmup(found: &RunWarmup) -> Warmup {
 }
 
 /// A class of warm-up behaviour in words.
-fn class_words(class: &str) -> &'static str {
+pub(super) fn class_words(class: &str) -> &'static str {
     match class {
         "flat" => "flat",
         "warmup" => "warms up",
