@@ -182,7 +182,7 @@ fn version_check(subject: &Subject) -> String {
     };
     format!(
         r#"[ -x "$interpreter" ] || stop "there is no interpreter $interpreter"
-said=$("$interpreter" {arguments} {probe} 2>&1 | tail -n 1) || stop "$interpreter does not run: $said"
+said=$(env{variables} "$interpreter" {arguments} {probe} 2>&1 | tail -n 1) || stop "$interpreter does not run: $said"
 wanted={wanted}
 case $said in
 *"$wanted"*) ;;
@@ -191,6 +191,7 @@ esac
 say "interpreter: $said"
 "#,
         probe = probe.join(" "),
+        variables = own_variables(subject),
         wanted = quote(wanted),
     )
 }
