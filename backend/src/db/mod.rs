@@ -16,7 +16,9 @@ pub mod explanations;
 pub mod finds;
 pub mod grouping;
 pub mod holds;
+pub mod home;
 pub mod hosts;
+pub mod index;
 pub mod ingest;
 pub mod jobs;
 pub mod locks;
@@ -43,6 +45,7 @@ pub mod subscriptions;
 pub mod suites;
 pub mod summaries;
 pub mod tokens;
+pub mod traces;
 pub mod triage;
 pub mod verdicts;
 /// Warm-up and steady state.
