@@ -44,6 +44,7 @@ pub mod stories;
 pub mod subscriptions;
 pub mod suites;
 pub mod summaries;
+pub mod synthetic;
 pub mod tokens;
 pub mod traces;
 pub mod triage;

@@ -28,6 +28,7 @@ pub mod sibling;
 pub mod subject;
 pub mod subscription;
 pub mod summary;
+pub mod synthetic;
 pub mod telling;
 pub mod trace;
 pub mod triage;

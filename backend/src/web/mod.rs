@@ -30,6 +30,9 @@ pub async fn serve(
     listening: impl FnOnce(std::net::SocketAddr),
 ) -> anyhow::Result<()> {
     let listen = context.config.listen.clone();
+    if crate::db::synthetic::is_synthetic(&context.pool).await? {
+        pages::mark_synthetic();
+    }
     let server = HttpServer::new(move || {
         App::new()
             .app_data(Data::new(context.clone()))

@@ -130,7 +130,8 @@ if [ ! -f "$environment/sitecustomize.py" ]; then
     pip=c46efd13b6aa8279f33f2864459c8ce587ea6a1a59ee20de055868d8f7688f7f
   fi
   index_package pip "$pip" "$work/pip"
-  for list in @lists@; do
+  set -- @lists@
+  for list in "$@"; do
     env -i PATH=/usr/bin:/bin LANG=C.UTF-8 HOME="$work/home" TMPDIR="$work/home" PYTHONPATH="$environment" PIP_CONFIG_FILE=/dev/null \
       PYTHONHASHSEED=0@variables@ "$interpreter" @own@ "$work/pip/pip" install --quiet --disable-pip-version-check --no-index \
       --find-links="$work/house" --no-deps --no-build-isolation --no-cache-dir --no-compile --require-hashes \
@@ -159,7 +160,7 @@ printf 'ok\nok\nok\nok\nok\nok\n' >"$work/answers"
 : >"$work/values.csv"
 process=1
 while [ "$process" -le "$processes" ]; do
-  rm -rf "$work/files" "$work/home"
+  rm -rf "${work:?}/files" "${work:?}/home"
   mkdir -p "$work/home"
   cp -R "$here/files" "$work/files"
   set -- "$interpreter" @own@ "$work/files/"@script@ @arguments@

@@ -30,6 +30,8 @@ mod suite;
 mod unsubscribe;
 mod widgets;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::{ServiceConfig, get, post};
@@ -54,6 +56,16 @@ struct Shell {
     style: &'static str,
     /// Addresses of the scripts, in order.
     scripts: Vec<&'static str>,
+    /// Whether the data are made up, for load tests; every page says so.
+    synthetic: bool,
+}
+
+/// Set once, when serving begins over a database that was filled for load tests.
+static SYNTHETIC: AtomicBool = AtomicBool::new(false);
+
+/// From now on every page says that its data are made up.
+pub(super) fn mark_synthetic() {
+    SYNTHETIC.store(true, Ordering::Relaxed);
 }
 
 impl Shell {
@@ -64,6 +76,7 @@ impl Shell {
             refresh: None,
             style: Asset::Style.address(),
             scripts: vec![Asset::Page.address()],
+            synthetic: SYNTHETIC.load(Ordering::Relaxed),
         }
     }
 
