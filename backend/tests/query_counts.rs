@@ -85,7 +85,13 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
     let pages = [
         ("/".to_owned(), 2),
         ("/benchmarks".to_owned(), 1),
-        ("/benchmarks/nbody".to_owned(), 2),
+        ("/benchmarks/nbody".to_owned(), 6),
+        ("/benchmarks/nbody?metric=wall_time".to_owned(), 2),
+        ("/search?q=change".to_owned(), 3),
+        ("/search?q=change&kind=commits".to_owned(), 1),
+        ("/api/v1/search?q=nbody".to_owned(), 3),
+        ("/runs/1/reproduce/nbody".to_owned(), 5),
+        ("/runs/1/reproduce/nbody.tar.gz".to_owned(), 5),
         ("/runtimes/cpython-main".to_owned(), 1),
         (format!("/commits/{hash}"), 4),
         // Names, series, chunks; releases, changes, annotations; details. With a base two more, with a break two more.

@@ -3,6 +3,7 @@
 use sqlx::migrate::Migrator;
 
 pub mod annotations;
+pub mod benchmarks;
 pub mod bisections;
 pub mod builds;
 pub mod change_points;
@@ -13,6 +14,7 @@ pub mod confirmations;
 pub mod controls;
 pub mod enqueue;
 pub mod explanations;
+pub mod finds;
 pub mod grouping;
 pub mod holds;
 pub mod home;
@@ -34,9 +36,11 @@ pub mod regressions;
 pub mod repetitions;
 pub mod reports;
 pub mod repositories;
+pub mod reproduce;
 pub mod runs;
 pub mod searches;
 pub mod series;
+pub mod sources;
 pub mod stories;
 pub mod subjects;
 pub mod subscriptions;

@@ -10,6 +10,7 @@ pub mod format;
 mod health;
 mod job_log;
 pub mod pages;
+mod search;
 pub mod session;
 mod timeline;
 mod triage;

@@ -2,6 +2,7 @@
 
 mod annotations;
 mod api;
+mod benchmark;
 mod bisection;
 mod commit;
 mod compare;
@@ -20,8 +21,10 @@ mod recompute;
 mod regression;
 mod regressions;
 mod report;
+mod reproduce;
 mod run;
 mod runtime;
+mod search;
 mod series;
 mod sign_in;
 mod steps;
@@ -112,6 +115,9 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/grid", get().to(grid::grid))
         .route("/timeline.csv", get().to(timeline::csv))
         .route("/timeline/queue", post().to(timeline::queue))
+        .route("/benchmarks", get().to(benchmark::list))
+        .route("/benchmarks/{name}", get().to(benchmark::benchmark))
+        .route("/search", get().to(search::search))
         .route("/suites", get().to(suite::suites))
         .route("/suites/{name}", get().to(suite::suite))
         .route("/steps", get().to(steps::steps))
@@ -126,6 +132,14 @@ pub fn configure(config: &mut ServiceConfig) {
         .route(
             "/runs/{id}/profiles/{benchmark}/flame.svg",
             get().to(profile::flame),
+        )
+        .route(
+            "/runs/{id}/reproduce/{benchmark}.tar.gz",
+            get().to(reproduce::archive),
+        )
+        .route(
+            "/runs/{id}/reproduce/{benchmark}",
+            get().to(reproduce::page),
         )
         .route("/api", get().to(api::api))
         .route("/hosts", get().to(host::list))

@@ -10,6 +10,7 @@ mod lists;
 mod regressions;
 mod runs;
 mod timelines;
+mod search;
 
 use actix_web::web::{self, Json, ServiceConfig, get};
 use serde::{Deserialize, Serialize};
@@ -81,7 +82,8 @@ fn limit_of(limit: Option<i64>) -> Result<i64, Error> {
         bisections::bisection,
         regressions::regressions,
         regressions::regression,
-        regressions::act
+        regressions::act,
+        search::search
     ),
     components(schemas(ErrorBodySchema))
 )]
@@ -151,6 +153,7 @@ pub fn configure(config: &mut ServiceConfig) {
                 get().to(commits::comparisons),
             )
             .route("/compare", get().to(comparisons::compare))
+            .route("/search", get().to(search::search))
             .route("/runs/{id}", get().to(runs::run))
             .route("/runs/{id}/pyperf", get().to(runs::pyperf))
             .route("/jobs", get().to(jobs::jobs))
