@@ -289,7 +289,7 @@ fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     }
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

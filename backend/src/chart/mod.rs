@@ -6,8 +6,11 @@
 
 mod draw;
 pub mod flame;
+pub mod labelled;
 mod picture;
+pub mod waterfall;
 
+use draw::escape;
 pub use picture::png;
 
 /// What to draw. All x are finite; values that are not finite are left out.

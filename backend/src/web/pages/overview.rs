@@ -53,7 +53,7 @@ struct Tile {
 }
 
 pub(super) async fn overview(context: Data<Context>) -> Result<HttpResponse, PageError> {
-    let rows = overview::list_runtimes(&context.pool).await?;
+    let rows = overview::list_runtimes(&context.pool, None).await?;
     let benchmarks = overview::list_benchmarks(&context.pool, &rows, HISTORY).await?;
     let runtimes = rows
         .into_iter()
