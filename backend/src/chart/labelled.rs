@@ -50,10 +50,21 @@ struct Scale {
 
 impl Scale {
     fn new(chart: &Labelled) -> Self {
-        let (mut x, mut y) = ((f64::INFINITY, f64::NEG_INFINITY), (f64::INFINITY, f64::NEG_INFINITY));
-        for point in chart.lines.iter().flat_map(|line| line.stretches.iter().flatten()).filter(|one| drawn(one)) {
+        let (mut x, mut y) = (
+            (f64::INFINITY, f64::NEG_INFINITY),
+            (f64::INFINITY, f64::NEG_INFINITY),
+        );
+        for point in chart
+            .lines
+            .iter()
+            .flat_map(|line| line.stretches.iter().flatten())
+            .filter(|one| drawn(one))
+        {
             x = (x.0.min(point.x), x.1.max(point.x));
-            for end in [point.value, point.low, point.high].into_iter().filter(|end| end.is_finite()) {
+            for end in [point.value, point.low, point.high]
+                .into_iter()
+                .filter(|end| end.is_finite())
+            {
                 y = (y.0.min(end), y.1.max(end));
             }
         }
@@ -86,7 +97,11 @@ fn some_room((low, high): (f64, f64), share: f64) -> (f64, f64) {
     if !span.is_finite() {
         return (0.0, 1.0);
     }
-    let air = if span > 0.0 { span * share } else { low.abs().max(1.0) * 0.05 };
+    let air = if span > 0.0 {
+        span * share
+    } else {
+        low.abs().max(1.0) * 0.05
+    };
     (low - air, high + air)
 }
 
@@ -94,7 +109,9 @@ fn some_room((low, high): (f64, f64), share: f64) -> (f64, f64) {
 fn steps((low, high): (f64, f64)) -> Vec<f64> {
     let rough = (high - low) / 5.0;
     let power = 10_f64.powf(rough.log10().floor());
-    let factor = [1.0, 2.0, 5.0, 10.0].into_iter().find(|factor| factor * power >= rough);
+    let factor = [1.0, 2.0, 5.0, 10.0]
+        .into_iter()
+        .find(|factor| factor * power >= rough);
     let step = factor.unwrap_or(10.0) * power;
     if !(step.is_finite() && step > 0.0) {
         return Vec::new();
@@ -108,7 +125,7 @@ fn steps((low, high): (f64, f64)) -> Vec<f64> {
 pub fn svg(chart: &Labelled) -> String {
     let scale = Scale::new(chart);
     let mut text = format!(
-        "<svg class=\"chart\" role=\"img\" aria-label=\"{}\" viewBox=\"0 0 {WIDTH} {}\">",
+        "<svg class=\"chart\" role=\"group\" aria-label=\"{}\" viewBox=\"0 0 {WIDTH} {}\">",
         escape(&chart.label),
         chart.height
     );
@@ -147,7 +164,10 @@ fn axes(chart: &Labelled, scale: &Scale, text: &mut String) {
         if (LEFT..=right).contains(&x) {
             put(
                 text,
-                format_args!("<text class=\"tick\" x=\"{x:.1}\" y=\"{bottom}\">{}</text>", escape(label)),
+                format_args!(
+                    "<text class=\"tick\" x=\"{x:.1}\" y=\"{bottom}\">{}</text>",
+                    escape(label)
+                ),
             );
         }
     }
@@ -165,16 +185,29 @@ fn axes(chart: &Labelled, scale: &Scale, text: &mut String) {
 
 fn draw_line(line: &Named, scale: &Scale, text: &mut String) {
     let colour = line.colour % PALETTE;
-    let all = line.stretches.iter().flatten().filter(|point| drawn(point)).count();
+    let all = line
+        .stretches
+        .iter()
+        .flatten()
+        .filter(|point| drawn(point))
+        .count();
     for stretch in &line.stretches {
         let points: Vec<&Point> = stretch.iter().filter(|point| drawn(point)).collect();
         if points.len() > 1 {
             let place = |x: f64, y: f64| format!("{:.1},{:.1}", scale.x(x), scale.y(y));
             let ends = |low: f64, value: f64| if low.is_finite() { low } else { value };
-            let upper = points.iter().map(|point| place(point.x, ends(point.high, point.value)));
-            let lower = points.iter().rev().map(|point| place(point.x, ends(point.low, point.value)));
+            let upper = points
+                .iter()
+                .map(|point| place(point.x, ends(point.high, point.value)));
+            let lower = points
+                .iter()
+                .rev()
+                .map(|point| place(point.x, ends(point.low, point.value)));
             let band: Vec<String> = upper.chain(lower).collect();
-            let path: Vec<String> = points.iter().map(|point| place(point.x, point.value)).collect();
+            let path: Vec<String> = points
+                .iter()
+                .map(|point| place(point.x, point.value))
+                .collect();
             put(
                 text,
                 format_args!(
@@ -185,7 +218,12 @@ fn draw_line(line: &Named, scale: &Scale, text: &mut String) {
             );
         }
         for point in points {
-            let mark = shape(line.colour, scale.x(point.x), scale.y(point.value), if all > 80 { 3.0 } else { 4.5 });
+            let mark = shape(
+                line.colour,
+                scale.x(point.x),
+                scale.y(point.value),
+                if all > 80 { 3.0 } else { 4.5 },
+            );
             let title = if point.title.is_empty() {
                 String::new()
             } else {
@@ -211,8 +249,13 @@ fn draw_line(line: &Named, scale: &Scale, text: &mut String) {
 /// A shape for each line, so that colour is not all that tells them apart.
 fn shape(index: usize, x: f64, y: f64, size: f64) -> String {
     let corners = |places: &[(f64, f64)]| {
-        let places = places.iter().map(|(dx, dy)| format!("{:.1},{:.1}", x + dx * size, y + dy * size));
-        format!("<polygon points=\"{}\"/>", places.collect::<Vec<_>>().join(" "))
+        let places = places
+            .iter()
+            .map(|(dx, dy)| format!("{:.1},{:.1}", x + dx * size, y + dy * size));
+        format!(
+            "<polygon points=\"{}\"/>",
+            places.collect::<Vec<_>>().join(" ")
+        )
     };
     match index % 5 {
         0 => format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{size}\"/>"),
@@ -305,10 +348,23 @@ mod tests {
 
     #[test]
     fn any_values_are_drawn_and_text_stays_text() {
-        for values in [&[][..], &[f64::NAN], &[1.0], &[2.0, 2.0], &[1e-300, 1e300], &[f64::INFINITY, 1.0]] {
+        for values in [
+            &[][..],
+            &[f64::NAN],
+            &[1.0],
+            &[2.0, 2.0],
+            &[1e-300, 1e300],
+            &[f64::INFINITY, 1.0],
+        ] {
             let text = svg(&chart(&[values]));
-            assert!(text.starts_with("<svg") && text.ends_with("</svg>"), "{text}");
-            assert!(!text.contains("NaN") && !text.contains("inf"), "{values:?}: {text}");
+            assert!(
+                text.starts_with("<svg") && text.ends_with("</svg>"),
+                "{text}"
+            );
+            assert!(
+                !text.contains("NaN") && !text.contains("inf"),
+                "{values:?}: {text}"
+            );
             assert!(!text.contains("<0>") && !text.contains("<t>"), "{text}");
         }
         let text = svg(&chart(&[&[1.0, 2.0]]));
@@ -322,7 +378,16 @@ mod tests {
         let mut places: Vec<f64> = text
             .split("class=\"line-name")
             .skip(1)
-            .map(|rest| rest.split("y=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap())
+            .map(|rest| {
+                rest.split("y=\"")
+                    .nth(1)
+                    .unwrap()
+                    .split('"')
+                    .next()
+                    .unwrap()
+                    .parse()
+                    .unwrap()
+            })
             .collect();
         assert_eq!(places.len(), 4);
         places.sort_by(f64::total_cmp);

@@ -55,7 +55,11 @@ pub fn svg(chart: &Waterfall) -> String {
     let mut level = 0.0;
     let mut ends = Vec::new();
     for bar in &chart.bars {
-        let value = if bar.value.is_finite() { bar.value } else { 0.0 };
+        let value = if bar.value.is_finite() {
+            bar.value
+        } else {
+            0.0
+        };
         let begin = match bar.kind {
             BarKind::Part | BarKind::Rest => level,
             BarKind::Total => 0.0,
@@ -69,7 +73,7 @@ pub fn svg(chart: &Waterfall) -> String {
     let x = |value: f64| NAMES + WORDS + (value - low) / span * (WIDTH - NAMES - 2.0 * WORDS);
     let height = TOP + ROW * chart.bars.len() as f64 + 6.0;
     let mut text = format!(
-        "<svg class=\"chart waterfall\" role=\"img\" aria-label=\"{}\" viewBox=\"0 0 {WIDTH} {height}\">\
+        "<svg class=\"chart waterfall\" role=\"group\" aria-label=\"{}\" viewBox=\"0 0 {WIDTH} {height}\">\
          <defs><pattern id=\"slower\" width=\"7\" height=\"7\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\">\
          <rect class=\"bar-worse\" width=\"7\" height=\"7\"/><rect class=\"bar-gap\" width=\"2\" height=\"7\"/></pattern></defs>\
          <line class=\"base-line\" x1=\"{zero:.1}\" x2=\"{zero:.1}\" y1=\"{}\" y2=\"{height}\"/>\
@@ -111,7 +115,11 @@ fn draw_bar(bar: &Bar, (begin, end): (f64, f64), top: f64, text: &mut String) {
         (BarKind::Part, true) => "bar bar-striped",
         (BarKind::Part, false) => "bar bar-better",
     };
-    let words = if worse { (right + 6.0, "start") } else { (left - 6.0, "end") };
+    let words = if worse {
+        (right + 6.0, "start")
+    } else {
+        (left - 6.0, "end")
+    };
     let name: String = if bar.name.chars().count() > 46 {
         bar.name.chars().take(45).chain(['…']).collect()
     } else {
@@ -161,39 +169,76 @@ mod tests {
     fn draw(bars: &[(f64, BarKind)]) -> String {
         svg(&Waterfall {
             label: "<label>".to_owned(),
-            bars: bars.iter().map(|(value, kind)| bar(*value, *kind)).collect(),
+            bars: bars
+                .iter()
+                .map(|(value, kind)| bar(*value, *kind))
+                .collect(),
         })
     }
 
     /// Left end and width of each bar.
     fn places(text: &str) -> Vec<(f64, f64)> {
         let number = |rest: &str, name: &str| -> f64 {
-            rest.split(name).nth(1).unwrap().split('"').next().unwrap().parse().unwrap()
+            rest.split(name)
+                .nth(1)
+                .unwrap()
+                .split('"')
+                .next()
+                .unwrap()
+                .parse()
+                .unwrap()
         };
         let bars = text.split("<rect class=\"bar ").skip(1);
-        bars.map(|rest| (number(rest, " x=\""), number(rest, "width=\""))).collect()
+        bars.map(|rest| (number(rest, " x=\""), number(rest, "width=\"")))
+            .collect()
     }
 
     #[test]
     fn each_bar_begins_where_the_one_before_ended_and_the_total_at_nothing() {
-        let text = draw(&[(0.2, BarKind::Part), (-0.1, BarKind::Part), (0.05, BarKind::Rest), (0.15, BarKind::Total)]);
+        let text = draw(&[
+            (0.2, BarKind::Part),
+            (-0.1, BarKind::Part),
+            (0.05, BarKind::Rest),
+            (0.15, BarKind::Total),
+        ]);
         let bars = places(&text);
         let near = |a: f64, b: f64| (a - b).abs() < 0.2;
-        assert!(near(bars[0].0 + bars[0].1, bars[1].0 + bars[1].1), "{bars:?}");
+        assert!(
+            near(bars[0].0 + bars[0].1, bars[1].0 + bars[1].1),
+            "{bars:?}"
+        );
         assert!(near(bars[1].0, bars[2].0), "{bars:?}");
-        assert!(near(bars[3].0, bars[0].0), "the total begins at nothing: {bars:?}");
-        assert!(near(bars[3].0 + bars[3].1, bars[2].0 + bars[2].1), "and ends with the rest: {bars:?}");
+        assert!(
+            near(bars[3].0, bars[0].0),
+            "the total begins at nothing: {bars:?}"
+        );
+        assert!(
+            near(bars[3].0 + bars[3].1, bars[2].0 + bars[2].1),
+            "and ends with the rest: {bars:?}"
+        );
         // Worse is striped as well as coloured, and nothing from outside is markup.
         assert_eq!(text.matches("bar-striped").count(), 2);
-        assert!(text.contains("&lt;b&gt;") && !text.contains("<b>") && text.contains("a=1&amp;b=2"));
+        assert!(
+            text.contains("&lt;b&gt;") && !text.contains("<b>") && text.contains("a=1&amp;b=2")
+        );
     }
 
     #[test]
     fn nothing_and_rubbish_are_drawn() {
-        for bars in [&[][..], &[(f64::NAN, BarKind::Part)], &[(0.0, BarKind::Total)], &[(f64::INFINITY, BarKind::Rest)]] {
+        for bars in [
+            &[][..],
+            &[(f64::NAN, BarKind::Part)],
+            &[(0.0, BarKind::Total)],
+            &[(f64::INFINITY, BarKind::Rest)],
+        ] {
             let text = draw(bars);
             assert!(text.starts_with("<svg") && text.ends_with("</svg>"));
-            assert!(places(&text).iter().all(|(x, width)| x.is_finite() && width.is_finite()), "{text}");
+            assert!(
+                places(&text)
+                    .iter()
+                    .all(|(x, width)| x.is_finite() && width.is_finite()),
+                "{text}"
+            );
         }
     }
 }

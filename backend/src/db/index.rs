@@ -112,11 +112,7 @@ pub async fn list_runs(
 }
 
 /// Removes the points of runs that have none any more; how many.
-pub async fn forget(
-    db: impl PgExecutor<'_>,
-    waiting: &Waiting,
-    runs: &[i64],
-) -> sqlx::Result<u64> {
+pub async fn forget(db: impl PgExecutor<'_>, waiting: &Waiting, runs: &[i64]) -> sqlx::Result<u64> {
     let done = sqlx::query(
         "DELETE FROM index_point WHERE runtime_id = $1 AND host_id = $2 AND run_id <> ALL($3)",
     )

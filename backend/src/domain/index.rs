@@ -120,8 +120,16 @@ pub struct Values {
 impl Values {
     /// Adds a benchmark's median with its 95 % interval, in the unit of a main metric. Benchmarks come in ascending order; a
     /// second value of one, and what has no logarithm, is left out; whether it was taken.
-    pub fn push(&mut self, benchmark_id: i64, metric: Metric, (median, low, high): (f64, f64, f64)) -> bool {
-        let later = self.benchmark_ids.last().is_none_or(|last| *last < benchmark_id);
+    pub fn push(
+        &mut self,
+        benchmark_id: i64,
+        metric: Metric,
+        (median, low, high): (f64, f64, f64),
+    ) -> bool {
+        let later = self
+            .benchmark_ids
+            .last()
+            .is_none_or(|last| *last < benchmark_id);
         let logarithm = if metric == Metric::RequestsPerSecond {
             -median.ln()
         } else {
@@ -134,7 +142,11 @@ impl Values {
         let deviation = (high.ln() - low.ln()) / 3.92;
         self.benchmark_ids.push(benchmark_id);
         self.logarithms.push(logarithm);
-        self.deviations.push(if deviation.is_finite() { deviation.abs() } else { 0.0 });
+        self.deviations.push(if deviation.is_finite() {
+            deviation.abs()
+        } else {
+            0.0
+        });
         true
     }
 

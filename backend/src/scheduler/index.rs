@@ -86,7 +86,11 @@ fn measured(run: &RunRow) -> Measured {
 }
 
 /// Makes points that are not compared yet, each with its values.
-async fn add(context: &Context, waiting: &Waiting, batch: &[(&RunRow, Place)]) -> anyhow::Result<()> {
+async fn add(
+    context: &Context,
+    waiting: &Waiting,
+    batch: &[(&RunRow, Place)],
+) -> anyhow::Result<()> {
     let keys: Vec<i64> = batch.iter().map(|(run, _)| run.run_id).collect();
     let rows = index::list_values(&context.pool, &keys).await?;
     let mut by_run: HashMap<i64, Vec<ValueRow>> = HashMap::new();

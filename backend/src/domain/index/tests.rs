@@ -79,7 +79,11 @@ fn a_week_keeps_its_last_commit_and_every_release() {
 fn values(all: &[(i64, f64)]) -> Values {
     let mut values = Values::default();
     for (id, seconds) in all {
-        assert!(values.push(*id, Metric::WallTime, (*seconds, seconds * 0.99, seconds * 1.01)));
+        assert!(values.push(
+            *id,
+            Metric::WallTime,
+            (*seconds, seconds * 0.99, seconds * 1.01)
+        ));
     }
     values
 }
@@ -104,7 +108,10 @@ fn the_mean_is_over_what_both_have_and_says_what_is_left_out() {
     let other = geometric_mean(&pairs).unwrap();
     let own = ratio_of(total.mean, total.deviation, 2);
     assert!((own.low - other.low).abs() < 1e-12 && (own.high - other.high).abs() < 1e-12);
-    assert_eq!(against(&values(&[(1, 1.0)]), &values(&[(2, 1.0)])), Err((vec![1], vec![2])));
+    assert_eq!(
+        against(&values(&[(1, 1.0)]), &values(&[(2, 1.0)])),
+        Err((vec![1], vec![2]))
+    );
     assert_eq!(against(&values(&[]), &values(&[])), Err((vec![], vec![])));
 }
 
@@ -115,11 +122,18 @@ fn what_has_no_logarithm_is_not_taken_and_servers_count_by_the_time_of_a_request
         assert!(!values.push(1, Metric::WallTime, (median, median, median)));
     }
     assert!(values.push(1, Metric::RequestsPerSecond, (100.0, 90.0, 110.0)));
-    assert!(!values.push(1, Metric::WallTime, (1.0, 1.0, 1.0)), "a second value of it");
+    assert!(
+        !values.push(1, Metric::WallTime, (1.0, 1.0, 1.0)),
+        "a second value of it"
+    );
     assert!(values.push(2, Metric::WallTime, (1e300, 0.0, 1e300)));
     let (logarithm, deviation) = values.of(1).unwrap();
     assert!((logarithm - 0.01_f64.ln()).abs() < 1e-12 && deviation > 0.0);
-    assert_eq!(values.of(2).unwrap().1, 0.0, "an interval down to zero is none");
+    assert_eq!(
+        values.of(2).unwrap().1,
+        0.0,
+        "an interval down to zero is none"
+    );
     assert_eq!(values.of(3), None);
     assert_eq!(values.only(|id| id == 2).benchmark_ids, [2]);
 }

@@ -7,10 +7,10 @@ mod commit;
 mod counters;
 mod error;
 mod feed;
+mod home;
 mod host;
 mod job;
 mod outbox;
-mod overview;
 mod profile;
 mod queue;
 mod recompute;
@@ -75,7 +75,7 @@ impl Shell {
 /// The routes of the pages.
 pub fn configure(config: &mut ServiceConfig) {
     config
-        .route("/", get().to(overview::overview))
+        .route("/", get().to(home::home))
         .route("/runtimes/{name}", get().to(runtime::runtime))
         .route("/benchmarks", get().to(series::benchmarks))
         .route("/benchmarks/{name}", get().to(series::series))
