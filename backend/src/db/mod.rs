@@ -24,6 +24,7 @@ pub mod ingest;
 pub mod jobs;
 pub mod locks;
 pub mod logs;
+pub mod long_view;
 pub mod noise;
 pub mod outbox;
 pub mod overview;

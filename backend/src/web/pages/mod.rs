@@ -10,11 +10,11 @@ mod counters;
 mod error;
 mod feed;
 mod grid;
+mod home;
 mod host;
 mod job;
 mod matrix;
 mod outbox;
-mod overview;
 mod profile;
 mod queue;
 mod recompute;
@@ -101,7 +101,7 @@ impl Shell {
 /// The routes of the pages.
 pub fn configure(config: &mut ServiceConfig) {
     config
-        .route("/", get().to(overview::overview))
+        .route("/", get().to(home::home))
         .route("/runtimes/{name}", get().to(runtime::runtime))
         .route("/benchmarks", get().to(series::benchmarks))
         .route("/benchmarks/{name}", get().to(series::series))
