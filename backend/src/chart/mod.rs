@@ -7,8 +7,12 @@
 pub mod distribution;
 mod draw;
 pub mod flame;
+pub mod panel;
+pub mod labelled;
 mod picture;
+pub mod waterfall;
 
+use draw::escape;
 pub use picture::png;
 
 /// What to draw. All x are finite; values that are not finite are left out.

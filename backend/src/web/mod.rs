@@ -4,12 +4,15 @@ pub mod api;
 mod assets;
 mod comparison;
 pub mod error;
+mod facts;
 mod find;
 pub mod format;
 mod health;
 mod job_log;
 pub mod pages;
+mod search;
 pub mod session;
+mod timeline;
 mod triage;
 mod unchanged;
 
