@@ -9,9 +9,10 @@ use askama::Template;
 use serde_json::Value;
 use speedwell_wire::{BuildRecipe, HostFlag, LockedPackage, Method};
 
-use super::run::{describe_recipe, spread};
+use super::run::describe_recipe;
 use super::{PageError, Shell, render};
 use crate::context::Context;
+use crate::web::facts::spread;
 use crate::db::reproduce::{self, Measured, Origin};
 use crate::db::runs::{self, RunDetail, RunUnavailable};
 use crate::db::{profiles, profiles::Profile};
