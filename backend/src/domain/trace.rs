@@ -159,8 +159,8 @@ impl<'a> Reader<'a> {
     }
 
     fn count(&mut self) -> Result<usize, BadTrace> {
-        let bytes: [u8; 4] = self.take(4)?.try_into().map_err(|_| BadTrace::Damaged)?;
-        usize::try_from(u32::from_le_bytes(bytes)).map_err(|_| BadTrace::Damaged)
+        let bytes: [u8; 4] = self.take(4)?.try_into().map_err(|_cut| BadTrace::Damaged)?;
+        usize::try_from(u32::from_le_bytes(bytes)).map_err(|_cut| BadTrace::Damaged)
     }
 
     fn column<const N: usize>(

@@ -2,7 +2,9 @@
 
 pub mod api;
 mod assets;
+mod comparison;
 pub mod error;
+mod facts;
 mod find;
 pub mod format;
 mod health;
@@ -10,6 +12,7 @@ mod job_log;
 pub mod pages;
 mod search;
 pub mod session;
+mod timeline;
 mod triage;
 mod unchanged;
 

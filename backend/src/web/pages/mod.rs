@@ -5,13 +5,16 @@ mod api;
 mod benchmark;
 mod bisection;
 mod commit;
+mod compare;
 mod counters;
 mod error;
 mod feed;
+mod grid;
+mod home;
 mod host;
 mod job;
+mod matrix;
 mod outbox;
-mod overview;
 mod profile;
 mod queue;
 mod recompute;
@@ -27,6 +30,7 @@ mod sign_in;
 mod steps;
 mod subscriptions;
 mod suite;
+mod timeline;
 mod unsubscribe;
 mod widgets;
 
@@ -80,6 +84,12 @@ impl Shell {
         }
     }
 
+    /// With a script of its own.
+    fn with_script(mut self, script: Asset) -> Self {
+        self.scripts.push(script.address());
+        self
+    }
+
     fn refreshing(self, seconds: u32) -> Self {
         Self {
             refresh: Some(seconds),
@@ -91,8 +101,20 @@ impl Shell {
 /// The routes of the pages.
 pub fn configure(config: &mut ServiceConfig) {
     config
-        .route("/", get().to(overview::overview))
+        .route("/", get().to(home::home))
         .route("/runtimes/{name}", get().to(runtime::runtime))
+        .route("/benchmarks", get().to(series::benchmarks))
+        .route("/benchmarks/{name}", get().to(series::series))
+        .route("/compare", get().to(compare::compare))
+        .route("/compare.md", get().to(compare::markdown))
+        .route("/compare.csv", get().to(compare::csv))
+        .route("/compare.json", get().to(compare::json))
+        .route("/compare/{benchmark}", get().to(compare::benchmark))
+        .route("/matrix", get().to(matrix::matrix))
+        .route("/timeline", get().to(timeline::timeline))
+        .route("/grid", get().to(grid::grid))
+        .route("/timeline.csv", get().to(timeline::csv))
+        .route("/timeline/queue", post().to(timeline::queue))
         .route("/benchmarks", get().to(benchmark::list))
         .route("/benchmarks/{name}", get().to(benchmark::benchmark))
         .route("/search", get().to(search::search))

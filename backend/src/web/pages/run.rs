@@ -14,6 +14,7 @@ use crate::db::runs::{self, RunDetail, RunMeasurement, RunUnavailable};
 use crate::db::warmup::{self, RunWarmup};
 use crate::domain::latency;
 use crate::web::error::Error;
+use crate::web::facts::spread;
 use crate::web::format;
 
 #[derive(Template)]
@@ -247,35 +248,6 @@ fn main_metric(one: &RunMeasurement) -> Main {
             &one.sample_warmup,
         ),
         samples,
-    }
-}
-
-/// A JSON object as rows; nested objects are spread.
-pub(super) fn spread(prefix: &str, value: &Value, rows: &mut Vec<(String, String)>) {
-    match value {
-        Value::Object(fields) => {
-            for (name, field) in fields {
-                let name = name.replace('_', " ");
-                spread(
-                    &if prefix.is_empty() {
-                        name
-                    } else {
-                        format!("{prefix}: {name}")
-                    },
-                    field,
-                    rows,
-                );
-            }
-        }
-        Value::String(text) => rows.push((prefix.to_owned(), text.clone())),
-        Value::Number(number) if prefix.ends_with("bytes") => {
-            let name = prefix.trim_end_matches(" bytes").to_owned();
-            rows.push((
-                name,
-                format::value(number.as_f64().unwrap_or(0.0), Unit::Bytes),
-            ));
-        }
-        other => rows.push((prefix.to_owned(), other.to_string())),
     }
 }
 

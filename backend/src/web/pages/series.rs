@@ -210,7 +210,7 @@ pub(super) fn chart_of(
     }
 }
 
-fn axis_format(metric: &str) -> fn(f64) -> String {
+pub(super) fn axis_format(metric: &str) -> fn(f64) -> String {
     match metric.parse::<Metric>().map(Metric::unit) {
         Ok(Unit::Seconds) => |value| format::value(value, Unit::Seconds),
         Ok(Unit::Bytes) => |value| format::value(value, Unit::Bytes),
