@@ -4,11 +4,15 @@
 //! Colours are names, not values: plotters is given placeholders, which become CSS variables, so that one SVG fits light
 //! and dark pages. Text from outside is escaped here and by plotters.
 
+pub mod distribution;
 mod draw;
 pub mod flame;
 pub mod panel;
+pub mod labelled;
 mod picture;
+pub mod waterfall;
 
+use draw::escape;
 pub use picture::png;
 
 /// What to draw. All x are finite; values that are not finite are left out.

@@ -2,6 +2,7 @@
 
 pub mod api;
 mod assets;
+mod comparison;
 pub mod error;
 mod facts;
 mod find;
@@ -9,6 +10,7 @@ pub mod format;
 mod health;
 mod job_log;
 pub mod pages;
+mod search;
 pub mod session;
 mod timeline;
 mod triage;

@@ -3,6 +3,8 @@
 mod controls;
 mod floors;
 
+pub(super) use floors::percent;
+
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Query};
 use askama::Template;

@@ -2,24 +2,29 @@
 
 mod annotations;
 mod api;
+mod benchmark;
 mod bisection;
 mod commit;
+mod compare;
 mod counters;
 mod error;
 mod feed;
 mod grid;
+mod home;
 mod host;
 mod job;
+mod matrix;
 mod outbox;
-mod overview;
 mod profile;
 mod queue;
 mod recompute;
 mod regression;
 mod regressions;
 mod report;
+mod reproduce;
 mod run;
 mod runtime;
+mod search;
 mod series;
 mod sign_in;
 mod steps;
@@ -96,14 +101,23 @@ impl Shell {
 /// The routes of the pages.
 pub fn configure(config: &mut ServiceConfig) {
     config
-        .route("/", get().to(overview::overview))
+        .route("/", get().to(home::home))
         .route("/runtimes/{name}", get().to(runtime::runtime))
         .route("/benchmarks", get().to(series::benchmarks))
         .route("/benchmarks/{name}", get().to(series::series))
+        .route("/compare", get().to(compare::compare))
+        .route("/compare.md", get().to(compare::markdown))
+        .route("/compare.csv", get().to(compare::csv))
+        .route("/compare.json", get().to(compare::json))
+        .route("/compare/{benchmark}", get().to(compare::benchmark))
+        .route("/matrix", get().to(matrix::matrix))
         .route("/timeline", get().to(timeline::timeline))
         .route("/grid", get().to(grid::grid))
         .route("/timeline.csv", get().to(timeline::csv))
         .route("/timeline/queue", post().to(timeline::queue))
+        .route("/benchmarks", get().to(benchmark::list))
+        .route("/benchmarks/{name}", get().to(benchmark::benchmark))
+        .route("/search", get().to(search::search))
         .route("/suites", get().to(suite::suites))
         .route("/suites/{name}", get().to(suite::suite))
         .route("/steps", get().to(steps::steps))
@@ -118,6 +132,14 @@ pub fn configure(config: &mut ServiceConfig) {
         .route(
             "/runs/{id}/profiles/{benchmark}/flame.svg",
             get().to(profile::flame),
+        )
+        .route(
+            "/runs/{id}/reproduce/{benchmark}.tar.gz",
+            get().to(reproduce::archive),
+        )
+        .route(
+            "/runs/{id}/reproduce/{benchmark}",
+            get().to(reproduce::page),
         )
         .route("/api", get().to(api::api))
         .route("/hosts", get().to(host::list))

@@ -197,7 +197,7 @@ fn describe_warmup(found: &RunWarmup) -> Warmup {
 }
 
 /// A class of warm-up behaviour in words.
-fn class_words(class: &str) -> &'static str {
+pub(super) fn class_words(class: &str) -> &'static str {
     match class {
         "flat" => "flat",
         "warmup" => "warms up",
@@ -260,7 +260,7 @@ fn environment_facts(run: &RunDetail) -> Vec<(String, String)> {
 }
 
 /// Recipe and variant; the name alone of a recipe that a newer version wrote.
-fn describe_recipe(stored: &Value) -> String {
+pub(super) fn describe_recipe(stored: &Value) -> String {
     let name = || stored.get("name").and_then(Value::as_str);
     match serde_json::from_value::<BuildRecipe>(stored.clone()) {
         Ok(recipe) => format!("{}, {}", recipe.method.name(), recipe.method.variant()),

@@ -4,11 +4,13 @@
 
 mod bisections;
 mod commits;
+mod comparisons;
 mod jobs;
 mod lists;
 mod regressions;
 mod runs;
 mod timelines;
+mod search;
 
 use actix_web::web::{self, Json, ServiceConfig, get};
 use serde::{Deserialize, Serialize};
@@ -70,6 +72,7 @@ fn limit_of(limit: Option<i64>) -> Result<i64, Error> {
         timelines::timeline,
         commits::commit,
         commits::comparisons,
+        comparisons::compare,
         runs::run,
         runs::pyperf,
         jobs::jobs,
@@ -79,7 +82,8 @@ fn limit_of(limit: Option<i64>) -> Result<i64, Error> {
         bisections::bisection,
         regressions::regressions,
         regressions::regression,
-        regressions::act
+        regressions::act,
+        search::search
     ),
     components(schemas(ErrorBodySchema))
 )]
@@ -148,6 +152,8 @@ pub fn configure(config: &mut ServiceConfig) {
                 "/commits/{hash}/comparisons",
                 get().to(commits::comparisons),
             )
+            .route("/compare", get().to(comparisons::compare))
+            .route("/search", get().to(search::search))
             .route("/runs/{id}", get().to(runs::run))
             .route("/runs/{id}/pyperf", get().to(runs::pyperf))
             .route("/jobs", get().to(jobs::jobs))
