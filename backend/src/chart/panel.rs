@@ -1,20 +1,21 @@
 //! A panel of the timeline: many lines with bands, direct labels at their ends, change points, breaks, releases, on a linear or a
 //! logarithmic axis. Panels of one width have their x axes below each other.
 
+mod labels;
+mod scale;
+
 use plotters::prelude::*;
 
 use super::draw::{Area, Drawn, escape, finish, push, series_colour};
 use super::{PALETTE, Point, failed};
+use labels::labels;
+use scale::Scale;
 
 /// Pixels of the drawing beside and around the area of the lines.
 const LEFT: u32 = 84;
 const RIGHT: u32 = 200;
 const TOP: u32 = 30;
 const BOTTOM: u32 = 40;
-/// Pixels between two labels.
-const LINE_HEIGHT: i32 = 15;
-/// Letters of a label.
-const LABEL: usize = 21;
 
 /// What to draw.
 #[derive(Debug, Clone)]
@@ -93,102 +94,6 @@ pub struct Mark {
 /// Draws. A panel that plotters cannot draw becomes an empty one that says so.
 pub fn panel(panel: &Panel) -> String {
     draw(panel).unwrap_or_else(|error| failed(&*error))
-}
-
-/// The y axis: values become places, which are their logarithms on a logarithmic one.
-struct Scale {
-    log: bool,
-    low: f64,
-    high: f64,
-}
-
-impl Scale {
-    fn of(panel: &Panel) -> Self {
-        let points = panel
-            .lines
-            .iter()
-            .flat_map(|line| line.stretches.iter().flatten());
-        let ends = points.flat_map(|point| [point.value, point.low, point.high]);
-        let ends = ends.chain(panel.level).filter(|value| value.is_finite());
-        let (least, most) = ends.fold((f64::INFINITY, f64::NEG_INFINITY), |found, value| {
-            (found.0.min(value), found.1.max(value))
-        });
-        let log = panel.log && least > 0.0;
-        let place = |value: f64| if log { value.log10() } else { value };
-        let (low, high) = air(place(least), place(most));
-        // No air below zero where nothing is: it would show times that cannot be.
-        let low = if !log && least >= 0.0 {
-            low.max(0.0)
-        } else {
-            low
-        };
-        Self { log, low, high }
-    }
-
-    fn place(&self, value: f64) -> f64 {
-        if self.log {
-            value.max(f64::MIN_POSITIVE).log10()
-        } else {
-            value
-        }
-    }
-
-    /// Values for the axis: round, five or so.
-    fn ticks(&self) -> Vec<f64> {
-        if !self.log {
-            return round_values(self.low, self.high);
-        }
-        let (low, high) = (10_f64.powf(self.low), 10_f64.powf(self.high));
-        if high / low < 8.0 {
-            return round_values(low, high)
-                .into_iter()
-                .filter(|value| *value > 0.0)
-                .collect();
-        }
-        let factors: &[f64] = if self.high - self.low > 4.0 {
-            &[1.0]
-        } else {
-            &[1.0, 2.0, 5.0]
-        };
-        let decades = (self.low.floor() as i32)..=(self.high.ceil() as i32);
-        let step = usize::try_from((decades.end() - decades.start()) / 8 + 1).unwrap_or(1);
-        let values = decades.step_by(step).flat_map(|decade| {
-            factors
-                .iter()
-                .map(move |factor| factor * 10_f64.powi(decade))
-        });
-        values
-            .filter(|value| (low..=high).contains(value))
-            .collect()
-    }
-}
-
-fn air(low: f64, high: f64) -> (f64, f64) {
-    if !(low.is_finite() && high.is_finite()) {
-        return (0.0, 1.0);
-    }
-    let space = ((high - low) * 0.08).max(high.abs() * 0.005);
-    let space = if space > 0.0 && space.is_finite() {
-        space
-    } else {
-        0.5
-    };
-    (low - space, high + space)
-}
-
-fn round_values(low: f64, high: f64) -> Vec<f64> {
-    let raw = (high - low) / 5.0;
-    if !(raw.is_finite() && raw > 0.0) {
-        return Vec::new();
-    }
-    let power = 10_f64.powf(raw.log10().floor());
-    let factor = [1.0, 2.0, 5.0]
-        .into_iter()
-        .find(|factor| factor * power >= raw * 0.99);
-    let step = factor.unwrap_or(10.0) * power;
-    let first = (low / step).ceil();
-    let values = (0..12).map(|index| (first + f64::from(index)) * step);
-    values.take_while(|value| *value <= high).collect()
 }
 
 fn draw(panel: &Panel) -> Drawn<String> {
@@ -288,6 +193,13 @@ fn frame(panel: &Panel, scale: &Scale, area: &Area<'_, '_>) -> String {
             ),
         );
     }
+    across(panel, scale, area, &mut text);
+    text
+}
+
+/// Releases, annotations and breaks from top to bottom.
+fn across(panel: &Panel, scale: &Scale, area: &Area<'_, '_>, text: &mut String) {
+    let bottom = panel.height - BOTTOM;
     // A word is left out where the one before it still stands.
     let mut free = 0;
     for (mark, is_break) in panel
@@ -299,7 +211,7 @@ fn frame(panel: &Panel, scale: &Scale, area: &Area<'_, '_>) -> String {
         let (x, _) = area.backend_coord(&(mark.x, scale.low));
         let class = if is_break { "break" } else { mark.class };
         push(
-            &mut text,
+            text,
             format_args!(
                 "<line x1=\"{x}\" x2=\"{x}\" y1=\"{}\" y2=\"{bottom}\" class=\"{class}\"><title>{}</title></line>",
                 TOP - 6,
@@ -309,7 +221,7 @@ fn frame(panel: &Panel, scale: &Scale, area: &Area<'_, '_>) -> String {
         if !mark.text.is_empty() && x >= free {
             let width = i32::try_from(mark.text.chars().count()).unwrap_or(0) * 7 + 8;
             push(
-                &mut text,
+                text,
                 format_args!(
                     "<text x=\"{x}\" y=\"{}\" class=\"mark-word\">{}</text>",
                     TOP - 10,
@@ -319,7 +231,6 @@ fn frame(panel: &Panel, scale: &Scale, area: &Area<'_, '_>) -> String {
             free = x + width;
         }
     }
-    text
 }
 
 fn draw_line(line: &Trend, scale: &Scale, area: &mut Area<'_, '_>) -> Drawn<()> {
@@ -333,13 +244,9 @@ fn draw_line(line: &Trend, scale: &Scale, area: &mut Area<'_, '_>) -> Drawn<()> 
             continue;
         }
         let end = |x: f64, value: f64| (x, scale.place(value).clamp(scale.low, scale.high));
-        let upper = points
-            .iter()
-            .map(|point| end(point.x, point.high.max(point.value)));
-        let lower = points
-            .iter()
-            .rev()
-            .map(|point| end(point.x, point.low.min(point.value)));
+        let ends = coarse(&points, area);
+        let upper = ends.iter().map(|(x, _, high)| end(*x, *high));
+        let lower = ends.iter().rev().map(|(x, low, _)| end(*x, *low));
         let band: Vec<(f64, f64)> = upper.chain(lower).collect();
         area.draw_series([Polygon::new(band, colour.mix(0.16))])?;
         let path: Vec<(f64, f64)> = points
@@ -349,6 +256,37 @@ fn draw_line(line: &Trend, scale: &Scale, area: &mut Area<'_, '_>) -> Drawn<()> 
         area.draw_series([PathElement::new(path, colour.stroke_width(2))])?;
     }
     Ok(())
+}
+
+/// The band's ends at each point; of many points, the lowest and the highest of every few pixels: a band needs no more.
+fn coarse(points: &[&Point], area: &Area<'_, '_>) -> Vec<(f64, f64, f64)> {
+    const MANY: usize = 150;
+    const PIXELS: i32 = 6;
+    let ends = |point: &Point| {
+        (
+            point.x,
+            point.low.min(point.value),
+            point.high.max(point.value),
+        )
+    };
+    if points.len() <= MANY {
+        return points.iter().map(|point| ends(point)).collect();
+    }
+    let column = |point: &Point| area.backend_coord(&(point.x, 0.0)).0 / PIXELS;
+    let groups = points.chunk_by(|a, b| column(a) == column(b));
+    let of_group = |group: &[&Point]| {
+        let first = group.first().map(|point| ends(point))?;
+        let widest = group
+            .iter()
+            .map(|point| ends(point))
+            .fold(first, |all, one| {
+                (all.0, all.1.min(one.1), all.2.max(one.2))
+            });
+        Some(widest)
+    };
+    // Where the line ends, the band ends.
+    let last = points.last().map(|point| ends(point));
+    groups.filter_map(of_group).chain(last).collect()
 }
 
 /// Points as links with titles; where they are too many, only those that stand alone.
@@ -413,73 +351,6 @@ fn changes(line: &Trend, scale: &Scale, area: &Area<'_, '_>, text: &mut String) 
         );
         linked(&change.link, &mark, text);
     }
-}
-
-/// Names at the ends of the lines, moved apart where they would lie on each other.
-fn labels(panel: &Panel, scale: &Scale, area: &Area<'_, '_>, text: &mut String) {
-    let last = |line: &Trend| {
-        line.stretches
-            .iter()
-            .flatten()
-            .rev()
-            .find(|point| point.value.is_finite())
-            .cloned()
-    };
-    let mut places: Vec<(i32, i32, &Trend)> = Vec::new();
-    for line in &panel.lines {
-        if let Some(point) = last(line) {
-            let (x, y) = area.backend_coord(&(point.x, scale.place(point.value)));
-            places.push((x, y, line));
-        }
-    }
-    places.sort_by_key(|place| place.1);
-    let wanted: Vec<i32> = places.iter().map(|place| place.1).collect();
-    let lowest = i32::try_from(panel.height - BOTTOM).unwrap_or(i32::MAX);
-    let ys = apart(&wanted, i32::try_from(TOP).unwrap_or(0), lowest);
-    let left = i32::try_from(panel.width - RIGHT).unwrap_or(0) + 22;
-    for ((x, from, line), y) in places.into_iter().zip(ys) {
-        let colour = line.colour % PALETTE;
-        push(
-            text,
-            format_args!(
-                "<path d=\"M{},{from} L{},{y} L{},{y}\" class=\"leader s{colour}\"/>",
-                x + 3,
-                left - 10,
-                left - 3
-            ),
-        );
-        push(
-            text,
-            format_args!(
-                "<text x=\"{left}\" y=\"{}\" class=\"line-name t{colour}\"><title>{}</title>{}</text>",
-                y + 4,
-                escape(&line.name),
-                escape(&shortened(&line.name))
-            ),
-        );
-    }
-}
-
-fn shortened(name: &str) -> String {
-    if name.chars().count() <= LABEL {
-        return name.to_owned();
-    }
-    name.chars().take(LABEL - 1).chain(['…']).collect()
-}
-
-/// Places at least a line apart, near the wanted ones (rising), within the two ends as long as there is room.
-fn apart(wanted: &[i32], top: i32, bottom: i32) -> Vec<i32> {
-    let mut placed: Vec<i32> = Vec::with_capacity(wanted.len());
-    for y in wanted {
-        let least = placed.last().map_or(top, |last| last + LINE_HEIGHT);
-        placed.push((*y).max(least));
-    }
-    let mut most = bottom;
-    for y in placed.iter_mut().rev() {
-        *y = (*y).min(most);
-        most = *y - LINE_HEIGHT;
-    }
-    placed
 }
 
 #[cfg(test)]
@@ -580,24 +451,5 @@ mod tests {
                 );
             }
         }
-    }
-
-    #[test]
-    fn labels_are_moved_apart_but_stay_inside() {
-        assert_eq!(apart(&[50, 50, 52], 10, 200), [50, 65, 80]);
-        assert_eq!(apart(&[190, 195, 199], 10, 200), [170, 185, 200]);
-        assert_eq!(apart(&[], 10, 200), Vec::<i32>::new());
-    }
-
-    #[test]
-    fn axis_values_are_round() {
-        assert_eq!(round_values(0.0, 10.0), [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]);
-        assert_eq!(round_values(1.0, 1.0), Vec::<f64>::new());
-        let scale = Scale {
-            log: true,
-            low: 0.0,
-            high: 2.0,
-        };
-        assert_eq!(scale.ticks(), [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0]);
     }
 }

@@ -152,12 +152,7 @@ async fn histories(context: &Context, loaded: &Loaded) -> Result<HashMap<String,
     Ok(series.iter().filter_map(drawn).collect())
 }
 
-fn page(
-    choice: &Choice,
-    loaded: &Loaded,
-    view: View,
-    histories: &HashMap<String, String>,
-) -> Page {
+fn page(choice: &Choice, loaded: &Loaded, view: View, histories: &HashMap<String, String>) -> Page {
     let comparison = &loaded.comparison;
     let address = Address::of(&choice.subjects).with_metric(choice.metric, choice.source);
     let whole = view.on(&address);

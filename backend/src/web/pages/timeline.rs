@@ -4,6 +4,7 @@ mod gaps;
 mod marked;
 mod picture;
 mod rows;
+mod words;
 
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Query};
@@ -18,9 +19,8 @@ use crate::web::assets::Asset;
 use crate::web::error::Error;
 use crate::web::format;
 use crate::web::session::Visitor;
-use crate::web::timeline::asked::{Asked, End, LAST, MOST_POINTS};
-use crate::web::timeline::choose::MOST_LINES;
-use crate::web::timeline::read::{Line, MOST_DOTS, Timeline, read};
+use crate::web::timeline::asked::{Asked, End, LAST};
+use crate::web::timeline::read::{MOST_DOTS, Timeline, read};
 use crate::web::timeline::{details, marks};
 
 use gaps::Gaps;
@@ -42,7 +42,7 @@ struct Page {
     form: Form,
     notes: Vec<String>,
     versions: Vec<(String, String)>,
-    grid: Option<String>,
+    grid: String,
     pictures: Vec<Picture>,
     drawn: String,
     moves: Vec<(&'static str, String)>,
@@ -118,11 +118,11 @@ async fn page(context: &Context, visitor: &Visitor, asked: &Asked) -> Result<Pag
         heading: heading(&read),
         choices: choices(&read, asked),
         form: form(asked),
-        notes: notes(&read, asked),
-        versions: versions(&read, asked),
-        grid: (!read.chosen.left_out.is_empty()).then(|| grid_address(&read)),
-        drawn: drawn(&read, dots),
-        moves: moves(&read, asked),
+        notes: words::notes(&read, asked),
+        versions: words::versions(&read, asked),
+        grid: words::grid_address(&read),
+        drawn: words::drawn(&read, dots),
+        moves: words::moves(&read, asked),
         marked: marked::words(&read, &marks),
         many: read.lines.len() > 1,
         first_other: rows::first_other(&rows),
@@ -245,158 +245,4 @@ fn form(asked: &Asked) -> Form {
         log: asked.log,
         base: asked.base.clone(),
     }
-}
-
-/// What is not on the chart, and why.
-fn notes(read: &Timeline, asked: &Asked) -> Vec<String> {
-    let mut notes = Vec::new();
-    let mut say = |names: &[String], words: &str| {
-        if !names.is_empty() {
-            notes.push(format!("{}: {words}", names.join("; ")));
-        }
-    };
-    let left_out: Vec<String> = read
-        .chosen
-        .left_out
-        .iter()
-        .map(|one| {
-            format!(
-                "{} {} {} on {}",
-                one.benchmark,
-                format::metric_label(&one.metric),
-                one.runtime,
-                one.host
-            )
-        })
-        .collect();
-    say(
-        &left_out,
-        &format!("left out, for a chart holds {MOST_LINES} lines."),
-    );
-    say(
-        &read.chosen.absent,
-        "nothing was measured for this together with the rest of the choice.",
-    );
-    say(
-        &read.pending,
-        "being prepared; their points are packed within a minute or so. Load the page again.",
-    );
-    say(
-        &read.without_base,
-        &format!(
-            "not measured at {}, so there is nothing to divide by.",
-            asked.base
-        ),
-    );
-    say(&read.empty, "no points in this range.");
-    if read.forced_date && !read.lines.is_empty() {
-        notes.push("Drawn by date: positions of different branches do not compare.".to_owned());
-    }
-    let nothing_positive = |line: &Line| line.points.iter().any(|point| point.low <= 0.0);
-    if asked.log && read.lines.iter().any(nothing_positive) {
-        notes.push("Where values or their intervals reach zero, the axis stays linear.".to_owned());
-    }
-    if asked.base.is_empty() && !asked.log && read.panels().iter().any(|lines| spread(lines) > 20.0)
-    {
-        notes.push("Some lines are many times as high as others, which look flat beside them: choose a logarithmic scale, or divide each by its value at a release (Relative to).".to_owned());
-    }
-    if !asked.base.is_empty() && read.lines.iter().any(|line| line.breaks().next().is_some()) {
-        notes.push(format!(
-            "Beyond a break (dashed) values are not comparable with those at {}: something else than the interpreter changed.",
-            asked.base
-        ));
-    }
-    notes
-}
-
-/// How many times the highest line of a panel is the lowest, by their last values.
-fn spread(lines: &[&Line]) -> f64 {
-    let last = lines.iter().filter_map(|line| line.points.last());
-    let sizes = last
-        .map(|point| point.median.abs())
-        .filter(|size| *size > 0.0);
-    let (least, most) = sizes.fold((f64::INFINITY, 0.0_f64), |found, size| {
-        (found.0.min(size), found.1.max(size))
-    });
-    if least > 0.0 { most / least } else { 1.0 }
-}
-
-/// Other versions of the benchmarks: in words, and where they are.
-fn versions(read: &Timeline, asked: &Asked) -> Vec<(String, String)> {
-    let link = |(benchmark, version): &(String, String)| {
-        let mut other = asked.clone();
-        other.version.clone_from(version);
-        (format!("{benchmark}, version {version}"), other.address())
-    };
-    read.chosen.versions.iter().map(link).collect()
-}
-
-fn grid_address(read: &Timeline) -> String {
-    let first = read
-        .lines
-        .first()
-        .map(|line| &line.series)
-        .or(read.chosen.left_out.first());
-    first.map_or_else(
-        || "/grid".to_owned(),
-        |one| {
-            format!(
-                "/grid?runtime={}&host={}&metric={}",
-                format::encode(&one.runtime),
-                format::encode(&one.host),
-                format::encode(&one.metric)
-            )
-        },
-    )
-}
-
-/// How many points there are and how they are drawn.
-fn drawn(read: &Timeline, dots: bool) -> String {
-    let count = read.count();
-    let lines = read.lines.len();
-    let words = format!(
-        "{count} points in {lines} {}",
-        if lines == 1 { "line" } else { "lines" }
-    );
-    if dots {
-        format!("{words}.")
-    } else {
-        format!(
-            "{words}, thinned out for drawing: first, last, lowest and highest of each few pixels stay, so steps and outliers do. Zoom in for single points."
-        )
-    }
-}
-
-/// Zooming and moving by links.
-fn moves(read: &Timeline, asked: &Asked) -> Vec<(&'static str, String)> {
-    let (from, to) = read.axis.range;
-    if read.lines.is_empty() {
-        return Vec::new();
-    }
-    let least = if read.axis.by_date { 86_400.0 } else { 4.0 };
-    let span = (to - from).max(least);
-    let to_range = |from: f64, to: f64| {
-        let mut moved = asked.clone();
-        let from = if read.axis.by_date {
-            from
-        } else {
-            from.max(0.0)
-        };
-        moved.from = Some(read.axis.end(from));
-        moved.to = Some(read.axis.end(to.max(from)));
-        moved.last = None;
-        moved.address()
-    };
-    let mut whole = asked.clone();
-    (whole.from, whole.to, whole.last) = (None, None, Some(MOST_POINTS));
-    let mut newest = asked.clone();
-    (newest.from, newest.to, newest.last) = (None, None, None);
-    vec![
-        ("Earlier", to_range(from - span / 2.0, to - span / 2.0)),
-        ("Later", to_range(from + span / 2.0, to + span / 2.0)),
-        ("Zoom in", to_range(from + span / 4.0, to - span / 4.0)),
-        ("Zoom out", to_range(from - span / 2.0, to + span / 2.0)),
-        ("Newest", newest.address()),
-        ("Everything", whole.address()),
-    ]
 }

@@ -148,11 +148,7 @@ fn find<'a>(
 }
 
 /// A cell with its ratio to the baseline. The ratio has a colour only where the two intervals are apart.
-fn cell(
-    kind: Kind,
-    found: Option<&SuiteResult>,
-    base: Option<&SuiteResult>,
-) -> Cell {
+fn cell(kind: Kind, found: Option<&SuiteResult>, base: Option<&SuiteResult>) -> Cell {
     let Some(found) = found else {
         return Cell::Missing;
     };

@@ -6,8 +6,7 @@ use actix_web::web::{Data, Form};
 use serde::Deserialize;
 
 use crate::context::Context;
-use crate::db::timeline::{self as stored, Stretch};
-use crate::domain::plan::Reason;
+use crate::db::enqueue::{self, Stretch};
 use crate::web::error::Error;
 use crate::web::pages::PageError;
 use crate::web::session::Triager;
@@ -118,8 +117,7 @@ pub(in crate::web::pages) async fn queue(
         most: MOST,
         requester: &actor.0.name,
     };
-    let reason = Reason::Requested;
-    let queued = stored::queue_stretch(&context.pool, &stretch, reason.priority(), reason.as_str())
+    let queued = enqueue::insert_stretch(&context.pool, &stretch)
         .await
         .map_err(Error::from)?;
     let queued = queued.ok_or_else(|| {
