@@ -1,7 +1,8 @@
 //! From the words of an address to runs: which commit a subject means, and which runs of it there are on which host.
 
 use chrono::{DateTime, Utc};
-use speedwell_wire::{BuildRecipe, Metric};
+use serde_json::Value;
+use speedwell_wire::Metric;
 use sqlx::PgExecutor;
 use sqlx::types::Json;
 
@@ -21,8 +22,8 @@ pub struct Place {
     pub runtime_id: Option<i64>,
     /// What it executes.
     pub language: Option<String>,
-    /// How it is built.
-    pub recipe: Option<Json<BuildRecipe>>,
+    /// How it is built, as [`speedwell_wire::BuildRecipe`]; one that this version cannot read hinders no comparison.
+    pub recipe: Option<Json<Value>>,
     /// Commits by tag, or if there is no such tag, by hash; at most two, of which more than one is ambiguous. Empty for the head.
     pub commit_ids: Vec<i64>,
 }
@@ -175,8 +176,8 @@ pub struct Measurable {
     pub language: String,
     /// Its branch.
     pub branch_id: i64,
-    /// How it is built.
-    pub recipe: Json<BuildRecipe>,
+    /// How it is built, as [`speedwell_wire::BuildRecipe`].
+    pub recipe: Json<Value>,
     /// Whether it is a frozen one by which hosts are watched.
     pub control: bool,
     /// Whether it is still configured.
