@@ -41,19 +41,30 @@ async fn workers_send_each_text_once_and_only_what_its_hash_says(pool: PgPool) {
     let (_, page) = app.get("/benchmarks/nbody").await;
     assert!(page.contains("No worker has sent this script"), "{page}");
     assert_eq!(put(&app, &worker, &script, b"changed".to_vec()).await, 422);
-    assert_eq!(put(&app, &worker, &"x".repeat(64), b"nbody".to_vec()).await, 422);
-    assert_eq!(put(&app, &worker, &script, vec![b'x'; (1 << 20) + 1]).await, 413);
+    assert_eq!(
+        put(&app, &worker, &"x".repeat(64), b"nbody".to_vec()).await,
+        422
+    );
+    assert_eq!(
+        put(&app, &worker, &script, vec![b'x'; (1 << 20) + 1]).await,
+        413
+    );
     for _ in 0..2 {
         assert_eq!(put(&app, &worker, &script, b"nbody".to_vec()).await, 204);
     }
     let (_, answer) = offer(&worker, vec![other.clone(), script]).await;
     assert_eq!(answer["wanted_sources"], serde_json::json!([other]));
     let (status, answer) = offer(&worker, vec!["../../x".to_owned()]).await;
-    assert_eq!((status, answer["field"].as_str()), (422, Some("sources[0]")));
+    assert_eq!(
+        (status, answer["field"].as_str()),
+        (422, Some("sources[0]"))
+    );
     // An older worker offers nothing, and is asked for nothing.
     let (_, answer) = offer(&worker, Vec::new()).await;
     assert!(answer.get("wanted_sources").is_none(), "{answer}");
-    let request = app.client.put(format!("{}{}", app.address, paths::source(&other)));
+    let request = app
+        .client
+        .put(format!("{}{}", app.address, paths::source(&other)));
     let refused = request.body("other").send().await.unwrap();
     assert_eq!(refused.status(), 401);
 }
@@ -63,7 +74,10 @@ async fn a_benchmark_shows_its_source_its_floors_and_what_happened_to_it(pool: P
     let app = TestApp::start(&pool).await;
     let rows = insert_rows(&pool, 6).await;
     let (status, page) = app.get("/benchmarks/nbody").await;
-    assert!(status == 404 && page.contains("No suite has a benchmark"), "{page}");
+    assert!(
+        status == 404 && page.contains("No suite has a benchmark"),
+        "{page}"
+    );
     measure(&pool, &app, &rows, &[0.1, 0.101, 0.1, 0.102, 0.1]).await;
     noise::tick(&app.context).await.unwrap();
     while warmup::tick(&app.context).await.unwrap() > 0 {}
@@ -86,7 +100,10 @@ async fn a_benchmark_shows_its_source_its_floors_and_what_happened_to_it(pool: P
         .execute(&pool)
         .await
         .unwrap();
-    let run: i64 = sqlx::query_scalar("SELECT max(id) FROM run").fetch_one(&pool).await.unwrap();
+    let run: i64 = sqlx::query_scalar("SELECT max(id) FROM run")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
     let (status, page) = app.get("/benchmarks/nbody").await;
     assert_eq!(status, 200);
     for words in [
@@ -115,12 +132,21 @@ async fn a_benchmark_shows_its_source_its_floors_and_what_happened_to_it(pool: P
     assert!(page.contains("No worker has sent this script"), "{page}");
 
     let (_, list) = app.get("/benchmarks").await;
-    assert!(list.contains("2 versions") && list.contains("never measured") == list.contains("0</td>"), "{list}");
+    assert!(
+        list.contains("2 versions") && list.contains("never measured") == list.contains("0</td>"),
+        "{list}"
+    );
     assert!(list.contains("/benchmarks/nbody") && list.contains("/benchmarks/richards"));
     let (_, list) = app.get("/benchmarks?q=attract+bodies").await;
-    assert!(list.contains("/benchmarks/nbody") && !list.contains("/benchmarks/richards"), "{list}");
+    assert!(
+        list.contains("/benchmarks/nbody") && !list.contains("/benchmarks/richards"),
+        "{list}"
+    );
     let (_, list) = app.get("/benchmarks?q=nothing").await;
-    assert!(list.contains("No benchmark has all of these words"), "{list}");
+    assert!(
+        list.contains("No benchmark has all of these words"),
+        "{list}"
+    );
     // A benchmark that could not be measured says why.
     sqlx::query("INSERT INTO unavailable (run_id, benchmark_id, metric, kind, reason) SELECT $1, id, NULL, 'crashed', 'died <of> it' FROM benchmark WHERE identity = repeat('e', 64)")
         .bind(run)

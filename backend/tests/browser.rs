@@ -106,7 +106,10 @@ async fn the_main_pages_work_in_a_browser(pool: PgPool) {
         .unwrap();
     // The form of the series page needs no script.
     client
-        .goto(&format!("{}/benchmarks/richards?metric=wall_time", app.address))
+        .goto(&format!(
+            "{}/benchmarks/richards?metric=wall_time",
+            app.address
+        ))
         .await
         .unwrap();
     client
@@ -177,7 +180,10 @@ async fn pages_fit_a_phone_and_follow_the_dark(pool: PgPool) {
     }
     // The colours of a chart follow too: its grid is a variable.
     phone
-        .goto(&format!("{}/benchmarks/nbody?metric=wall_time", app.address))
+        .goto(&format!(
+            "{}/benchmarks/nbody?metric=wall_time",
+            app.address
+        ))
         .await
         .unwrap();
     let line = phone

@@ -111,10 +111,7 @@ async fn points_are_tags_commits_and_the_head(pool: PgPool) {
     let hash = format!("{:0>40}", "2");
     let answer = json(
         &app,
-        &format!(
-            "a=cpython-main@v1.0&b=cpython-main@{}&c=cpython-main",
-            hash
-        ),
+        &format!("a=cpython-main@v1.0&b=cpython-main@{}&c=cpython-main", hash),
     )
     .await;
     assert_eq!(answer["subjects"][0]["tags"][0], "v1.0");

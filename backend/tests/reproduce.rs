@@ -39,7 +39,10 @@ impl Bundle {
             header("x-content-type-options"),
             header("content-disposition"),
         );
-        assert_eq!((status, kind.as_str(), sniff.as_str()), (200, "application/gzip", "nosniff"));
+        assert_eq!(
+            (status, kind.as_str(), sniff.as_str()),
+            (200, "application/gzip", "nosniff")
+        );
         let bytes = response.bytes().await.unwrap().to_vec();
         let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes.as_slice()));
         let (mut files, mut folders) = (BTreeMap::new(), Vec::new());
@@ -55,7 +58,10 @@ impl Bundle {
         folders.dedup();
         assert_eq!(folders.len(), 1);
         let folder = folders.remove(0);
-        assert_eq!(disposition, format!("attachment; filename=\"{folder}.tar.gz\""));
+        assert_eq!(
+            disposition,
+            format!("attachment; filename=\"{folder}.tar.gz\"")
+        );
         Self {
             files,
             folder,
@@ -87,19 +93,31 @@ impl Bundle {
             .output()
             .unwrap();
         let said = [output.stdout, output.stderr].concat();
-        (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&said).into_owned(),
+        )
     }
 }
 
 /// The lines that the script ends with.
 fn assert_compared(said: &str) {
-    let line = |begin: &str| said.lines().find(|line| line.starts_with(begin)).map(str::to_owned);
+    let line = |begin: &str| {
+        said.lines()
+            .find(|line| line.starts_with(begin))
+            .map(str::to_owned)
+    };
     let yours = line("yours: median").unwrap_or_else(|| panic!("{said}"));
     let ours = line("ours:  median").unwrap();
-    assert!(ours.contains("95 % interval") && ours.ends_with("on lab"), "{said}");
+    assert!(
+        ours.contains("95 % interval") && ours.ends_with("on lab"),
+        "{said}"
+    );
     let ratio = line("yours / ours = ").unwrap();
     let number = ratio.split([' ', ';']).nth(4).unwrap();
-    let ratio: f64 = number.parse().unwrap_or_else(|_| panic!("{number:?} in {said}"));
+    let ratio: f64 = number
+        .parse()
+        .unwrap_or_else(|_| panic!("{number:?} in {said}"));
     // The same program on the same machine: a factor of twenty would be another program.
     assert!((0.05..20.0).contains(&ratio), "{yours}\n{ours}");
 }
@@ -112,24 +130,41 @@ async fn a_commit_is_fetched_built_and_measured_again() {
     lab.start_worker();
     lab.until_state("succeeded").await;
     let page = lab.get("/runs/1/reproduce/good").await;
-    assert!(page.contains("configure --prefix=/opt/speedwell/python --without-ensurepip"), "{page}");
+    assert!(
+        page.contains("configure --prefix=/opt/speedwell/python --without-ensurepip"),
+        "{page}"
+    );
     assert!(!page.contains("cannot run the benchmark"), "{page}");
     // The worker has sent the script: the benchmark's page shows it.
     let source = lab.get("/benchmarks/good").await;
-    assert!(source.contains("pyperf.Runner().bench_func(&#39;good&#39;, sum, range(20000))"), "{source}");
+    assert!(
+        source.contains("pyperf.Runner().bench_func(&#39;good&#39;, sum, range(20000))"),
+        "{source}"
+    );
 
     let bundle = Bundle::fetch(&lab.address(), "/runs/1/reproduce/good.tar.gz").await;
     assert_eq!(bundle.folder, "speedwell-run-1-good");
     assert_eq!(bundle.text("files/good.py"), GOOD);
-    for path in ["README.md", "suite.lock", "harness/pyperf.py", "harness/micropython/pyperf.py"] {
+    for path in [
+        "README.md",
+        "suite.lock",
+        "harness/pyperf.py",
+        "harness/micropython/pyperf.py",
+    ] {
         assert!(!bundle.text(path).is_empty());
     }
     let run: Value = serde_json::from_str(bundle.text("run.json")).unwrap();
     assert_eq!(run["run"]["id"], 1);
     let samples = bundle.text("samples.csv");
-    let of_time: Vec<&str> = samples.lines().filter(|line| line.starts_with("wall_time,software,")).collect();
+    let of_time: Vec<&str> = samples
+        .lines()
+        .filter(|line| line.starts_with("wall_time,software,"))
+        .collect();
     assert_eq!(of_time.len(), 3, "one warm-up and two values: {samples}");
-    assert!(of_time[0].starts_with("wall_time,software,0,0,1,"), "{samples}");
+    assert!(
+        of_time[0].starts_with("wall_time,software,0,0,1,"),
+        "{samples}"
+    );
     let pyperf: Value = serde_json::from_str(bundle.text("pyperf.json")).unwrap();
     assert_eq!(pyperf["benchmarks"].as_array().unwrap().len(), 1);
 
@@ -138,19 +173,31 @@ async fn a_commit_is_fetched_built_and_measured_again() {
     assert!(good, "{said}");
     assert_compared(&said);
     let work = place.path().join(&bundle.folder).join("work");
-    assert!(work.join("installed/opt/speedwell/python/bin/python3").exists());
+    assert!(
+        work.join("installed/opt/speedwell/python/bin/python3")
+            .exists()
+    );
     let log = fs::read_to_string(work.join("build.log")).unwrap();
     assert!(log.contains("compiled"), "{log}");
     let values = fs::read_to_string(work.join("values.csv")).unwrap();
     assert_eq!(values.lines().count(), 3, "{values}");
     // A second time nothing is built; another interpreter does it, too.
-    let (good, said) = bundle.run(place.path(), &[("PROCESSES", "2"), ("INTERPRETER", "/usr/bin/python3")]);
-    assert!(good && said.contains("process 2 of 2 done") && said.contains("as INTERPRETER says"), "{said}");
+    let (good, said) = bundle.run(
+        place.path(),
+        &[("PROCESSES", "2"), ("INTERPRETER", "/usr/bin/python3")],
+    );
+    assert!(
+        good && said.contains("process 2 of 2 done") && said.contains("as INTERPRETER says"),
+        "{said}"
+    );
     assert_eq!(fs::read_to_string(work.join("build.log")).unwrap(), log);
     // A commit that is nowhere is said so.
     let elsewhere = tempfile::tempdir().unwrap();
     let (good, said) = bundle.run(elsewhere.path(), &[("REPOSITORY", "/nowhere")]);
-    assert!(!good && said.contains("/nowhere cannot be fetched from"), "{said}");
+    assert!(
+        !good && said.contains("/nowhere cannot be fetched from"),
+        "{said}"
+    );
 }
 
 /// A suite whose benchmark imports a library of the suite and a package of a lock.
@@ -204,7 +251,9 @@ async fn debians_python_runs_it_again_with_the_locked_packages() {
     let mut lab = Lab::new(&[]);
     let suites = lab.path("others");
     write_suite(&suites);
-    let output = Command::new("/usr/bin/python3").args(["-c", "import platform; print(platform.python_version())"]).output();
+    let output = Command::new("/usr/bin/python3")
+        .args(["-c", "import platform; print(platform.python_version())"])
+        .output();
     let version = String::from_utf8(output.unwrap().stdout).unwrap();
     lab.configure_with(
         &format!(
@@ -218,20 +267,35 @@ async fn debians_python_runs_it_again_with_the_locked_packages() {
     lab.start_worker();
     lab.until_state("succeeded").await;
     let bundle = Bundle::fetch(&lab.address(), "/runs/1/reproduce/two.tar.gz").await;
-    assert!(bundle.text("requirements/pure.txt").contains("pytz==2021.1"));
+    assert!(
+        bundle
+            .text("requirements/pure.txt")
+            .contains("pytz==2021.1")
+    );
     assert!(bundle.text("suite.lock").contains("six==1.16.0"));
     let place = tempfile::tempdir().unwrap();
     let (good, said) = bundle.run(place.path(), &[]);
     assert!(good, "{said}");
     assert_compared(&said);
-    assert!(place.path().join(&bundle.folder).join("work/environment/pytz").is_dir());
+    assert!(
+        place
+            .path()
+            .join(&bundle.folder)
+            .join("work/environment/pytz")
+            .is_dir()
+    );
     // A package that is not the locked one is refused.
     let other = tempfile::tempdir().unwrap();
     let mut changed = Bundle { ..bundle };
     let script = changed.text("reproduce.sh").replace("eb10ce3e", "00000000");
-    changed.files.insert("reproduce.sh".to_owned(), script.into_bytes());
+    changed
+        .files
+        .insert("reproduce.sh".to_owned(), script.into_bytes());
     let (good, said) = run_files(&changed, other.path());
-    assert!(!good && said.contains("cannot be fetched from the Python package index"), "{said}");
+    assert!(
+        !good && said.contains("cannot be fetched from the Python package index"),
+        "{said}"
+    );
 }
 
 /// Writes the files of a changed bundle, and runs its script.
@@ -241,9 +305,15 @@ fn run_files(bundle: &Bundle, place: &Path) -> (bool, String) {
         fs::create_dir_all(to.parent().unwrap()).unwrap();
         fs::write(to, bytes).unwrap();
     }
-    let output = Command::new("sh").arg(place.join("reproduce.sh")).output().unwrap();
+    let output = Command::new("sh")
+        .arg(place.join("reproduce.sh"))
+        .output()
+        .unwrap();
     let said = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&said).into_owned(),
+    )
 }
 
 #[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
@@ -257,18 +327,43 @@ async fn what_is_not_known_is_said(pool: PgPool) {
         .unwrap();
     let (status, page) = app.get("/runs/1/reproduce/nbody").await;
     assert_eq!(status, 200);
-    assert!(page.contains("No worker has sent the definition of portable version 1"), "{page}");
-    assert!(page.contains("https://git.example.org/cpython") && !page.contains("secret"), "{page}");
+    assert!(
+        page.contains("No worker has sent the definition of portable version 1"),
+        "{page}"
+    );
+    assert!(
+        page.contains("https://git.example.org/cpython") && !page.contains("secret"),
+        "{page}"
+    );
     let bundle = Bundle::fetch(&app.address, "/runs/1/reproduce/nbody.tar.gz").await;
-    assert!(bundle.files.values().all(|bytes| !String::from_utf8_lossy(bytes).contains("secret")));
+    assert!(
+        bundle
+            .files
+            .values()
+            .all(|bytes| !String::from_utf8_lossy(bytes).contains("secret"))
+    );
     let place = tempfile::tempdir().unwrap();
     let (good, said) = bundle.run(place.path(), &[("INTERPRETER", "/usr/bin/python3")]);
-    assert!(!good && said.contains("No worker has sent the definition"), "{said}");
+    assert!(
+        !good && said.contains("No worker has sent the definition"),
+        "{said}"
+    );
     // A run of today whose runtime is configured otherwise tomorrow.
-    sqlx::query("UPDATE runtime SET recipe_sha256 = 'other'").execute(&pool).await.unwrap();
+    sqlx::query("UPDATE runtime SET recipe_sha256 = 'other'")
+        .execute(&pool)
+        .await
+        .unwrap();
     let (_, page) = app.get("/runs/1/reproduce/nbody").await;
-    assert!(page.contains("configured otherwise since this run"), "{page}");
-    for missing in ["/runs/2/reproduce/nbody", "/runs/1/reproduce/nothing", "/runs/1/reproduce/nothing.tar.gz", "/runs/x/reproduce/nbody.tar.gz"] {
+    assert!(
+        page.contains("configured otherwise since this run"),
+        "{page}"
+    );
+    for missing in [
+        "/runs/2/reproduce/nbody",
+        "/runs/1/reproduce/nothing",
+        "/runs/1/reproduce/nothing.tar.gz",
+        "/runs/x/reproduce/nbody.tar.gz",
+    ] {
         assert_eq!(app.get(missing).await.0, 404, "{missing}");
     }
 }

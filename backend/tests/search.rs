@@ -41,7 +41,14 @@ async fn everything_that_has_a_name_is_found(pool: PgPool) {
     let rows = insert_rows(&pool, 30).await;
     measure(&pool, &app, &rows, &[0.1, 0.1]).await;
     describe(&pool, &rows, 3, "gh-12345: Speed up os.path.join", "Zadie").await;
-    describe(&pool, &rows, 4, "100% of the \u{e9}toile's <b>tests</b>", "Guido").await;
+    describe(
+        &pool,
+        &rows,
+        4,
+        "100% of the \u{e9}toile's <b>tests</b>",
+        "Guido",
+    )
+    .await;
     sqlx::query("INSERT INTO tag SELECT repository_id, 'v3.13.0', hash FROM commit WHERE id = $1")
         .bind(rows.commits[3])
         .execute(&pool)
@@ -50,9 +57,20 @@ async fn everything_that_has_a_name_is_found(pool: PgPool) {
     let id = insert_regression(&pool, &rows, "confirmed", 2, 3).await;
     insert_point(&pool, &rows, id, "nbody", (2, 3), 0.1).await;
 
-    for words in ["gh-12345", "12345", "OS.path", "speed zad", "zadie@example", "join speed"] {
+    for words in [
+        "gh-12345",
+        "12345",
+        "OS.path",
+        "speed zad",
+        "zadie@example",
+        "join speed",
+    ] {
         let hits = names(&found(&app, &format!("q={words}")).await, "commits");
-        assert_eq!(hits, ["0000000000 gh-12345: Speed up os.path.join"], "{words}");
+        assert_eq!(
+            hits,
+            ["0000000000 gh-12345: Speed up os.path.join"],
+            "{words}"
+        );
     }
     // Not a word's middle, and all words are wanted.
     for words in ["peed", "zadie guido"] {
@@ -61,7 +79,11 @@ async fn everything_that_has_a_name_is_found(pool: PgPool) {
     let all = found(&app, "q=change").await;
     assert_eq!(names(&all, "commits").len(), 20);
     assert_eq!(names(&all, "commits")[0], "0000000000 Change 29");
-    let group = all["groups"].as_array().unwrap().iter().find(|one| one["kind"] == "commits");
+    let group = all["groups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["kind"] == "commits");
     assert_eq!(group.unwrap()["next"], 20);
     let more = found(&app, "q=change&kind=commits&from=20").await;
     assert_eq!(names(&more, "commits").len(), 8);
@@ -80,7 +102,10 @@ async fn everything_that_has_a_name_is_found(pool: PgPool) {
         ("portable", "/suites/portable".to_owned()),
         ("v3.13.0", format!("/commits/{hash}")),
     ] {
-        assert_eq!(exact(&found(&app, &format!("q={words}")).await).unwrap(), link);
+        assert_eq!(
+            exact(&found(&app, &format!("q={words}")).await).unwrap(),
+            link
+        );
     }
     assert_eq!(names(&found(&app, "q=3.13").await, "releases"), ["v3.13.0"]);
     let hits = names(&found(&app, "q=nbody+regression").await, "regressions");
@@ -88,9 +113,15 @@ async fn everything_that_has_a_name_is_found(pool: PgPool) {
 
     let (status, page) = app.get("/search?q=toile").await;
     assert_eq!(status, 200);
-    assert!(page.contains("Nothing here has all of these words"), "{page}");
+    assert!(
+        page.contains("Nothing here has all of these words"),
+        "{page}"
+    );
     let (_, page) = app.get("/search?q=%C3%A9toile").await;
-    assert!(page.contains("&#60;b&#62;tests") && !page.contains("<b>tests"), "{page}");
+    assert!(
+        page.contains("&#60;b&#62;tests") && !page.contains("<b>tests"),
+        "{page}"
+    );
     let (_, page) = app.get("/search").await;
     assert!(page.contains("What can be searched"), "{page}");
     let (_, page) = app.get("/search?q=change").await;
@@ -104,8 +135,26 @@ async fn hostile_input_is_an_error_or_no_hit(pool: PgPool) {
     let rows = insert_rows(&pool, 2).await;
     measure(&pool, &app, &rows, &[0.1]).await;
     for words in [
-        "'", "%27%20OR%201=1--", "%25", "_", "%5C", "a%00b", "%00", "!%26%7C()%3C-%3E:*", "%F0%9F%90%8D", "':*", "a:b*c",
-        "%3Cscript%3E", "%23", "%23-1", "%2399999999999999999999999", "0x41", "1e400", "%E2%80%AE", "..%2F..%2F", "%0d%0aSet-Cookie:x",
+        "'",
+        "%27%20OR%201=1--",
+        "%25",
+        "_",
+        "%5C",
+        "a%00b",
+        "%00",
+        "!%26%7C()%3C-%3E:*",
+        "%F0%9F%90%8D",
+        "':*",
+        "a:b*c",
+        "%3Cscript%3E",
+        "%23",
+        "%23-1",
+        "%2399999999999999999999999",
+        "0x41",
+        "1e400",
+        "%E2%80%AE",
+        "..%2F..%2F",
+        "%0d%0aSet-Cookie:x",
     ] {
         for path in ["/search", "/api/v1/search"] {
             let (status, text) = app.get(&format!("{path}?q={words}")).await;
@@ -115,7 +164,12 @@ async fn hostile_input_is_an_error_or_no_hit(pool: PgPool) {
         }
     }
     let long = "x".repeat(10_000);
-    for query in [format!("q={long}"), "q=a&kind=cats".to_owned(), "q=a&from=-1".to_owned(), "q=a&from=99999999".to_owned()] {
+    for query in [
+        format!("q={long}"),
+        "q=a&kind=cats".to_owned(),
+        "q=a&from=-1".to_owned(),
+        "q=a&from=99999999".to_owned(),
+    ] {
         assert_eq!(app.get(&format!("/search?{query}")).await.0, 400);
         assert_eq!(app.get(&format!("/api/v1/search?{query}")).await.0, 400);
     }
@@ -137,10 +191,15 @@ async fn commits_are_found_by_their_indexes(pool: PgPool) {
     .execute(&pool)
     .await
     .unwrap();
-    speedwell_backend::db::commits::analyze(&pool).await.unwrap();
+    speedwell_backend::db::commits::analyze(&pool)
+        .await
+        .unwrap();
     let scans = async |index: &str| -> i64 {
         // Counters arrive when a connection has been idle for a while.
-        sqlx::query("SELECT pg_stat_force_next_flush()").execute(&pool).await.unwrap();
+        sqlx::query("SELECT pg_stat_force_next_flush()")
+            .execute(&pool)
+            .await
+            .unwrap();
         tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
         sqlx::query_scalar("SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = $1")
             .bind(index)
@@ -148,7 +207,10 @@ async fn commits_are_found_by_their_indexes(pool: PgPool) {
             .await
             .unwrap()
     };
-    let before = (scans("commit_words").await, scans("commit_hash_beginning").await);
+    let before = (
+        scans("commit_words").await,
+        scans("commit_hash_beginning").await,
+    );
     let rare = found(&app, "q=12345+module26").await;
     assert_eq!(names(&rare, "commits").len(), 1, "{rare}");
     let begun = found(&app, "q=issue+1234").await;
@@ -156,6 +218,12 @@ async fn commits_are_found_by_their_indexes(pool: PgPool) {
     let hash = speedwell_backend::artefacts::sha256_hex(b"777");
     let exact = found(&app, &format!("q={}", &hash[..12])).await;
     assert_eq!(exact["exact"][0]["link"], format!("/commits/{hash}"));
-    let after = (scans("commit_words").await, scans("commit_hash_beginning").await);
-    assert!(after.0 > before.0 && after.1 > before.1, "{before:?} {after:?}");
+    let after = (
+        scans("commit_words").await,
+        scans("commit_hash_beginning").await,
+    );
+    assert!(
+        after.0 > before.0 && after.1 > before.1,
+        "{before:?} {after:?}"
+    );
 }

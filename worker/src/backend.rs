@@ -179,7 +179,10 @@ impl Backend {
 
     /// Uploads a source.
     pub async fn put_source(&self, sha256: &str, bytes: Vec<u8>) -> Result<(), Refusal> {
-        let request = self.client.put(self.url(&paths::source(sha256))).body(bytes);
+        let request = self
+            .client
+            .put(self.url(&paths::source(sha256)))
+            .body(bytes);
         self.send(request, LONG).await.map(drop)
     }
 

@@ -7,8 +7,8 @@
 pub mod distribution;
 mod draw;
 pub mod flame;
-pub mod panel;
 pub mod labelled;
+pub mod panel;
 mod picture;
 pub mod waterfall;
 

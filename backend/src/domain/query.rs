@@ -170,7 +170,15 @@ mod tests {
 
     #[test]
     fn nothing_from_outside_is_syntax() {
-        for hostile in ["'", "a' | 'b", "!&|()<->:*", "%_\\", "a\0b", "\u{feff}", "é:*'"] {
+        for hostile in [
+            "'",
+            "a' | 'b",
+            "!&|()<->:*",
+            "%_\\",
+            "a\0b",
+            "\u{feff}",
+            "é:*'",
+        ] {
             let Some(found) = Query::parse(hostile).unwrap() else {
                 continue;
             };
@@ -184,7 +192,10 @@ mod tests {
         assert!(Query::parse(" \t\0 ").unwrap().is_none());
         assert!(Query::parse(&"x".repeat(LONGEST + 1)).is_err());
         let many = query(&"w ".repeat(90));
-        assert_eq!((many.words.len(), many.terms.len()), (MOST_WORDS, MOST_WORDS));
+        assert_eq!(
+            (many.words.len(), many.terms.len()),
+            (MOST_WORDS, MOST_WORDS)
+        );
     }
 
     #[test]

@@ -152,7 +152,11 @@ impl Parts {
             select: script.select.clone(),
             ..Self::default()
         };
-        for (path, sha256) in script.inputs.iter().chain([(&script.script, &script.sha256)]) {
+        for (path, sha256) in script
+            .inputs
+            .iter()
+            .chain([(&script.script, &script.sha256)])
+        {
             let path = format!("files/{}", checked(path)?);
             parts.files.push((path, sha256.clone()));
         }

@@ -100,12 +100,19 @@ pub(super) async fn search(context: &Context, asked: &Asked) -> Result<Option<Fo
     if wanted(Kind::Commits) {
         let (hash, words) = (query.hash.as_deref(), query.tsquery());
         let commits = finds::list_commits(&context.pool, hash, words.as_deref(), part).await?;
-        found.extend(commits.iter().map(|one| (Kind::Commits, commit(one, &query))));
+        found.extend(
+            commits
+                .iter()
+                .map(|one| (Kind::Commits, commit(one, &query))),
+        );
     }
     if wanted(Kind::Regressions) {
         let (number, terms) = (query.number, &query.terms);
         let all = finds::list_regressions(&context.pool, number, terms, part).await?;
-        found.extend(all.iter().map(|one| (Kind::Regressions, regression(one, &query))));
+        found.extend(
+            all.iter()
+                .map(|one| (Kind::Regressions, regression(one, &query))),
+        );
     }
     if only.is_none_or(|only| !matches!(only, Kind::Commits | Kind::Regressions)) {
         let names = finds::list_names(&context.pool, &query.text, &query.terms, part).await?;
@@ -121,7 +128,9 @@ fn group(
     from: i64,
     shown: i64,
 ) -> Found {
-    let exact = found.iter().filter(|(kind, hit)| hit.exact && wanted(*kind));
+    let exact = found
+        .iter()
+        .filter(|(kind, hit)| hit.exact && wanted(*kind));
     let exact = exact.map(|(_, hit)| hit.clone()).collect();
     let groups = Kind::ALL.into_iter().filter(|kind| wanted(*kind));
     let groups = groups.filter_map(|kind| {
@@ -136,7 +145,9 @@ fn group(
             kind: kind.as_str(),
             heading: kind.heading(),
             hits,
-            next: more.then_some(from + shown).filter(|next| *next <= FARTHEST),
+            next: more
+                .then_some(from + shown)
+                .filter(|next| *next <= FARTHEST),
         })
     });
     Found {
@@ -160,7 +171,11 @@ fn commit(one: &FoundCommit, query: &Query) -> Hit {
 }
 
 fn regression(one: &FoundRegression, query: &Query) -> Hit {
-    let kind = if one.better { "Improvement" } else { "Regression" };
+    let kind = if one.better {
+        "Improvement"
+    } else {
+        "Regression"
+    };
     let named = match one.benchmarks.split_first() {
         Some((first, [])) => format!(" of {first}"),
         Some((first, more)) => format!(" of {first} and {} more", more.len()),

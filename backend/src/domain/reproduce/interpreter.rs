@@ -148,18 +148,25 @@ fn pypy(subject: &Subject, level: &str, options: &[String]) -> String {
 }
 
 fn package(program: &str, packages: &[PinnedPackage]) -> String {
-    let mut text = "  if [ ! -f \"$work/built\" ]; then\n    rm -rf \"$prefix\"\n    mkdir -p \"$prefix\"\n".to_owned();
+    let mut text =
+        "  if [ ! -f \"$work/built\" ]; then\n    rm -rf \"$prefix\"\n    mkdir -p \"$prefix\"\n"
+            .to_owned();
     for one in packages {
         let folder = match one.folder.as_deref().map(plain_path) {
             None => "\"$prefix\"".to_owned(),
             Some(Some(folder)) => format!("\"$prefix\"/{}", quote(folder)),
-            Some(None) => return "  stop 'a package goes into a folder whose path is not plain'\n".to_owned(),
+            Some(None) => {
+                return "  stop 'a package goes into a folder whose path is not plain'\n".to_owned();
+            }
         };
         let words = [&one.name, &one.version, &one.sha256].map(|word| quote(word));
         let [name, version, sha256] = words;
         text.push_str(&match &one.registry {
             Registry::Debian(suite) => {
-                format!("    debian_package {name} {version} {sha256} {} {folder}\n", quote(suite))
+                format!(
+                    "    debian_package {name} {version} {sha256} {} {folder}\n",
+                    quote(suite)
+                )
             }
             Registry::Pypi => format!("    index_package {name} {sha256} {folder}\n"),
             Registry::Npm => format!("    npm_package {name} {version} {sha256} {folder}\n"),
@@ -174,7 +181,13 @@ fn package(program: &str, packages: &[PinnedPackage]) -> String {
 
 /// The interpreter's own word, and whether it is the wanted version where that is pinned.
 fn version_check(subject: &Subject) -> String {
-    let probe: Vec<String> = subject.recipe.method.probe().iter().map(|word| quote(word)).collect();
+    let probe: Vec<String> = subject
+        .recipe
+        .method
+        .probe()
+        .iter()
+        .map(|word| quote(word))
+        .collect();
     let arguments = own_arguments(subject);
     let wanted = match &subject.recipe.method {
         Method::Prebuilt { version, .. } | Method::Package { version, .. } => version.as_str(),

@@ -113,13 +113,28 @@ mod tests {
 
     #[test]
     fn paths_stay_in_their_folder_and_names_are_plain() {
-        for bad in ["", "/etc/passwd", "../a", "a/../../b", "a\nb", "-x", "a\\b", "$(x)", "."] {
+        for bad in [
+            "",
+            "/etc/passwd",
+            "../a",
+            "a/../../b",
+            "a\nb",
+            "-x",
+            "a\\b",
+            "$(x)",
+            ".",
+        ] {
             assert_eq!(plain_path(bad), None, "{bad:?}");
         }
         assert_eq!(plain_path("data/a-1.txt"), Some("data/a-1.txt"));
         assert_eq!(file_name("../x y\"\r\n"), "___x_y___");
         assert_eq!(file_name(""), "benchmark");
-        assert!(is_variable("PYTHON_GIL") && !is_variable("1A") && !is_variable("") && !is_variable("A=B"));
+        assert!(
+            is_variable("PYTHON_GIL")
+                && !is_variable("1A")
+                && !is_variable("")
+                && !is_variable("A=B")
+        );
         assert_eq!(one_line("a\r\nb"), "a  b");
     }
 
@@ -129,9 +144,15 @@ mod tests {
             public_url("https://me:secret@git.example.org/a@b.git"),
             "https://git.example.org/a@b.git"
         );
-        assert_eq!(public_url("https://github.com/python/cpython"), "https://github.com/python/cpython");
+        assert_eq!(
+            public_url("https://github.com/python/cpython"),
+            "https://github.com/python/cpython"
+        );
         assert_eq!(public_url("https://user@host"), "https://host");
         assert_eq!(public_url("/srv/cpython"), "/srv/cpython");
-        assert_eq!(public_url("git@github.com:a/b.git"), "git@github.com:a/b.git");
+        assert_eq!(
+            public_url("git@github.com:a/b.git"),
+            "git@github.com:a/b.git"
+        );
     }
 }

@@ -21,7 +21,8 @@ pub fn readme(subject: &Subject, page: &str, files: &[(String, &str)], notes: &[
         Err(why) => format!("{}\n", one_line(why)),
     });
     let source = if subject.url.is_empty() {
-        "The interpreter was not built: it is a program that was there, or came from packages.\n".to_owned()
+        "The interpreter was not built: it is a program that was there, or came from packages.\n"
+            .to_owned()
     } else {
         format!(
             "Source: {} at commit {}.\n",

@@ -256,7 +256,11 @@ fn measuring(subject: &Subject, ours: &Ours, parts: &Parts) -> String {
     }
     if !parts.requirements.is_empty() {
         let fetch = |(name, sha256): &(String, String)| {
-            format!("index_file {} {} \"$work/house\"", quote(name), quote(sha256))
+            format!(
+                "index_file {} {} \"$work/house\"",
+                quote(name),
+                quote(sha256)
+            )
         };
         let files: Vec<String> = parts.required.iter().map(fetch).collect();
         let lists: Vec<String> = parts.requirements.iter().map(|list| quote(list)).collect();
@@ -283,7 +287,10 @@ fn measuring(subject: &Subject, ours: &Ours, parts: &Parts) -> String {
             ("high", number(ours.high)),
             ("count", ours.count.to_string()),
             // awk reads backslashes in what it is given, and refuses line breaks.
-            ("host", quote(&one_line(&subject.host).replace('\\', "\\\\"))),
+            (
+                "host",
+                quote(&one_line(&subject.host).replace('\\', "\\\\")),
+            ),
         ],
     ));
     text
@@ -345,7 +352,10 @@ mod tests {
     #[test]
     fn values_fill_their_places_once() {
         let values = [("a", "@b@".to_owned()), ("b", "2".to_owned())];
-        assert_eq!(fill("x @a@ y @b@ z \"$@\" @", &values), "x @b@ y 2 z \"$@\" @");
+        assert_eq!(
+            fill("x @a@ y @b@ z \"$@\" @", &values),
+            "x @b@ y 2 z \"$@\" @"
+        );
         assert_eq!(number(f64::NAN), "0");
         assert_eq!(number(0.0125), "1.25e-2");
     }

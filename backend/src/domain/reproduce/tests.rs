@@ -7,7 +7,8 @@ use speedwell_wire::{ConfigureProfile, Method, PinnedPackage, Registry, Translat
 use super::script::script;
 use super::*;
 
-const HOSTILE: &str = "x'; touch /tmp/speedwell-pwned; $(touch /tmp/speedwell-pwned) `id` \"\n@own@ \\";
+const HOSTILE: &str =
+    "x'; touch /tmp/speedwell-pwned; $(touch /tmp/speedwell-pwned) `id` \"\n@own@ \\";
 
 fn subject(method: Method) -> Subject {
     Subject {
@@ -91,7 +92,11 @@ fn methods() -> Vec<Method> {
 fn complaint(program: &str, arguments: &[&str], script: &str) -> Option<String> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), script).unwrap();
-    let output = Command::new(program).args(arguments).arg(file.path()).output().unwrap();
+    let output = Command::new(program)
+        .args(arguments)
+        .arg(file.path())
+        .output()
+        .unwrap();
     let said = [output.stdout, output.stderr].concat();
     (!output.status.success()).then(|| String::from_utf8_lossy(&said).into_owned())
 }
@@ -131,10 +136,18 @@ fn hostile_names_run_nothing() {
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && said.contains("touch /tmp/speedwell-pwned"), "{said}");
+        assert!(
+            !output.status.success() && said.contains("touch /tmp/speedwell-pwned"),
+            "{said}"
+        );
         assert!(!std::path::Path::new("/tmp/speedwell-pwned").exists());
     }
-    let text = readme(&subject(methods().remove(0)), "/runs/7", &[], &[HOSTILE.to_owned()]);
+    let text = readme(
+        &subject(methods().remove(0)),
+        "/runs/7",
+        &[],
+        &[HOSTILE.to_owned()],
+    );
     assert!(!text.lines().any(|line| line.starts_with("@own@")));
 }
 
@@ -210,7 +223,12 @@ requires = "odd"
     let paths: Vec<&str> = one.files.iter().map(|(path, _)| path.as_str()).collect();
     assert_eq!(
         paths,
-        ["files/data/a.txt", "files/one.py", "harness/pyperf.py", "requirements/pure.txt"]
+        [
+            "files/data/a.txt",
+            "files/one.py",
+            "harness/pyperf.py",
+            "requirements/pure.txt"
+        ]
     );
     assert_eq!(one.required, [("mako".to_owned(), "99".to_owned())]);
     assert_eq!(one.libraries[0].0, "six");
@@ -231,7 +249,10 @@ fn the_plan_is_read_from_the_samples() {
         &[true, false, false, true, false],
     );
     let ours = ours.unwrap();
-    assert_eq!((ours.processes, ours.warmups, ours.values, ours.loops), (2, 1, 2, 4));
+    assert_eq!(
+        (ours.processes, ours.warmups, ours.values, ours.loops),
+        (2, 1, 2, 4)
+    );
     assert_eq!(Ours::of(times, 0, None, &[], &[]), None);
     assert_eq!(Ours::of(times, 0, None, &[0], &[true]), None);
 }

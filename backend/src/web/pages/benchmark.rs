@@ -143,12 +143,18 @@ pub(super) async fn benchmark(
     let (now, before): (Vec<&Standing>, Vec<&Standing>) = standings
         .iter()
         .partition(|one| Some(one.benchmark_id) == current);
-    let keys: Vec<i64> = now.iter().map(|one| one.series_id).take(MOST_HISTORIES).collect();
+    let keys: Vec<i64> = now
+        .iter()
+        .map(|one| one.series_id)
+        .take(MOST_HISTORIES)
+        .collect();
     let points = db_series::list_points(&context.pool, &keys, None, HISTORY).await?;
     let identity = versions.iter().find(|one| Some(one.id) == current);
     let identity = identity.map(|one| one.identity.clone()).unwrap_or_default();
     let measured = |one: &&Standing| {
-        let version = versions.iter().find(|version| version.id == one.benchmark_id);
+        let version = versions
+            .iter()
+            .find(|version| version.id == one.benchmark_id);
         tables::measured(&name, version, one, &points)
     };
     render(&Page {
@@ -205,9 +211,13 @@ fn history(
         .host
         .clone();
     let on_host = of_metric.iter().filter(|one| one.host == host);
-    let (chosen, left): (Vec<_>, Vec<_>) =
-        on_host.enumerate().partition(|(place, _)| *place < MOST_LINES);
-    let names: Vec<SeriesName> = chosen.iter().map(|(_, one)| series_name(name, identity, one)).collect();
+    let (chosen, left): (Vec<_>, Vec<_>) = on_host
+        .enumerate()
+        .partition(|(place, _)| *place < MOST_LINES);
+    let names: Vec<SeriesName> = chosen
+        .iter()
+        .map(|(_, one)| series_name(name, identity, one))
+        .collect();
     let lines: Vec<&SeriesName> = names.iter().collect();
     let of_lines: Vec<SeriesPoint> = points
         .iter()

@@ -103,8 +103,6 @@ pub fn configure(config: &mut ServiceConfig) {
     config
         .route("/", get().to(home::home))
         .route("/runtimes/{name}", get().to(runtime::runtime))
-        .route("/benchmarks", get().to(series::benchmarks))
-        .route("/benchmarks/{name}", get().to(series::series))
         .route("/compare", get().to(compare::compare))
         .route("/compare.md", get().to(compare::markdown))
         .route("/compare.csv", get().to(compare::csv))

@@ -9,7 +9,7 @@ use askama::Template;
 use serde_json::Value;
 use speedwell_wire::{BuildRecipe, HostFlag, LockedPackage, Method};
 
-use super::run::{describe_recipe, spread};
+use super::run::describe_recipe;
 use super::{PageError, Shell, render};
 use crate::context::Context;
 use crate::db::reproduce::{self, Measured, Origin};
@@ -19,6 +19,7 @@ use crate::domain::definition::Definition;
 use crate::domain::reproduce::quote::{file_name, public_url};
 use crate::domain::reproduce::{Ours, Parts, Subject, script};
 use crate::web::error::Error;
+use crate::web::facts::spread;
 use crate::web::format;
 
 /// Everything that is known of one point.
@@ -36,7 +37,9 @@ async fn know(context: &Context, run_id: i64, benchmark: &str) -> Result<Known, 
         let message = format!("There is no run {run_id} with a benchmark {benchmark:?}.");
         Error::NotFound(message)
     };
-    let run = runs::find(&context.pool, run_id).await?.ok_or_else(missing)?;
+    let run = runs::find(&context.pool, run_id)
+        .await?
+        .ok_or_else(missing)?;
     let origin = reproduce::find_origin(&context.pool, run_id, benchmark).await?;
     let origin = origin.ok_or_else(missing)?;
     let measured = reproduce::list_measurements(&context.pool, run_id, benchmark).await?;
@@ -85,8 +88,14 @@ fn ours(measured: &[Measured]) -> Result<Ours, String> {
         .ok_or("No wall time was measured of this benchmark in this run.")?;
     let of = &one.measurement;
     let times = (of.median, of.interval_low, of.interval_high);
-    Ours::of(times, of.sample_count, one.loops, &of.sample_process, &of.sample_warmup)
-        .ok_or_else(|| "The run has only warm-ups of this benchmark.".to_owned())
+    Ours::of(
+        times,
+        of.sample_count,
+        one.loops,
+        &of.sample_process,
+        &of.sample_warmup,
+    )
+    .ok_or_else(|| "The run has only warm-ups of this benchmark.".to_owned())
 }
 
 /// What the benchmark is made of, by the texts that workers have sent.
@@ -108,7 +117,8 @@ async fn parts(
     };
     let Some(list) = text(&run.harness_sha256).await? else {
         return Ok(Err(
-            "No worker has sent the harness of this run: it was measured with an older one.".to_owned(),
+            "No worker has sent the harness of this run: it was measured with an older one."
+                .to_owned(),
         ));
     };
     let definition = match Definition::parse(&definition) {
@@ -170,7 +180,10 @@ pub(super) async fn page(
     let mut facts = Vec::new();
     spread("", &known.run.facts, &mut facts);
     render(&Page {
-        shell: Shell::new(format!("Reproduce {benchmark} of run {run_id}"), "benchmarks"),
+        shell: Shell::new(
+            format!("Reproduce {benchmark} of run {run_id}"),
+            "benchmarks",
+        ),
         short: format::short(&known.run.hash),
         link: format!("/benchmarks/{encoded}"),
         bundle: format!("/runs/{run_id}/reproduce/{encoded}.tar.gz"),

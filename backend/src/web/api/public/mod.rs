@@ -9,8 +9,8 @@ mod jobs;
 mod lists;
 mod regressions;
 mod runs;
-mod timelines;
 mod search;
+mod timelines;
 
 use actix_web::web::{self, Json, ServiceConfig, get};
 use serde::{Deserialize, Serialize};

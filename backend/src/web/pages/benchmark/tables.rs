@@ -72,7 +72,10 @@ pub(super) fn versions(all: &[Version]) -> Vec<VersionRow> {
 /// What is different, in words.
 fn difference(before: &Version, after: &Version) -> String {
     let parts = [
-        (before.script_sha256 != after.script_sha256, "another script"),
+        (
+            before.script_sha256 != after.script_sha256,
+            "another script",
+        ),
         (before.inputs_sha256 != after.inputs_sha256, "other inputs"),
         (before.arguments != after.arguments, "other arguments"),
     ];
@@ -146,7 +149,10 @@ pub(super) fn measured(
         one: row.smallest_change.map(percent),
         five: row.smallest_change_of_five.map(percent),
         caution: caution(row.basis.as_deref()),
-        class: row.class.as_ref().map(|class| (class.clone(), class_words(class))),
+        class: row
+            .class
+            .as_ref()
+            .map(|class| (class.clone(), class_words(class))),
         row: row.clone(),
     }
 }
@@ -245,7 +251,10 @@ pub(super) fn events(breaks: &[HostBreak], versions: &[Version]) -> Vec<Event> {
     let of_hosts = breaks.iter().map(|one| {
         let words = match (&one.control, one.change) {
             (Some(control), Some(change)) => {
-                format!("the control {control} moved by {}: the host is no longer as it was", format::percent(change))
+                format!(
+                    "the control {control} moved by {}: the host is no longer as it was",
+                    format::percent(change)
+                )
             }
             (Some(_), None) | (None, _) => "another environment (see the host)".to_owned(),
         };

@@ -74,12 +74,25 @@ pub(super) async fn pack(context: &Context, mut known: Known) -> Result<Vec<u8>,
         "every package of the suite with the SHA-256 of its files, as JSON",
         json(&lock)?,
     );
-    if let Some(raw) = unpacked(context, &known.run.raw_artefact, &mut contents.notes, "the raw file").await? {
+    if let Some(raw) = unpacked(
+        context,
+        &known.run.raw_artefact,
+        &mut contents.notes,
+        "the raw file",
+    )
+    .await?
+    {
         let own = only(&raw, &subject.benchmark);
         contents.add("pyperf.json", "the same timings for `pyperf`", json(&own)?);
     }
     if let Some(profile) = &known.profile {
-        let stacks = unpacked(context, &profile.artefact, &mut contents.notes, "the profile").await?;
+        let stacks = unpacked(
+            context,
+            &profile.artefact,
+            &mut contents.notes,
+            "the profile",
+        )
+        .await?;
         if let Some(stacks) = stacks {
             let what = "where its instructions or its time went, by call stack";
             contents.add("profile.json", what, json(&stacks)?);
@@ -115,12 +128,18 @@ async fn add_parts(
         return Ok(());
     };
     // The same text may be there under two names.
-    let files: BTreeMap<&String, &String> = parts.files.iter().map(|(path, hash)| (path, hash)).collect();
+    let files: BTreeMap<&String, &String> = parts
+        .files
+        .iter()
+        .map(|(path, hash)| (path, hash))
+        .collect();
     for (path, sha256) in files {
         match context.artefacts.get(sha256).await? {
             Some(bytes) => contents.add(path, part_words(path), bytes.into()),
             None => {
-                let why = format!("{path} (sha256 {sha256}) was never sent: it is larger than a source may be, or its worker is old.");
+                let why = format!(
+                    "{path} (sha256 {sha256}) was never sent: it is larger than a source may be, or its worker is old."
+                );
                 contents.notes.push(why.clone());
                 known.subject.parts = Err(why);
             }
@@ -151,7 +170,10 @@ async fn unpacked(
     let read = web::block(move || -> anyhow::Result<Option<Value>> {
         let mut bytes = Vec::new();
         let decoder = zstd::Decoder::new(packed.as_ref())?;
-        std::io::Read::read_to_end(&mut std::io::Read::take(decoder, LARGEST_PART + 1), &mut bytes)?;
+        std::io::Read::read_to_end(
+            &mut std::io::Read::take(decoder, LARGEST_PART + 1),
+            &mut bytes,
+        )?;
         if bytes.len() as u64 > LARGEST_PART {
             return Ok(None);
         }
@@ -168,9 +190,8 @@ async fn unpacked(
 fn only(raw: &Value, benchmark: &str) -> Value {
     let mut raw = raw.clone();
     if let Some(benchmarks) = raw.get_mut("benchmarks").and_then(Value::as_array_mut) {
-        benchmarks.retain(|one| {
-            one.pointer("/metadata/name").and_then(Value::as_str) == Some(benchmark)
-        });
+        benchmarks
+            .retain(|one| one.pointer("/metadata/name").and_then(Value::as_str) == Some(benchmark));
     }
     raw
 }
