@@ -152,7 +152,7 @@ pub async fn list_standings(
         "SELECT series.id AS series_id, series.benchmark_id, metric, runtime.name AS runtime, host.name AS host, commit.hash,
                 point.run_id, point.measured_at, point.median, point.interval_low, point.interval_high, point.sample_count,
                 process_deviation, process_count, run_deviation, run_count, rebuild_deviation, rebuild_count, smallest_change,
-                smallest_change_of_five, basis, class
+                smallest_change_of_five, basis, warmup.class
          FROM series JOIN runtime ON runtime.id = runtime_id JOIN host ON host.id = host_id
          CROSS JOIN LATERAL (
             SELECT * FROM measurement WHERE series_id = series.id AND position IS NOT NULL

@@ -240,8 +240,8 @@ pub async fn list_kinds(
          FROM (SELECT DISTINCT subject, runtime_id, host_id FROM unnest($1::int[], $2::bigint[], $3::bigint[])
                AS wanted (subject, runtime_id, host_id)) wanted
          CROSS JOIN unnest($4::text[]) AS metric (name) CROSS JOIN unnest($5::text[]) AS source (name)
-         WHERE EXISTS (SELECT 1 FROM series WHERE series.runtime_id = wanted.runtime_id AND series.metric = metric.name
-             AND series.host_id = wanted.host_id AND series.counter_source = source.name)",
+         CROSS JOIN LATERAL (SELECT 1 FROM series WHERE series.runtime_id = wanted.runtime_id AND series.metric = metric.name
+             AND series.host_id = wanted.host_id AND series.counter_source = source.name LIMIT 1) known",
     )
     .bind(&runs.subject)
     .bind(&runs.runtime_id)

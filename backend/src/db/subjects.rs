@@ -139,13 +139,13 @@ pub async fn list_runs(
          CROSS JOIN LATERAL (SELECT coalesce(asked.commit_id, (
             SELECT newest.commit_id
             FROM (SELECT series.id FROM series WHERE series.runtime_id = asked.runtime_id AND series.host_id = host.id
-                    AND metric = ANY($5) ORDER BY series.id DESC LIMIT $6) some
+                    AND metric = ANY($5) ORDER BY series.id DESC LIMIT $6) latest
             CROSS JOIN LATERAL (SELECT commit_id, run_id, position FROM measurement
-                WHERE series_id = some.id AND position IS NOT NULL ORDER BY position DESC, id DESC LIMIT 1) newest
+                WHERE series_id = latest.id AND position IS NOT NULL ORDER BY position DESC, id DESC LIMIT 1) newest
             JOIN run ON run.id = newest.run_id JOIN job ON job.id = run.job_id
-            ORDER BY (job.benchmarks = '{}') DESC, newest.position DESC LIMIT 1)) AS commit_id) chosen
+            ORDER BY (job.benchmarks = '{}') DESC, newest.position DESC LIMIT 1)) AS commit_id OFFSET 0) chosen
          CROSS JOIN LATERAL (
-            SELECT run.id AS run_id, environment_id, build_id, suite_id, marked, interpreter, finished_at, job.benchmarks = '{}' AS is_whole
+            SELECT run.id AS run_id, run.environment_id, build_id, suite_id, marked, interpreter, run.finished_at, job.benchmarks = '{}' AS is_whole
             FROM run JOIN job ON job.id = run.job_id
             WHERE run.commit_id = chosen.commit_id AND run.runtime_id = asked.runtime_id AND run.host_id = host.id
               AND superseded_by IS NULL

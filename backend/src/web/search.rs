@@ -158,7 +158,7 @@ fn group(
 }
 
 fn commit(one: &FoundCommit, query: &Query) -> Hit {
-    let measured = if one.measured { "" } else { ", not measured" };
+    let measured = if one.measured { ", measured" } else { "" };
     Hit {
         name: format!("{} {}", format::short(&one.hash), one.subject),
         link: format!("/commits/{}", one.hash),

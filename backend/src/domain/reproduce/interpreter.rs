@@ -74,11 +74,20 @@ fn checkout(subject: &Subject) -> String {
       stop "$repository cannot be fetched from: set REPOSITORY to another copy"
   fi
   git -C "$work/source" checkout --quiet --force --detach "$commit" || stop "the repository has no commit $commit"
+  # All files are of the same moment, as in the lab: make would make generated ones anew, by programs that may not be here.
+  find "$work/source" -name .git -prune -o -type f -exec env TZ=UTC touch -t {stamp} {{}} +
 "#,
         quote(&subject.commit),
         // Within "${…:-…}" quotes are read as outside of it.
         quote(&subject.url),
+        stamp = stamp(subject.committed_at),
     )
+}
+
+/// A moment as `touch -t` takes it.
+fn stamp(seconds: i64) -> String {
+    let moment = chrono::DateTime::from_timestamp(seconds, 0).unwrap_or_default();
+    moment.format("%Y%m%d%H%M.%S").to_string()
 }
 
 fn cpython<'a>(subject: &Subject, arguments: impl Iterator<Item = &'a str>) -> String {
@@ -156,7 +165,8 @@ fn package(program: &str, packages: &[PinnedPackage]) -> String {
             None => "\"$prefix\"".to_owned(),
             Some(Some(folder)) => format!("\"$prefix\"/{}", quote(folder)),
             Some(None) => {
-                return "  stop 'a package goes into a folder whose path is not plain'\n".to_owned();
+                return "  stop 'a package goes into a folder whose path is not plain'\n"
+                    .to_owned();
             }
         };
         let words = [&one.name, &one.version, &one.sha256].map(|word| quote(word));

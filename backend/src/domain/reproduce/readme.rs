@@ -3,6 +3,14 @@
 use super::Subject;
 use super::quote::one_line;
 
+/// A duration in a unit that leaves a few digits before the point.
+fn seconds(value: f64) -> String {
+    let units = [(1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")];
+    let fits = units.iter().find(|(scale, _)| value.abs() >= *scale);
+    let (scale, unit) = fits.copied().unwrap_or((1e-9, "ns"));
+    format!("{:.3} {unit}", value / scale)
+}
+
 /// The text. `notes` say what was left out and why.
 pub fn readme(subject: &Subject, page: &str, files: &[(String, &str)], notes: &[String]) -> String {
     let benchmark = one_line(&subject.benchmark);
@@ -14,9 +22,15 @@ pub fn readme(subject: &Subject, page: &str, files: &[(String, &str)], notes: &[
     );
     text.push_str(&match &subject.ours {
         Ok(ours) => format!(
-            "Measured on {}: median {:.6e} s, 95 % interval of the median {:.6e} to {:.6e} s, from {} values of {} processes \
-             ({} warm-ups before the values of each).\n",
-            one_line(&subject.host), ours.median, ours.low, ours.high, ours.count, ours.processes, ours.warmups
+            "Measured on {}: median {}, 95 % interval of the median {} to {}, from {} values of {} \
+             process(es), each after {} warm-up(s).\n",
+            one_line(&subject.host),
+            seconds(ours.median),
+            seconds(ours.low),
+            seconds(ours.high),
+            ours.count,
+            ours.processes,
+            ours.warmups
         ),
         Err(why) => format!("{}\n", one_line(why)),
     });
@@ -55,4 +69,18 @@ pub fn readme(subject: &Subject, page: &str, files: &[(String, &str)], notes: &[
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seconds;
+
+    #[test]
+    fn durations_have_a_fitting_unit() {
+        assert_eq!(seconds(0.004_767_8), "4.768 ms");
+        assert_eq!(seconds(12.0), "12.000 s");
+        assert_eq!(seconds(4.2e-8), "42.000 ns");
+        assert_eq!(seconds(0.0), "0.000 ns");
+        assert_eq!(seconds(f64::NAN), "NaN ns");
+    }
 }

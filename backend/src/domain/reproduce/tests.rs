@@ -167,6 +167,7 @@ fn configure_hears_the_same_as_in_the_lab() {
     ));
     assert!(text.contains("repository=${REPOSITORY:-'https://github.com/python/cpython'}"));
     assert!(text.contains("SOURCE_DATE_EPOCH=1431000000"));
+    assert!(text.contains("touch -t 201505071200.00"));
 }
 
 #[test]

@@ -144,6 +144,7 @@ struct Page {
     obstacle: Option<String>,
     recipe: String,
     configure: Option<String>,
+    compiler: String,
     facts: Vec<(String, String)>,
     flags: Vec<HostFlag>,
     settings: Option<String>,
@@ -192,6 +193,10 @@ pub(super) async fn page(
         obstacle: subject.obstacle().map(str::to_owned),
         recipe: describe_recipe(&known.run.recipe),
         configure: configure_line(&subject),
+        compiler: known.run.facts["compiler"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned(),
         facts,
         flags: serde_json::from_value(known.run.host_flags.clone()).unwrap_or_default(),
         settings: subject

@@ -167,7 +167,7 @@ pub(super) fn series_link(
 ) -> String {
     let runtime = runtime.map(|runtime| format!("&runtime={}", format::encode(runtime)));
     format!(
-        "/benchmarks/{}?version={}{}&host={}&metric={}",
+        "/timeline?benchmark={}&version={}{}&host={}&metric={}",
         format::encode(name),
         version_of(identity),
         runtime.unwrap_or_default(),
