@@ -16,6 +16,7 @@ mod queue;
 mod recompute;
 mod regression;
 mod regressions;
+mod releases;
 mod report;
 mod run;
 mod runtime;
@@ -94,6 +95,7 @@ pub fn configure(config: &mut ServiceConfig) {
             "/runs/{id}/profiles/{benchmark}/flame.svg",
             get().to(profile::flame),
         )
+        .route("/releases", get().to(releases::releases))
         .route("/api", get().to(api::api))
         .route("/hosts", get().to(host::list))
         .route("/hosts/{name}", get().to(host::host))
