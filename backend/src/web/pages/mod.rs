@@ -25,6 +25,7 @@ mod sign_in;
 mod steps;
 mod subscriptions;
 mod suite;
+mod topdown;
 mod unsubscribe;
 mod widgets;
 
@@ -96,6 +97,7 @@ pub fn configure(config: &mut ServiceConfig) {
             get().to(profile::flame),
         )
         .route("/releases", get().to(releases::releases))
+        .route("/topdown", get().to(topdown::topdown))
         .route("/api", get().to(api::api))
         .route("/hosts", get().to(host::list))
         .route("/hosts/{name}", get().to(host::host))
