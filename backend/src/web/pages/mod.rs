@@ -7,6 +7,7 @@ mod commit;
 mod counters;
 mod error;
 mod feed;
+mod generations;
 mod home;
 mod host;
 mod job;
@@ -97,6 +98,7 @@ pub fn configure(config: &mut ServiceConfig) {
             get().to(profile::flame),
         )
         .route("/releases", get().to(releases::releases))
+        .route("/generations", get().to(generations::generations))
         .route("/topdown", get().to(topdown::topdown))
         .route("/api", get().to(api::api))
         .route("/hosts", get().to(host::list))
