@@ -5,7 +5,7 @@ mod support;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use speedwell_backend::domain::regression::Transition;
-use speedwell_backend::scheduler::{bisect, noise, report};
+use speedwell_backend::scheduler::{bisect, index, noise, report};
 use sqlx::PgPool;
 use support::TestApp;
 use support::regression::{go, insert};
@@ -61,6 +61,7 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
         .await;
     }
     noise::tick(&app.context).await.unwrap();
+    index::tick(&app.context).await.unwrap();
     let id = insert_regression(&pool, &rows, "confirmed", 0, 4).await;
     insert_point(&pool, &rows, id, "richards", (0, 4), 0.1).await;
     bisect::tick(&app.context).await.unwrap();
@@ -82,10 +83,13 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
     }
     // (page, most queries)
     let pages = [
-        ("/".to_owned(), 2),
+        ("/".to_owned(), 7),
+        ("/releases".to_owned(), 6),
+        ("/generations".to_owned(), 6),
+        ("/topdown".to_owned(), 6),
         ("/benchmarks".to_owned(), 1),
         ("/benchmarks/nbody".to_owned(), 2),
-        ("/runtimes/cpython-main".to_owned(), 1),
+        ("/runtimes/cpython-main".to_owned(), 3),
         (format!("/commits/{hash}"), 4),
         ("/suites".to_owned(), 1),
         ("/suites/portable".to_owned(), 3),
