@@ -271,7 +271,7 @@ async fn a_change_is_no_news_until_a_steady_control_lets_it_go(pool: PgPool) {
     index::tick(&app.context).await.unwrap();
     let held = [
         (
-            "/".to_owned(),
+            "/runtimes/cpython-main".to_owned(),
             "0 worse</span> <span class=\"badge improved\">0 better</span> <span class=\"badge held\"",
         ),
         ("/runtimes/cpython-main".to_owned(), "2 held back</span> of 2"),

@@ -31,8 +31,8 @@ async fn tag(pool: &PgPool, name: &str, commit: i32) {
         .unwrap();
 }
 
-async fn execute(pool: &PgPool, statement: &str) {
-    sqlx::query(statement.to_owned().as_str())
+async fn execute(pool: &PgPool, statement: &'static str) {
+    sqlx::query(statement)
         .execute(pool)
         .await
         .unwrap();
