@@ -274,14 +274,20 @@ async fn a_change_is_no_news_until_a_steady_control_lets_it_go(pool: PgPool) {
             "/runtimes/cpython-main".to_owned(),
             "0 worse</span> <span class=\"badge improved\">0 better</span> <span class=\"badge held\"",
         ),
-        ("/runtimes/cpython-main".to_owned(), "2 held back</span> of 2"),
+        (
+            "/runtimes/cpython-main".to_owned(),
+            "2 held back</span> of 2",
+        ),
         ("/runtimes/cpython-main".to_owned(), "% held</span>"),
         ("/runtimes/cpython-main".to_owned(), "2 held back"),
         (
             format!("/commits/{hash}"),
             "but held back: the host&#39;s control has not run since",
         ),
-        ("/benchmarks/nbody".to_owned(), "class=\"point s0 held\""),
+        (
+            "/benchmarks/nbody?metric=wall_time".to_owned(),
+            "class=\"point s0 held\"",
+        ),
         (
             "/hosts/lab-1".to_owned(),
             "2 changes measured here are held back",

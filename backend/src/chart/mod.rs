@@ -4,9 +4,11 @@
 //! Colours are names, not values: plotters is given placeholders, which become CSS variables, so that one SVG fits light
 //! and dark pages. Text from outside is escaped here and by plotters.
 
+pub mod distribution;
 mod draw;
 pub mod flame;
 pub mod labelled;
+pub mod panel;
 mod picture;
 pub mod waterfall;
 

@@ -205,3 +205,31 @@ pub async fn list_range(
     traces.retain(|one| !one.points.is_empty());
     Ok(traces)
 }
+
+/// One point of each of these series, at a branch position; those without one there are left out.
+pub async fn list_at(
+    db: impl PgExecutor<'_>,
+    series: &[i64],
+    positions: &[i32],
+) -> sqlx::Result<Vec<(i64, TracePoint)>> {
+    let chunks: Vec<i32> = positions
+        .iter()
+        .map(|position| chunk_of(*position))
+        .collect();
+    let rows: Vec<(i64, i32, Vec<u8>)> = sqlx::query_as(
+        "SELECT series_id, position, points FROM unnest($1::bigint[], $2::integer[], $3::integer[]) AS wanted (key, position, place)
+         JOIN trace ON series_id = key AND chunk = place",
+    )
+    .bind(series)
+    .bind(positions)
+    .bind(chunks)
+    .fetch_all(db)
+    .await?;
+    let mut found = Vec::new();
+    for (series_id, position, bytes) in rows {
+        let points = trace::unpack(&bytes).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        let at = points.into_iter().find(|point| point.position == position);
+        found.extend(at.map(|point| (series_id, point)));
+    }
+    Ok(found)
+}

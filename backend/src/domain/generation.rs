@@ -61,7 +61,14 @@ mod tests {
         assert_eq!(name("GenuineIntel 6/85/7"), Some("Cascade Lake"));
         assert_eq!(name("GenuineIntel 6/143/8"), Some("Sapphire Rapids"));
         assert_eq!(name("AuthenticAMD 25/1/1"), Some("Milan (Zen 3)"));
-        for odd in ["", "GenuineIntel", "GenuineIntel 6", "GenuineIntel x/y/z", "Other 6/85/7", "GenuineIntel 6/9999/1"] {
+        for odd in [
+            "",
+            "GenuineIntel",
+            "GenuineIntel 6",
+            "GenuineIntel x/y/z",
+            "Other 6/85/7",
+            "GenuineIntel 6/9999/1",
+        ] {
             assert_eq!(name(odd), None, "{odd}");
         }
         let years: Vec<u16> = table()
@@ -69,6 +76,9 @@ mod tests {
             .filter(|one| one.vendor == "GenuineIntel")
             .map(|one| one.year)
             .collect();
-        assert!(years.is_sorted(), "a later generation is launched later: {years:?}");
+        assert!(
+            years.is_sorted(),
+            "a later generation is launched later: {years:?}"
+        );
     }
 }

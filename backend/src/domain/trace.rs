@@ -107,10 +107,7 @@ pub fn unpack(bytes: &[u8]) -> Result<Vec<TracePoint>, BadTrace> {
     if length != Some(reader.0.len()) {
         return Err(BadTrace::Damaged);
     }
-    let epochs: Vec<i64> = reader
-        .column(epochs * 2)?
-        .map(i64::from_le_bytes)
-        .collect();
+    let epochs: Vec<i64> = reader.column(epochs * 2)?.map(i64::from_le_bytes).collect();
     let times = reader.column(points)?.map(i64::from_le_bytes);
     let medians = reader.column(points)?.map(f64::from_le_bytes);
     let lows = reader.column(points)?.map(f64::from_le_bytes);
@@ -124,20 +121,22 @@ pub fn unpack(bytes: &[u8]) -> Result<Vec<TracePoint>, BadTrace> {
     times
         .zip(values)
         .zip(rest)
-        .map(|((committed_at, ((median, low), high)), (((run_id, position), samples), place))| {
-            let [environment_id, host_epoch] = epoch_at(&epochs, place)?;
-            Ok(TracePoint {
-                position,
-                committed_at,
-                median,
-                low,
-                high,
-                environment_id,
-                host_epoch,
-                run_id,
-                samples,
-            })
-        })
+        .map(
+            |((committed_at, ((median, low), high)), (((run_id, position), samples), place))| {
+                let [environment_id, host_epoch] = epoch_at(&epochs, place)?;
+                Ok(TracePoint {
+                    position,
+                    committed_at,
+                    median,
+                    low,
+                    high,
+                    environment_id,
+                    host_epoch,
+                    run_id,
+                    samples,
+                })
+            },
+        )
         .collect()
 }
 
@@ -160,8 +159,8 @@ impl<'a> Reader<'a> {
     }
 
     fn count(&mut self) -> Result<usize, BadTrace> {
-        let bytes: [u8; 4] = self.take(4)?.try_into().map_err(|_| BadTrace::Damaged)?;
-        usize::try_from(u32::from_le_bytes(bytes)).map_err(|_| BadTrace::Damaged)
+        let bytes: [u8; 4] = self.take(4)?.try_into().map_err(|_cut| BadTrace::Damaged)?;
+        usize::try_from(u32::from_le_bytes(bytes)).map_err(|_cut| BadTrace::Damaged)
     }
 
     fn column<const N: usize>(
@@ -240,7 +239,11 @@ mod tests {
         let bytes = pack(&points);
         assert_eq!(unpack(&bytes), Ok(points.clone()));
         assert_eq!(bytes.len(), 9 + 4 * EPOCH + points.len() * POINT);
-        assert!(unpack(&pack(&[point(0, f64::NAN, 0)])).unwrap()[0].median.is_nan());
+        assert!(
+            unpack(&pack(&[point(0, f64::NAN, 0)])).unwrap()[0]
+                .median
+                .is_nan()
+        );
     }
 
     #[test]
@@ -307,7 +310,13 @@ mod tests {
         assert_eq!(thinned(&[2.0; 5], 1), [0, 4]);
         assert_eq!(thinned(&[1.0, f64::NAN, 3.0, f64::INFINITY], 4), [0, 2]);
         assert_eq!(thinned(&[3.0, 1.0, 2.0], 0), [0, 1, 2]);
-        assert_eq!(m4(&[(5.0, 1.0), (5.0, 2.0), (5.0, 1.5)], (5.0, 5.0), 9), [0, 1, 2]);
-        assert_eq!(m4(&[(1e300, 1.0), (-1e300, 2.0)], (-1e308, 1e308), 2).len(), 2);
+        assert_eq!(
+            m4(&[(5.0, 1.0), (5.0, 2.0), (5.0, 1.5)], (5.0, 5.0), 9),
+            [0, 1, 2]
+        );
+        assert_eq!(
+            m4(&[(1e300, 1.0), (-1e300, 2.0)], (-1e308, 1e308), 2).len(),
+            2
+        );
     }
 }

@@ -63,7 +63,11 @@ pub fn explain(total: &Total, steps: &[Step]) -> Explained {
         }
         let deviation = (high.ln_1p() - low.ln_1p()) / 3.92;
         one.0 += if step.is_rate { -logarithm } else { logarithm };
-        one.1 += if deviation.is_finite() { deviation.powi(2) } else { 0.0 };
+        one.1 += if deviation.is_finite() {
+            deviation.powi(2)
+        } else {
+            0.0
+        };
         one.2.push(step.benchmark_id);
     }
     let distinct = |mut all: Vec<i64>| {
@@ -73,13 +77,15 @@ pub fn explain(total: &Total, steps: &[Step]) -> Explained {
     };
     let mut contributions: Vec<Contribution> = by_regression
         .into_iter()
-        .map(|(regression_id, (sum, variance, inside, outside))| Contribution {
-            regression_id,
-            value: sum / count,
-            deviation: variance.sqrt() / count,
-            benchmarks: distinct(inside),
-            outside: distinct(outside),
-        })
+        .map(
+            |(regression_id, (sum, variance, inside, outside))| Contribution {
+                regression_id,
+                value: sum / count,
+                deviation: variance.sqrt() / count,
+                benchmarks: distinct(inside),
+                outside: distinct(outside),
+            },
+        )
         .collect();
     contributions.sort_by(|a, b| b.value.abs().total_cmp(&a.value.abs()));
     let explained: f64 = contributions.iter().map(|one| one.value).sum();
@@ -120,16 +126,26 @@ mod tests {
             step(1, 1, 0.10),
             step(1, 2, 0.20),
             step(2, 3, -0.30),
-            Step { is_rate: true, ..step(3, 4, 0.5) },
+            Step {
+                is_rate: true,
+                ..step(3, 4, 0.5)
+            },
             step(3, 9, 0.5),
         ];
         let explained = explain(&total(0.02), &steps);
-        let ids: Vec<i64> = explained.contributions.iter().map(|one| one.regression_id).collect();
+        let ids: Vec<i64> = explained
+            .contributions
+            .iter()
+            .map(|one| one.regression_id)
+            .collect();
         assert_eq!(ids, [3, 2, 1]);
         let sum: f64 = explained.contributions.iter().map(|one| one.value).sum();
         assert!((sum + explained.rest - 0.02).abs() < 1e-15);
         let first = &explained.contributions[0];
-        assert!((first.value + 1.5_f64.ln() / 4.0).abs() < 1e-12, "more requests are less time");
+        assert!(
+            (first.value + 1.5_f64.ln() / 4.0).abs() < 1e-12,
+            "more requests are less time"
+        );
         assert_eq!((first.benchmarks, first.outside), (1, 1));
         let last = &explained.contributions[2];
         assert!((last.value - (1.1_f64.ln() + 1.2_f64.ln()) / 4.0).abs() < 1e-12);

@@ -17,10 +17,22 @@ pub(super) enum Asset {
     Style,
     /// The script of every page: the key of the search box.
     Page,
+    /// The timeline's script.
+    Timeline,
+    /// uPlot, which draws on a canvas (vendored).
+    Plot,
+    /// Its style sheet.
+    PlotStyle,
 }
 
 impl Asset {
-    const ALL: [Self; 2] = [Self::Style, Self::Page];
+    const ALL: [Self; 5] = [
+        Self::Style,
+        Self::Page,
+        Self::Timeline,
+        Self::Plot,
+        Self::PlotStyle,
+    ];
 
     /// Its name without its hash, its content type and its text.
     fn parts(self) -> (&'static str, &'static str, &'static str, &'static str) {
@@ -34,6 +46,24 @@ impl Asset {
                 include_str!("../../assets/style.css"),
             ),
             Self::Page => ("page", "js", SCRIPT, include_str!("../../assets/page.js")),
+            Self::Timeline => (
+                "timeline",
+                "js",
+                SCRIPT,
+                include_str!("../../assets/timeline.js"),
+            ),
+            Self::Plot => (
+                "uplot",
+                "js",
+                SCRIPT,
+                include_str!("../../assets/vendor/uPlot/uPlot.esm.js"),
+            ),
+            Self::PlotStyle => (
+                "uplot",
+                "css",
+                STYLE,
+                include_str!("../../assets/vendor/uPlot/uPlot.min.css"),
+            ),
         }
     }
 

@@ -2,13 +2,17 @@
 
 pub mod api;
 mod assets;
+mod comparison;
 pub mod error;
+mod facts;
 mod find;
 pub mod format;
 mod health;
 mod job_log;
 pub mod pages;
+mod search;
 pub mod session;
+mod timeline;
 mod triage;
 mod unchanged;
 
@@ -29,6 +33,9 @@ pub async fn serve(
     listening: impl FnOnce(std::net::SocketAddr),
 ) -> anyhow::Result<()> {
     let listen = context.config.listen.clone();
+    if crate::db::synthetic::is_synthetic(&context.pool).await? {
+        pages::mark_synthetic();
+    }
     let server = HttpServer::new(move || {
         App::new()
             .app_data(Data::new(context.clone()))

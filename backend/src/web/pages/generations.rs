@@ -113,14 +113,19 @@ fn parse(pairs: Vec<(String, String)>) -> Result<Asked, Error> {
             "benchmark" => asked.benchmark = value,
             "base" => {
                 let number = value.parse().map_err(|_| {
-                    bad("base", "base: the number of a run that is a cell of this page".to_owned())
+                    bad(
+                        "base",
+                        "base: the number of a run that is a cell of this page".to_owned(),
+                    )
                 })?;
                 asked.base = Some(number);
             }
             _ => {
                 return Err(bad(
                     "query",
-                    format!("{key}: there is no such parameter; known are runtime, benchmark, base"),
+                    format!(
+                        "{key}: there is no such parameter; known are runtime, benchmark, base"
+                    ),
                 ));
             }
         }
@@ -143,10 +148,16 @@ pub(super) async fn generations(
     let stops = long_view::list_stops(&context.pool, &wanted, STOPS).await?;
     let (chosen, earlier) = cells::newest_states(stops, VERSIONS);
     let runs: Vec<i64> = chosen.iter().map(|stop| stop.run_id).collect();
-    let packed: BTreeMap<i64, Packed> = index::list_packed(&context.pool, &runs).await?.into_iter().collect();
+    let packed: BTreeMap<i64, Packed> = index::list_packed(&context.pool, &runs)
+        .await?
+        .into_iter()
+        .collect();
     let environments: Vec<i64> = chosen.iter().map(|stop| stop.environment_id).collect();
     let environments = long_view::list_environments(&context.pool, &environments).await?;
-    let known: Vec<i64> = packed.values().flat_map(|one| one.values.benchmark_ids.iter().copied()).collect();
+    let known: Vec<i64> = packed
+        .values()
+        .flat_map(|one| one.values.benchmark_ids.iter().copied())
+        .collect();
     let names = index::list_names(&context.pool, &known).await?;
     let counters = [Metric::Ipc.as_str(), Metric::FrontendBound.as_str()];
     let reasons = long_view::list_reasons(&context.pool, &runs, &counters, 100).await?;
@@ -155,7 +166,12 @@ pub(super) async fn generations(
         return Err(Error::NotFound(message).into());
     }
     let order = |stop: &Stop| host_order(&environments, stop.environment_id);
-    let of_name = |id: i64| asked.benchmark.is_empty() || names.iter().any(|(one, name)| *one == id && *name == asked.benchmark);
+    let of_name = |id: i64| {
+        asked.benchmark.is_empty()
+            || names
+                .iter()
+                .any(|(one, name)| *one == id && *name == asked.benchmark)
+    };
     let grid = Grid::new(&chosen, &packed, order, of_name, asked.base);
     let mut benchmarks: Vec<String> = names.iter().map(|(_, name)| name.clone()).collect();
     benchmarks.dedup();
@@ -164,12 +180,24 @@ pub(super) async fn generations(
         let most = told.entry(one.reason).or_default();
         *most = one.benchmarks.max(*most);
     }
-    render(&page(&asked, choices, &grid, &environments, &names, benchmarks, earlier, told.into_iter().collect()))
+    render(&page(
+        &asked,
+        choices,
+        &grid,
+        &environments,
+        &names,
+        benchmarks,
+        earlier,
+        told.into_iter().collect(),
+    ))
 }
 
 /// Hosts in the order of their processors' launch; unknown ones last.
 fn host_order(environments: &[EnvironmentRow], id: i64) -> (u16, String) {
-    let facts = environments.iter().find(|one| one.id == id).map(|one| &one.facts);
+    let facts = environments
+        .iter()
+        .find(|one| one.id == id)
+        .map(|one| &one.facts);
     let signature = facts.and_then(|facts| facts.get("cpu_signature")?.as_str());
     match signature.and_then(generation) {
         Some(one) => (one.year, one.name.clone()),
@@ -180,10 +208,16 @@ fn host_order(environments: &[EnvironmentRow], id: i64) -> (u16, String) {
 fn host(grid: &Grid, index: usize, environments: &[EnvironmentRow]) -> Host {
     let column = grid.hosts.get(index);
     let id = column.map_or(0, |column| column.environment_id);
-    let facts = environments.iter().find(|one| one.id == id).map(|one| &one.facts);
+    let facts = environments
+        .iter()
+        .find(|one| one.id == id)
+        .map(|one| &one.facts);
     let fact = |name: &str| {
         let value = facts.and_then(|facts| facts.get(name));
-        value.and_then(Value::as_str).unwrap_or("not told").to_owned()
+        value
+            .and_then(Value::as_str)
+            .unwrap_or("not told")
+            .to_owned()
     };
     Host {
         name: column.map(|column| column.name.clone()).unwrap_or_default(),
@@ -208,9 +242,20 @@ fn page(
     earlier: usize,
     reasons: Vec<(String, i64)>,
 ) -> Page {
-    let hosts: Vec<Host> = (0..grid.hosts.len()).map(|index| host(grid, index, environments)).collect();
-    let name_of = |id: &i64| names.iter().find(|(one, _)| one == id).map_or("?", |(_, name)| name);
-    let mut left_out: Vec<String> = grid.left_out.iter().map(|id| name_of(id).to_owned()).collect();
+    let hosts: Vec<Host> = (0..grid.hosts.len())
+        .map(|index| host(grid, index, environments))
+        .collect();
+    let name_of = |id: &i64| {
+        names
+            .iter()
+            .find(|(one, _)| one == id)
+            .map_or("?", |(_, name)| name)
+    };
+    let mut left_out: Vec<String> = grid
+        .left_out
+        .iter()
+        .map(|id| name_of(id).to_owned())
+        .collect();
     left_out.sort();
     let choices = choices.into_iter().filter(|one| !one.hosts.is_empty());
     Page {
@@ -224,7 +269,11 @@ fn page(
         benchmark: asked.benchmark.clone(),
         benchmarks,
         base_words: grid.base_words(),
-        rows: grid.rows.iter().map(|row| shown(asked, grid, row)).collect(),
+        rows: grid
+            .rows
+            .iter()
+            .map(|row| shown(asked, grid, row))
+            .collect(),
         silicon: gains(grid.silicon()),
         software: gains(grid.software()),
         chart: chart(grid, &hosts),
@@ -242,15 +291,25 @@ fn shown(asked: &Asked, grid: &Grid, row: &Software) -> Row {
         Cell::Value(value) => {
             let ratio = value.ratio();
             let change = ratio.ratio - 1.0;
-            let side = match (value.run_id == grid.base, ratio.is_significant(), change < 0.0) {
+            let side = match (
+                value.run_id == grid.base,
+                ratio.is_significant(),
+                change < 0.0,
+            ) {
                 (true, _, _) => "base",
                 (false, false, _) => "even",
                 (false, true, true) => "better",
                 (false, true, false) => "worse",
             };
             // Four steps of heat: 2, 5, 15 and 40 %.
-            let heat = [0.02, 0.05, 0.15, 0.4].iter().filter(|limit| change.abs() >= **limit).count();
-            let ipc = value.ipc.map_or_else(|| "IPC not measured".to_owned(), |ipc| format!("IPC {ipc:.2}"));
+            let heat = [0.02, 0.05, 0.15, 0.4]
+                .iter()
+                .filter(|limit| change.abs() >= **limit)
+                .count();
+            let ipc = value.ipc.map_or_else(
+                || "IPC not measured".to_owned(),
+                |ipc| format!("IPC {ipc:.2}"),
+            );
             let front = value.frontend_bound.map_or_else(
                 || "front end not measured".to_owned(),
                 |share| format!("front end {:.1}\u{a0}%", share * 100.0),
@@ -258,8 +317,16 @@ fn shown(asked: &Asked, grid: &Grid, row: &Software) -> Row {
             Shown::Value {
                 run_id: value.run_id,
                 link: address(asked, value.run_id),
-                text: if value.run_id == grid.base { "base".to_owned() } else { format::percent(change) },
-                interval: format!("{} to {}", format::percent(ratio.low - 1.0), format::percent(ratio.high - 1.0)),
+                text: if value.run_id == grid.base {
+                    "base".to_owned()
+                } else {
+                    format::percent(change)
+                },
+                interval: format!(
+                    "{} to {}",
+                    format::percent(ratio.low - 1.0),
+                    format::percent(ratio.high - 1.0)
+                ),
                 class: format!("heat {side} h{heat}"),
                 is_base: value.run_id == grid.base,
                 counters: format!("{ipc}, {front}"),
@@ -280,7 +347,11 @@ fn gains(steps: Vec<cells::Gained>) -> Vec<Gain> {
             to: step.to,
             of: step.of,
             text: format::percent(ratio.ratio - 1.0),
-            interval: format!("{} to {}", format::percent(ratio.low - 1.0), format::percent(ratio.high - 1.0)),
+            interval: format!(
+                "{} to {}",
+                format::percent(ratio.low - 1.0),
+                format::percent(ratio.high - 1.0)
+            ),
             words: match (ratio.is_significant(), ratio.ratio < 1.0) {
                 (false, _) => "within the noise",
                 (true, true) => "faster",
@@ -294,7 +365,9 @@ fn gains(steps: Vec<cells::Gained>) -> Vec<Gain> {
 /// One line per version over the generations; with one host alone, one line per runtime over its versions.
 fn chart(grid: &Grid, hosts: &[Host]) -> String {
     let point = |x: usize, cell: &Cell, title: String| {
-        let Cell::Value(value) = cell else { return None };
+        let Cell::Value(value) = cell else {
+            return None;
+        };
         let ratio = value.ratio();
         Some(Point {
             x: x as f64,
@@ -314,20 +387,32 @@ fn chart(grid: &Grid, hosts: &[Host]) -> String {
                 row.cells
                     .iter()
                     .enumerate()
-                    .filter_map(|(x, cell)| point(x, cell, format!("{} on {}", row.name, hosts.get(x)?.name)))
+                    .filter_map(|(x, cell)| {
+                        point(x, cell, format!("{} on {}", row.name, hosts.get(x)?.name))
+                    })
                     .collect(),
             ],
         });
-        let ticks = hosts.iter().enumerate().map(|(x, host)| (x as f64, host.name.clone()));
+        let ticks = hosts
+            .iter()
+            .enumerate()
+            .map(|(x, host)| (x as f64, host.name.clone()));
         (lines.collect(), ticks.collect())
     } else {
         let mut lines: Vec<Named> = Vec::new();
         for (x, row) in grid.rows.iter().enumerate() {
-            let Some(point) = row.cells.first().and_then(|cell| point(x, cell, row.name.clone())) else {
+            let Some(point) = row
+                .cells
+                .first()
+                .and_then(|cell| point(x, cell, row.name.clone()))
+            else {
                 continue;
             };
             match lines.last_mut().filter(|line| line.name == row.runtime) {
-                Some(line) => line.stretches.iter_mut().for_each(|stretch| stretch.push(point.clone())),
+                Some(line) => line
+                    .stretches
+                    .iter_mut()
+                    .for_each(|stretch| stretch.push(point.clone())),
                 None => lines.push(Named {
                     name: row.runtime.clone(),
                     colour: lines.len(),
@@ -335,10 +420,17 @@ fn chart(grid: &Grid, hosts: &[Host]) -> String {
                 }),
             }
         }
-        let ticks = grid.rows.iter().enumerate().map(|(x, row)| (x as f64, row.version.clone()));
+        let ticks = grid
+            .rows
+            .iter()
+            .enumerate()
+            .map(|(x, row)| (x as f64, row.version.clone()));
         (lines, ticks.collect())
     };
-    if lines.iter().all(|line| line.stretches.iter().all(|stretch| stretch.len() < 2)) {
+    if lines
+        .iter()
+        .all(|line| line.stretches.iter().all(|stretch| stretch.len() < 2))
+    {
         return String::new();
     }
     labelled::svg(&Labelled {
@@ -352,7 +444,11 @@ fn chart(grid: &Grid, hosts: &[Host]) -> String {
 }
 
 fn address(asked: &Asked, base: i64) -> String {
-    let mut parts: Vec<String> = asked.runtimes.iter().map(|name| format!("runtime={}", format::encode(name))).collect();
+    let mut parts: Vec<String> = asked
+        .runtimes
+        .iter()
+        .map(|name| format!("runtime={}", format::encode(name)))
+        .collect();
     if !asked.benchmark.is_empty() {
         parts.push(format!("benchmark={}", format::encode(&asked.benchmark)));
     }

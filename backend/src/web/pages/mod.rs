@@ -2,15 +2,19 @@
 
 mod annotations;
 mod api;
+mod benchmark;
 mod bisection;
 mod commit;
+mod compare;
 mod counters;
 mod error;
 mod feed;
 mod generations;
+mod grid;
 mod home;
 mod host;
 mod job;
+mod matrix;
 mod outbox;
 mod profile;
 mod queue;
@@ -19,16 +23,21 @@ mod regression;
 mod regressions;
 mod releases;
 mod report;
+mod reproduce;
 mod run;
 mod runtime;
+mod search;
 mod series;
 mod sign_in;
 mod steps;
 mod subscriptions;
 mod suite;
+mod timeline;
 mod topdown;
 mod unsubscribe;
 mod widgets;
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
@@ -54,6 +63,16 @@ struct Shell {
     style: &'static str,
     /// Addresses of the scripts, in order.
     scripts: Vec<&'static str>,
+    /// Whether the data are made up, for load tests; every page says so.
+    synthetic: bool,
+}
+
+/// Set once, when serving begins over a database that was filled for load tests.
+static SYNTHETIC: AtomicBool = AtomicBool::new(false);
+
+/// From now on every page says that its data are made up.
+pub(super) fn mark_synthetic() {
+    SYNTHETIC.store(true, Ordering::Relaxed);
 }
 
 impl Shell {
@@ -64,7 +83,14 @@ impl Shell {
             refresh: None,
             style: Asset::Style.address(),
             scripts: vec![Asset::Page.address()],
+            synthetic: SYNTHETIC.load(Ordering::Relaxed),
         }
+    }
+
+    /// With a script of its own.
+    fn with_script(mut self, script: Asset) -> Self {
+        self.scripts.push(script.address());
+        self
     }
 
     fn refreshing(self, seconds: u32) -> Self {
@@ -80,8 +106,19 @@ pub fn configure(config: &mut ServiceConfig) {
     config
         .route("/", get().to(home::home))
         .route("/runtimes/{name}", get().to(runtime::runtime))
-        .route("/benchmarks", get().to(series::benchmarks))
-        .route("/benchmarks/{name}", get().to(series::series))
+        .route("/compare", get().to(compare::compare))
+        .route("/compare.md", get().to(compare::markdown))
+        .route("/compare.csv", get().to(compare::csv))
+        .route("/compare.json", get().to(compare::json))
+        .route("/compare/{benchmark}", get().to(compare::benchmark))
+        .route("/matrix", get().to(matrix::matrix))
+        .route("/timeline", get().to(timeline::timeline))
+        .route("/grid", get().to(grid::grid))
+        .route("/timeline.csv", get().to(timeline::csv))
+        .route("/timeline/queue", post().to(timeline::queue))
+        .route("/benchmarks", get().to(benchmark::list))
+        .route("/benchmarks/{name}", get().to(benchmark::benchmark))
+        .route("/search", get().to(search::search))
         .route("/suites", get().to(suite::suites))
         .route("/suites/{name}", get().to(suite::suite))
         .route("/steps", get().to(steps::steps))
@@ -100,6 +137,14 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/releases", get().to(releases::releases))
         .route("/generations", get().to(generations::generations))
         .route("/topdown", get().to(topdown::topdown))
+        .route(
+            "/runs/{id}/reproduce/{benchmark}.tar.gz",
+            get().to(reproduce::archive),
+        )
+        .route(
+            "/runs/{id}/reproduce/{benchmark}",
+            get().to(reproduce::page),
+        )
         .route("/api", get().to(api::api))
         .route("/hosts", get().to(host::list))
         .route("/hosts/{name}", get().to(host::host))

@@ -114,13 +114,14 @@ pub(super) async fn releases(
         fall: None,
         runtimes,
     };
-    let chosen = page
-        .runtimes
-        .iter()
-        .find(|one| one.name == asked.runtime || (asked.runtime.is_empty() && !one.hosts.is_empty()));
+    let chosen = page.runtimes.iter().find(|one| {
+        one.name == asked.runtime || (asked.runtime.is_empty() && !one.hosts.is_empty())
+    });
     let Some(chosen) = chosen.cloned() else {
         if !asked.runtime.is_empty() {
-            return Err(Error::NotFound(format!("No runtime {:?} is known here.", asked.runtime)).into());
+            return Err(
+                Error::NotFound(format!("No runtime {:?} is known here.", asked.runtime)).into(),
+            );
         }
         page.missing = Some("No runtime has been measured whole yet.".to_owned());
         return render(&page);
@@ -153,13 +154,25 @@ pub(super) async fn releases(
 
 /// The host with most measured releases.
 fn best_host(stops: &[Stop], hosts: &[String]) -> String {
-    let count = |name: &String| stops.iter().filter(|one| one.host == *name && one.tag.is_some()).count();
-    hosts.iter().rev().max_by_key(|name| count(name)).cloned().unwrap_or_default()
+    let count = |name: &String| {
+        stops
+            .iter()
+            .filter(|one| one.host == *name && one.tag.is_some())
+            .count()
+    };
+    hosts
+        .iter()
+        .rev()
+        .max_by_key(|name| count(name))
+        .cloned()
+        .unwrap_or_default()
 }
 
 /// What an address calls a stop: the release's tag, or the commit's hash.
 fn key(stop: &Stop) -> String {
-    stop.tag.clone().unwrap_or_else(|| format::short(&stop.hash))
+    stop.tag
+        .clone()
+        .unwrap_or_else(|| format::short(&stop.hash))
 }
 
 fn words(stop: &Stop) -> String {
@@ -170,7 +183,8 @@ fn words(stop: &Stop) -> String {
 }
 
 fn choices(stops: &[&Stop]) -> Vec<(String, String)> {
-    let mut choices: Vec<(String, String)> = stops.iter().map(|one| (key(one), words(one))).collect();
+    let mut choices: Vec<(String, String)> =
+        stops.iter().map(|one| (key(one), words(one))).collect();
     choices.dedup();
     choices
 }
@@ -178,27 +192,60 @@ fn choices(stops: &[&Stop]) -> Vec<(String, String)> {
 /// Two stops that can be compared: those that are asked for, else the newest and the release before it, in one state of the
 /// host. Otherwise what is missing, in words.
 fn pair<'a>(stops: &[&'a Stop], from: &str, to: &str) -> Result<(&'a Stop, &'a Stop), String> {
-    let named = |name: &str| stops.iter().filter(|one| key(one) == name).copied().collect::<Vec<_>>();
+    let named = |name: &str| {
+        stops
+            .iter()
+            .filter(|one| key(one) == name)
+            .copied()
+            .collect::<Vec<_>>()
+    };
     let measured = || {
         let names: Vec<String> = choices(stops).into_iter().map(|(_, words)| words).collect();
-        if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+        if names.is_empty() {
+            "nothing".to_owned()
+        } else {
+            names.join(", ")
+        }
     };
     for (field, name) in [("from", from), ("to", to)] {
         if !name.is_empty() && named(name).is_empty() {
-            return Err(format!("{field}: {name} was not measured whole on this host. Measured are: {}.", measured()));
+            return Err(format!(
+                "{field}: {name} was not measured whole on this host. Measured are: {}.",
+                measured()
+            ));
         }
     }
-    let alike = |a: &Stop, b: &Stop| a.environment_id == b.environment_id && a.epoch_begins_at == b.epoch_begins_at;
-    let ends: Vec<&Stop> = if to.is_empty() { stops.to_vec() } else { named(to) };
+    let alike = |a: &Stop, b: &Stop| {
+        a.environment_id == b.environment_id && a.epoch_begins_at == b.epoch_begins_at
+    };
+    let ends: Vec<&Stop> = if to.is_empty() {
+        stops.to_vec()
+    } else {
+        named(to)
+    };
     let begins: Vec<&Stop> = if from.is_empty() {
-        stops.iter().filter(|one| one.tag.is_some()).copied().collect()
+        stops
+            .iter()
+            .filter(|one| one.tag.is_some())
+            .copied()
+            .collect()
     } else {
         named(from)
     };
     let mut best: Option<(&Stop, &Stop)> = None;
     for end in &ends {
-        for begin in begins.iter().filter(|begin| begin.position < end.position && alike(begin, end)) {
-            let rank = |pair: (&Stop, &Stop)| (pair.1.position, pair.0.position, pair.1.run_id, pair.0.run_id);
+        for begin in begins
+            .iter()
+            .filter(|begin| begin.position < end.position && alike(begin, end))
+        {
+            let rank = |pair: (&Stop, &Stop)| {
+                (
+                    pair.1.position,
+                    pair.0.position,
+                    pair.1.run_id,
+                    pair.0.run_id,
+                )
+            };
             if best.is_none_or(|best| rank(best) < rank((begin, end))) {
                 best = Some((begin, end));
             }
@@ -250,13 +297,29 @@ async fn fall(context: &Context, from: &Stop, to: &Stop) -> Result<Result<Fall, 
     .await?;
     let steps: Vec<Step> = rows.iter().map(step).collect();
     let explained = explain(&total, &steps);
-    let left: Vec<i64> = total.only_new.iter().chain(&total.only_old).copied().collect();
+    let left: Vec<i64> = total
+        .only_new
+        .iter()
+        .chain(&total.only_old)
+        .copied()
+        .collect();
     let names = index::list_names(&context.pool, &left).await?;
     let left_out = names.into_iter().map(|(id, name)| {
-        let only = if total.only_new.contains(&id) { words(to) } else { words(from) };
+        let only = if total.only_new.contains(&id) {
+            words(to)
+        } else {
+            words(from)
+        };
         format!("{name} (only {only} has it)")
     });
-    Ok(Ok(assemble(from, to, &total, &explained, &rows, left_out.collect())))
+    Ok(Ok(assemble(
+        from,
+        to,
+        &total,
+        &explained,
+        &rows,
+        left_out.collect(),
+    )))
 }
 
 fn step(row: &StepRow) -> Step {
@@ -270,7 +333,11 @@ fn step(row: &StepRow) -> Step {
 
 fn interval(value: f64, deviation: f64) -> (String, bool) {
     let ratio = ratio_of(value, deviation, 1);
-    let words = format!("{} to {}", format::percent(ratio.low - 1.0), format::percent(ratio.high - 1.0));
+    let words = format!(
+        "{} to {}",
+        format::percent(ratio.low - 1.0),
+        format::percent(ratio.high - 1.0)
+    );
     (words, !ratio.is_significant())
 }
 
@@ -284,7 +351,10 @@ fn assemble(
 ) -> Fall {
     let mut by_regression: BTreeMap<i64, Vec<&StepRow>> = BTreeMap::new();
     for step in steps {
-        by_regression.entry(step.regression_id).or_default().push(step);
+        by_regression
+            .entry(step.regression_id)
+            .or_default()
+            .push(step);
     }
     let rows: Vec<Row> = explained
         .contributions
@@ -308,7 +378,12 @@ fn assemble(
         count: total.common.len(),
         left_out,
         svg: waterfall::svg(&Waterfall {
-            label: format!("What brought {} from {} to {}", format::percent(total.mean.exp_m1()), words(from), words(to)),
+            label: format!(
+                "What brought {} from {} to {}",
+                format::percent(total.mean.exp_m1()),
+                words(from),
+                words(to)
+            ),
             bars: bars(total, explained, &rows),
         }),
         rest: format::percent(explained.rest.exp_m1()),
@@ -336,7 +411,11 @@ fn row(one: &Contribution, steps: &[&StepRow]) -> Option<Row> {
         outside: one.outside,
         share: format::percent(one.value.exp_m1()),
         interval,
-        class: if one.value < 0.0 { "improved" } else { "regressed" },
+        class: if one.value < 0.0 {
+            "improved"
+        } else {
+            "regressed"
+        },
     })
 }
 
@@ -356,7 +435,13 @@ fn bars(total: &Total, explained: &Explained, rows: &[Row]) -> Vec<Bar> {
         .take(BARS)
         .map(|(one, row)| {
             let name = format!("#{} {}", row.id, row.subject);
-            bar(name, one.value, one.deviation, BarKind::Part, format!("/regressions/{}", row.id))
+            bar(
+                name,
+                one.value,
+                one.deviation,
+                BarKind::Part,
+                format!("/regressions/{}", row.id),
+            )
         })
         .collect();
     let small = explained.contributions.get(BARS..).unwrap_or_default();
@@ -364,11 +449,29 @@ fn bars(total: &Total, explained: &Explained, rows: &[Row]) -> Vec<Bar> {
         let variance: f64 = small.iter().map(|one| one.deviation.powi(2)).sum();
         let sum = small.iter().map(|one| one.value).sum();
         let name = format!("{} smaller changes", small.len());
-        bars.push(bar(name, sum, variance.sqrt(), BarKind::Part, String::new()));
+        bars.push(bar(
+            name,
+            sum,
+            variance.sqrt(),
+            BarKind::Part,
+            String::new(),
+        ));
     }
     let rest = "not explained by confirmed changes".to_owned();
-    bars.push(bar(rest, explained.rest, explained.rest_deviation, BarKind::Rest, String::new()));
-    bars.push(bar("measured in all".to_owned(), total.mean, total.deviation, BarKind::Total, String::new()));
+    bars.push(bar(
+        rest,
+        explained.rest,
+        explained.rest_deviation,
+        BarKind::Rest,
+        String::new(),
+    ));
+    bars.push(bar(
+        "measured in all".to_owned(),
+        total.mean,
+        total.deviation,
+        BarKind::Total,
+        String::new(),
+    ));
     bars
 }
 

@@ -129,18 +129,27 @@ fn parse(pairs: Vec<(String, String)>) -> Result<Asked, Error> {
         match key.as_str() {
             "runtime" if asked.runtimes.len() < RUNTIMES => asked.runtimes.push(value),
             "runtime" => {
-                return Err(bad("runtime", format!("runtime: at most {RUNTIMES} fit side by side")));
+                return Err(bad(
+                    "runtime",
+                    format!("runtime: at most {RUNTIMES} fit side by side"),
+                ));
             }
             "host" => asked.host = value,
             "commit" => asked.commit = value,
             "benchmark" => asked.benchmark = value,
             "sort" => {
                 let known = Sort::ALL.into_iter().find(|one| one.as_str() == value);
-                asked.sort = known.ok_or_else(|| {
-                    bad("sort", "sort: one of front_end, ipc, name".to_owned())
-                })?;
+                asked.sort = known
+                    .ok_or_else(|| bad("sort", "sort: one of front_end, ipc, name".to_owned()))?;
             }
-            _ => return Err(bad("query", format!("{key}: there is no such parameter; known are runtime, host, commit, sort, benchmark"))),
+            _ => {
+                return Err(bad(
+                    "query",
+                    format!(
+                        "{key}: there is no such parameter; known are runtime, host, commit, sort, benchmark"
+                    ),
+                ));
+            }
         }
     }
     asked.runtimes.dedup();
@@ -160,7 +169,8 @@ pub(super) async fn topdown(
     let mut wanted = Vec::new();
     for name in &asked.runtimes {
         let known = choices.iter().find(|one| one.name == *name);
-        let known = known.ok_or_else(|| Error::NotFound(format!("No runtime {name:?} is known here.")))?;
+        let known =
+            known.ok_or_else(|| Error::NotFound(format!("No runtime {name:?} is known here.")))?;
         wanted.push(known.id);
     }
     let commit_id = match asked.commit.as_str() {
@@ -170,7 +180,10 @@ pub(super) async fn topdown(
     let host = Some(asked.host.as_str()).filter(|name| !name.is_empty());
     let runs = long_view::list_newest(&context.pool, &wanted, host, commit_id).await?;
     let keys: Vec<i64> = runs.iter().map(|run| run.run_id).collect();
-    let shares: Vec<&str> = top_down().chain([Metric::Ipc]).map(Metric::as_str).collect();
+    let shares: Vec<&str> = top_down()
+        .chain([Metric::Ipc])
+        .map(Metric::as_str)
+        .collect();
     let all: Vec<&str> = shares
         .iter()
         .copied()
@@ -178,9 +191,18 @@ pub(super) async fn topdown(
         .chain([Metric::Instructions.as_str()])
         .collect();
     let counters = long_view::list_counters(&context.pool, &keys, &all).await?;
-    let reasons = long_view::list_reasons(&context.pool, &keys, &shares, REASONS).await?;
+    // Where not even cycles are counted, that is the reason.
+    let reasons_of: Vec<&str> = shares
+        .iter()
+        .copied()
+        .chain([Metric::Cycles, Metric::Instructions].map(Metric::as_str))
+        .collect();
+    let reasons = long_view::list_reasons(&context.pool, &keys, &reasons_of, REASONS).await?;
     let profiles = long_view::list_profiles(&context.pool, &keys).await?;
-    let by_run: Vec<Counted> = runs.iter().map(|run| Counted::new(run, &counters)).collect();
+    let by_run: Vec<Counted> = runs
+        .iter()
+        .map(|run| Counted::new(run, &counters))
+        .collect();
     let page = Page {
         shell: Shell::new("Top-down", "topdown"),
         absent: asked
@@ -192,7 +214,14 @@ pub(super) async fn topdown(
         rows: rows(&asked, &by_run, &profiles),
         benchmark: drill(&asked.benchmark, &by_run),
         sorts: Sort::ALL
-            .map(|sort| (sort.as_str(), sort.words(), sort == asked.sort, address(&asked, Some(sort), None)))
+            .map(|sort| {
+                (
+                    sort.as_str(),
+                    sort.words(),
+                    sort == asked.sort,
+                    address(&asked, Some(sort), None),
+                )
+            })
             .to_vec(),
         choices: choices
             .into_iter()
@@ -201,7 +230,10 @@ pub(super) async fn topdown(
                 (one, on)
             })
             .collect(),
-        runs: by_run.into_iter().map(|one| run_words(one, &reasons)).collect(),
+        runs: by_run
+            .into_iter()
+            .map(|one| run_words(one, &reasons))
+            .collect(),
         host: asked.host,
         commit: asked.commit,
     };
@@ -225,13 +257,23 @@ struct Counted {
 impl Counted {
     /// Shares of two sources are not set side by side: the source of the first share is taken, without any the first of all.
     fn new(run: &RunChoice, counters: &[CounterRow]) -> Self {
-        let own: Vec<&CounterRow> = counters.iter().filter(|one| one.run_id == run.run_id).collect();
-        let share = own.iter().find(|one| one.metric == Metric::FrontendBound.as_str());
-        let source = share.or(own.first()).map(|one| one.counter_source.clone()).unwrap_or_default();
+        let own: Vec<&CounterRow> = counters
+            .iter()
+            .filter(|one| one.run_id == run.run_id)
+            .collect();
+        let share = own
+            .iter()
+            .find(|one| one.metric == Metric::FrontendBound.as_str());
+        let source = share
+            .or(own.first())
+            .map(|one| one.counter_source.clone())
+            .unwrap_or_default();
         let mut values: BTreeMap<String, (String, Values)> = BTreeMap::new();
         for one in own.into_iter().filter(|one| one.counter_source == source) {
             if let Ok(metric) = one.metric.parse::<Metric>() {
-                let entry = values.entry(one.benchmark.clone()).or_insert_with(|| (one.identity.clone(), Values::new()));
+                let entry = values
+                    .entry(one.benchmark.clone())
+                    .or_insert_with(|| (one.identity.clone(), Values::new()));
                 // Of two versions of one name the first is shown.
                 if entry.0 == one.identity {
                     entry.1.insert(metric, one.median);
@@ -250,14 +292,20 @@ impl Counted {
     }
 
     fn has_shares(&self, benchmark: &str) -> bool {
-        TOP_DOWN.iter().all(|(whole, _)| self.of(benchmark, *whole).is_some())
+        TOP_DOWN
+            .iter()
+            .all(|(whole, _)| self.of(benchmark, *whole).is_some())
     }
 }
 
 fn rows(asked: &Asked, runs: &[Counted], profiles: &[(i64, String)]) -> Vec<Row> {
     let names: BTreeSet<&String> = runs
         .iter()
-        .flat_map(|run| run.values.keys().filter(|name| run.has_shares(name) || run.of(name, Metric::Ipc).is_some()))
+        .flat_map(|run| {
+            run.values
+                .keys()
+                .filter(|name| run.has_shares(name) || run.of(name, Metric::Ipc).is_some())
+        })
         .collect();
     let mut names: Vec<&String> = names.into_iter().collect();
     let first = |name: &str, metric: Metric| runs.iter().find_map(|run| run.of(name, metric));
@@ -280,12 +328,22 @@ fn rows(asked: &Asked, runs: &[Counted], profiles: &[(i64, String)]) -> Vec<Row>
             .get(name)
             .filter(|_| run.has_shares(name))
             .map(|(_, values)| bar(format!("{name}, {}", run.choice.runtime), true, values)),
-        front: run.of(name, Metric::FrontendBound).map_or_else(|| "not counted".to_owned(), percent),
-        ipc: run.of(name, Metric::Ipc).map_or_else(|| "not counted".to_owned(), |ipc| format!("{ipc:.2}")),
+        front: run
+            .of(name, Metric::FrontendBound)
+            .map_or_else(|| "not counted".to_owned(), percent),
+        ipc: run
+            .of(name, Metric::Ipc)
+            .map_or_else(|| "not counted".to_owned(), |ipc| format!("{ipc:.2}")),
         profile: profiles
             .iter()
             .any(|(id, one)| *id == run.choice.run_id && one == name)
-            .then(|| format!("/runs/{}/profiles/{}", run.choice.run_id, format::encode(name))),
+            .then(|| {
+                format!(
+                    "/runs/{}/profiles/{}",
+                    run.choice.run_id,
+                    format::encode(name)
+                )
+            }),
     };
     names
         .into_iter()
@@ -310,7 +368,9 @@ fn drill(name: &str, runs: &[Counted]) -> Option<Drill> {
         let value = run.of(name, metric)?;
         Some(match metric {
             Metric::Branches | Metric::BranchMisses => {
-                let instructions = run.of(name, Metric::Instructions).filter(|count| *count > 0.0)?;
+                let instructions = run
+                    .of(name, Metric::Instructions)
+                    .filter(|count| *count > 0.0)?;
                 format!("{:.2}", value / instructions * 1000.0)
             }
             Metric::Ipc => format!("{value:.2}"),
@@ -325,7 +385,9 @@ fn drill(name: &str, runs: &[Counted]) -> Option<Drill> {
     };
     let metrics = [Metric::Ipc].into_iter().chain(top_down()).chain(DETAILS);
     let rows = metrics.map(|metric| {
-        let values = runs.iter().map(|run| text(run, metric).unwrap_or_else(|| "not counted".to_owned()));
+        let values = runs
+            .iter()
+            .map(|run| text(run, metric).unwrap_or_else(|| "not counted".to_owned()));
         (label(metric), values.collect())
     });
     Some(Drill {
@@ -337,19 +399,32 @@ fn drill(name: &str, runs: &[Counted]) -> Option<Drill> {
 
 fn run_words(one: Counted, reasons: &[ReasonRow]) -> Run {
     let any = one.values.keys().any(|name| one.has_shares(name));
-    let own = reasons.iter().filter(|reason| reason.run_id == one.choice.run_id);
+    let own = reasons
+        .iter()
+        .filter(|reason| reason.run_id == one.choice.run_id);
     let mut told: Vec<(String, String, i64)> = Vec::new();
     for reason in own {
         let label = format::metric_label(&reason.metric);
-        match told.iter_mut().find(|(_, words, _)| *words == reason.reason) {
+        match told
+            .iter_mut()
+            .find(|(_, words, _)| *words == reason.reason)
+        {
             Some((labels, _, _)) if labels.len() < 200 => labels.push_str(&format!(", {label}")),
             Some(_) => {}
             None => told.push((label, reason.reason.clone(), reason.benchmarks)),
         }
     }
-    let commit = one.choice.tag.clone().unwrap_or_else(|| format::short(&one.choice.hash));
+    let commit = one
+        .choice
+        .tag
+        .clone()
+        .unwrap_or_else(|| format::short(&one.choice.hash));
     Run {
-        words: format!("{commit} on {}, {}", one.choice.host, format::day(one.choice.measured_at)),
+        words: format!(
+            "{commit} on {}, {}",
+            one.choice.host,
+            format::day(one.choice.measured_at)
+        ),
         source: if any { one.source } else { String::new() },
         reasons: told,
         choice: one.choice,
@@ -358,13 +433,19 @@ fn run_words(one: Counted, reasons: &[ReasonRow]) -> Run {
 
 /// The address of this page with another order or benchmark.
 fn address(asked: &Asked, sort: Option<Sort>, benchmark: Option<&str>) -> String {
-    let mut pairs: Vec<(&str, &str)> = asked.runtimes.iter().map(|name| ("runtime", name.as_str())).collect();
+    let mut pairs: Vec<(&str, &str)> = asked
+        .runtimes
+        .iter()
+        .map(|name| ("runtime", name.as_str()))
+        .collect();
     pairs.push(("host", &asked.host));
     pairs.push(("commit", &asked.commit));
     pairs.push(("sort", sort.unwrap_or(asked.sort).as_str()));
     pairs.push(("benchmark", benchmark.unwrap_or(&asked.benchmark)));
     let parts = pairs.into_iter().filter(|(_, value)| !value.is_empty());
-    let parts: Vec<String> = parts.map(|(key, value)| format!("{key}={}", format::encode(value))).collect();
+    let parts: Vec<String> = parts
+        .map(|(key, value)| format!("{key}={}", format::encode(value)))
+        .collect();
     let anchor = if benchmark.is_some() { "#closer" } else { "" };
     format!("/topdown?{}{anchor}", parts.join("&"))
 }

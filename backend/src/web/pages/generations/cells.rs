@@ -19,7 +19,10 @@ pub(super) fn newest_states(stops: Vec<Stop>, versions: usize) -> (Vec<Stop>, us
         }
     }
     let state = |stop: &Stop| (stop.environment_id, stop.epoch_begins_at);
-    let states: BTreeMap<i64, _> = newest.iter().map(|(host, stop)| (*host, state(stop))).collect();
+    let states: BTreeMap<i64, _> = newest
+        .iter()
+        .map(|(host, stop)| (*host, state(stop)))
+        .collect();
     let all = stops.len();
     let kept: Vec<Stop> = stops
         .into_iter()
@@ -119,21 +122,35 @@ impl Grid {
         }
         let find = |key: &(i64, i64, &str), host: &Column| {
             let fits = |stop: &&Stop| {
-                (stop.runtime_id, stop.commit_id, stop.recipe_sha256.as_str()) == *key && stop.host_id == host.host_id
+                (stop.runtime_id, stop.commit_id, stop.recipe_sha256.as_str()) == *key
+                    && stop.host_id == host.host_id
             };
             stops.iter().rfind(fits)
         };
-        let values = |stop: &Stop| packed.get(&stop.run_id).map(|one| one.values.only(&keep)).unwrap_or_default();
+        let values = |stop: &Stop| {
+            packed
+                .get(&stop.run_id)
+                .map(|one| one.values.only(&keep))
+                .unwrap_or_default()
+        };
         // The base: the one asked for, else the first version on the oldest host that has one.
         let all: Vec<&Stop> = hosts
             .iter()
             .flat_map(|host| keys.iter().filter_map(move |key| find(key, host)))
             .collect();
         let asked = all.iter().find(|stop| Some(stop.run_id) == base);
-        let base = asked.or_else(|| all.iter().find(|stop| !values(stop).benchmark_ids.is_empty()));
+        let base = asked.or_else(|| {
+            all.iter()
+                .find(|stop| !values(stop).benchmark_ids.is_empty())
+        });
         let base_values = base.map(|stop| values(stop)).unwrap_or_default();
+        let base_run = base.map_or(0, |stop| stop.run_id);
         let enough = |own: &Values| {
-            let shared = own.benchmark_ids.iter().filter(|id| base_values.of(**id).is_some()).count();
+            let shared = own
+                .benchmark_ids
+                .iter()
+                .filter(|id| base_values.of(**id).is_some())
+                .count();
             shared > 0 && shared * 2 >= base_values.benchmark_ids.len()
         };
         let mut common: BTreeSet<i64> = base_values.benchmark_ids.iter().copied().collect();
@@ -150,23 +167,41 @@ impl Grid {
             };
             let own = values(stop);
             if !enough(&own) {
-                return Cell::Missing("another set of benchmarks: it has less than half of the base's".to_owned());
+                return Cell::Missing("other benchmarks, or other versions of them: it has less than half of the base's".to_owned());
             }
             let own = own.only(|id| common.contains(&id));
             match against(&own, &base_common) {
                 Ok(total) => Cell::Value(Measured {
                     run_id: stop.run_id,
                     ipc: counter(packed.get(&stop.run_id), &common, |one| &one.ipc, true),
-                    frontend_bound: counter(packed.get(&stop.run_id), &common, |one| &one.frontend_bound, false),
-                    against_base: total,
+                    frontend_bound: counter(
+                        packed.get(&stop.run_id),
+                        &common,
+                        |one| &one.frontend_bound,
+                        false,
+                    ),
+                    // Nothing is unsure about a run against itself.
+                    against_base: Total {
+                        deviation: if stop.run_id == base_run {
+                            0.0
+                        } else {
+                            total.deviation
+                        },
+                        ..total
+                    },
                     values: own,
                 }),
                 Err(_) => Cell::Missing("no benchmark in common with the others".to_owned()),
             }
         };
         let row = |key: &(i64, i64, &str)| {
-            let stop = stops.iter().find(|stop| stop.runtime_id == key.0 && stop.commit_id == key.1)?;
-            let version = stop.tag.clone().unwrap_or_else(|| format::short(&stop.hash));
+            let stop = stops
+                .iter()
+                .find(|stop| stop.runtime_id == key.0 && stop.commit_id == key.1)?;
+            let version = stop
+                .tag
+                .clone()
+                .unwrap_or_else(|| format::short(&stop.hash));
             Some(Software {
                 name: format!("{} {version}", stop.runtime),
                 runtime: stop.runtime.clone(),
@@ -176,7 +211,7 @@ impl Grid {
         };
         Self {
             rows: keys.iter().filter_map(row).collect(),
-            base: base.map_or(0, |stop| stop.run_id),
+            base: base_run,
             left_out: seen.difference(&common).copied().collect(),
             common: common.len(),
             hosts,
@@ -209,8 +244,16 @@ impl Grid {
                 })
                 .collect();
             steps.extend(measured.windows(2).filter_map(|pair| {
-                let [(from, from_host), (to, to_host)] = pair else { return None };
-                step(from, to, from_host.name.clone(), to_host.name.clone(), row.name.clone())
+                let [(from, from_host), (to, to_host)] = pair else {
+                    return None;
+                };
+                step(
+                    from,
+                    to,
+                    from_host.name.clone(),
+                    to_host.name.clone(),
+                    row.name.clone(),
+                )
             }));
         }
         steps
@@ -229,11 +272,19 @@ impl Grid {
                 })
                 .collect();
             steps.extend(measured.windows(2).filter_map(|pair| {
-                let [(from, from_row), (to, to_row)] = pair else { return None };
+                let [(from, from_row), (to, to_row)] = pair else {
+                    return None;
+                };
                 if from_row.runtime != to_row.runtime {
                     return None;
                 }
-                step(from, to, from_row.name.clone(), to_row.name.clone(), host.name.clone())
+                step(
+                    from,
+                    to,
+                    from_row.name.clone(),
+                    to_row.name.clone(),
+                    host.name.clone(),
+                )
             }));
         }
         steps
@@ -257,7 +308,13 @@ fn columns<K: Ord>(stops: &[Stop], order: impl Fn(&Stop) -> K) -> Vec<Column> {
     hosts.into_iter().map(|(_, column)| column).collect()
 }
 
-fn step(from: &Measured, to: &Measured, from_name: String, to_name: String, of: String) -> Option<Gained> {
+fn step(
+    from: &Measured,
+    to: &Measured,
+    from_name: String,
+    to_name: String,
+    of: String,
+) -> Option<Gained> {
     let total = against(&to.values, &from.values).ok()?;
     Some(Gained {
         from: from_name,

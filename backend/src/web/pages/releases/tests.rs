@@ -34,10 +34,18 @@ fn a_pair_is_the_newest_and_the_release_before_it_or_says_what_is_missing() {
     assert_eq!(runs("", ""), Ok((2, 3)));
     assert_eq!(runs("v1", ""), Ok((1, 3)));
     assert_eq!(runs("v1", "v2"), Ok((1, 2)));
-    assert!(runs("v7", "").unwrap_err().contains("from: v7 was not measured"));
+    assert!(
+        runs("v7", "")
+            .unwrap_err()
+            .contains("from: v7 was not measured")
+    );
     assert!(runs("v2", "v1").unwrap_err().contains("follow one another"));
     assert!(pair(&[], "", "").unwrap_err().contains("No release"));
     let apart = [stop(1, 0, Some("v1"), 1), stop(2, 5, Some("v2"), 2)];
     let apart: Vec<&Stop> = apart.iter().collect();
-    assert!(pair(&apart, "", "").unwrap_err().contains("different states of the host"));
+    assert!(
+        pair(&apart, "", "")
+            .unwrap_err()
+            .contains("different states of the host")
+    );
 }
