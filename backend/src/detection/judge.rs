@@ -5,7 +5,7 @@
 //! may change with what follows it. A single point at the end is no segment: far from its level it is a suspect, which is measured
 //! again before anyone hears of it. `docs/detection.md` tells the whole with its limits.
 
-use super::segments::{self, Segmentation, Settings, Step};
+use super::segments::{self, Segmentation, Settings, Stay, Step};
 use crate::domain::summary::median_of_sorted;
 
 /// Fewest predecessors in the epoch before a point is judged.
@@ -344,7 +344,24 @@ impl Epoch {
                 }
             }
         }
-        farthest[1]
+        (segments::knob("BEY2", 2.0) * farthest[1]).max(segments::knob("BEY1", 1.25) * farthest[0])
+    }
+
+    /// Whether the last point lies where the series has been before, and gone from, to and fro.
+    fn is_habit(&self, last: usize) -> bool {
+        let mut stays: Vec<Stay> = Vec::new();
+        for (from, to) in self.levels() {
+            let to = to.min(last);
+            if let Some(level) = median(self.logarithms[from..to].to_vec()) {
+                stays.push(Stay { from, to, level });
+            }
+        }
+        stays.push(Stay {
+            from: last,
+            to: last + 1,
+            level: self.logarithms[last],
+        });
+        segments::to_and_fro(&stays).contains(&last)
     }
 
     /// The last point, when it lies alone far from its level.
@@ -372,7 +389,10 @@ impl Epoch {
         if self.logarithms[last - 2..last].iter().all(is_like_it) {
             return;
         }
-        if difference.abs() <= BEYOND * self.usual_distance(difference) {
+        if difference.abs() <= self.usual_distance(difference) {
+            return;
+        }
+        if segments::knob("SUSHAB", 1.0) > 0.0 && self.is_habit(last) {
             return;
         }
         let few = 1.0 + FEW / self.logarithms.len() as f64;

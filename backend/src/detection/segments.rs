@@ -10,9 +10,13 @@
 //!
 //! All costs are in nats. Time is of the order points x levels. `cargo bench -p speedwell-backend --bench detection` scores it.
 
+mod correlated;
 mod density;
+mod habits;
 mod path;
 mod prune;
+
+pub(super) use habits::{Stay, to_and_fro};
 
 use density::Loss;
 use path::Grid;
@@ -176,21 +180,29 @@ pub fn find(logarithms: &[f64], within: f64, settings: &Settings) -> Segmentatio
     let grid = Grid::new(logarithms, noise);
     let penalty = settings.penalty * (count as f64).max(settings.fewest_points).ln();
     let mut best = Explanation::refine(logarithms, &grid, noise, penalty, STARTS[0]);
+    let mut habitual = prune::habitual(logarithms, &grid, &best);
     let many = best.first_changes.max(best.changes.len());
-    if many >= MANY.0 && many * MANY.1 > count {
+    if (many >= MANY.0 && many * MANY.1 > count) || (many >= knob("MANYN",3.0) as usize && count <= knob("FEWN", 150.0) as usize) {
         for start in &STARTS[1..] {
             let other = Explanation::refine(logarithms, &grid, noise, penalty, *start);
-            if other.told < best.told {
+            if other.told + if count <= 150 && many < MANY.0 {knob("MARGIN",0.0)} else {0.0} < best.told {
                 best = other;
             }
         }
     }
-    let steps = prune::prune(logarithms, &grid, &best, penalty, settings);
+    habitual.extend(prune::habitual(logarithms, &grid, &best));
+    if knob("HABIT", 1.0) == 0.0 { habitual.clear(); }
+    let steps = prune::prune(logarithms, &grid, &best, penalty, settings, &habitual);
     Segmentation {
         steps,
         noise: best.noise,
         correlation: best.correlation,
     }
+}
+
+pub fn knob(name: &str, default: f64) -> f64 {
+    thread_local!(static K: std::cell::RefCell<std::collections::HashMap<String,f64>> = Default::default());
+    K.with(|k| *k.borrow_mut().entry(name.to_owned()).or_insert_with(|| std::env::var(name).ok().and_then(|x| x.parse().ok()).unwrap_or(default)))
 }
 
 /// One way to tell a series: its changes, and the noise about its levels.
@@ -201,6 +213,8 @@ struct Explanation {
     correlation: f64,
     /// How much dearer changes are, because neighbours are correlated.
     dearer: f64,
+    /// Standard deviation of what a point does not share with the one before it.
+    fresh: f64,
     /// Nats to tell the whole series.
     told: f64,
     /// Changes of the first path.
@@ -219,6 +233,7 @@ impl Explanation {
             noise,
             correlation: 0.0,
             dearer: 1.0,
+            fresh: noise,
             told: 0.0,
         };
         for _ in 0..ROUNDS {
@@ -239,8 +254,11 @@ impl Explanation {
         let points: f64 = path::stretches(&one.changes, logarithms.len())
             .map(|(from, to)| f64::from(path::cheapest(&grid.costs(&one.loss, from..to)).0))
             .sum();
+        let residuals = density::residuals(logarithms, &one.changes);
         one.told =
-            points + count * one.loss.commonest + TOLD * count.ln() * one.changes.len() as f64;
+            points + count * one.loss.commonest + TOLD * count.ln() * one.changes.len() as f64
+            + if count <= knob("FEWN", 150.0) { correlated::saved(&residuals, one.noise, one.correlation)} else {0.0};
+        one.fresh = correlated::fresh_noise(&residuals, one.noise, one.correlation);
         one
     }
 }

@@ -52,6 +52,7 @@ pub(super) fn prune(
     found: &Explanation,
     penalty: f64,
     settings: &Settings,
+    habitual: &[usize],
 ) -> Vec<Step> {
     let all = stretches(&found.changes, logarithms.len());
     let mut segments: Vec<Segment> = all
@@ -64,6 +65,8 @@ pub(super) fn prune(
         penalty,
         settings,
         shortest_tail: settings.shortest_tail,
+        bursts: super::habits::bursts(&super::density::residuals(logarithms, &found.changes), found.noise),
+        habitual,
     };
     pruning.forget_events(&mut segments);
     let mut judged: Vec<(f64, Step)> = segments
@@ -98,6 +101,18 @@ struct Pruning<'a> {
     settings: &'a Settings,
     /// A series in which things came and went before is given the time that they took.
     shortest_tail: usize,
+    bursts: Vec<super::habits::Burst>,
+    /// Changes that the series makes to and fro by itself.
+    habitual: &'a [usize],
+}
+
+/// Changes of level that a series makes to and fro by itself.
+pub(super) fn habitual(logarithms: &[f64], grid: &Grid, found: &Explanation) -> Vec<usize> {
+    let stays: Vec<super::habits::Stay> = stretches(&found.changes, logarithms.len())
+        .map(|(from, to)| super::habits::Stay { from, to, level: median(logarithms[from..to].to_vec()) })
+        .collect();
+    let _ = grid;
+    super::habits::to_and_fro(&stays)
 }
 
 impl Pruning<'_> {
@@ -115,6 +130,10 @@ impl Pruning<'_> {
                 && apart < self.penalty * self.found.dearer
             {
                 lengths.push(event.to - event.from);
+                self.bursts.push(super::habits::Burst {
+                    points: event.to - event.from,
+                    size: (event.level as f64 - around.level as f64) * self.grid.step,
+                });
                 let merged = before.with(event).with(after);
                 segments.splice(index - 1..index + 2, [merged]);
             } else {
@@ -148,13 +167,19 @@ impl Pruning<'_> {
     /// How strong a change is, at least 1 to stay, and the step that it would be.
     fn judge(&self, left: &Segment, right: &Segment) -> (f64, Step) {
         let dearer = self.found.dearer;
-        let gain = f64::from(left.with(right).cost - left.cost - right.cost) / dearer;
-        let step = self.place(left, right, gain);
+        let whole = left.with(right);
+        let gain = f64::from(whole.cost - left.cost - right.cost) / dearer;
+        let step = self.place(left, right, whole.level, gain);
+        let gain = step.gain;
         let mut strength = gain / self.penalty / self.local_noise(left, right);
         if step.placed < self.settings.placed {
             strength = strength.min(0.5);
         }
         let tail = right.to == self.logarithms.len() && right.to - right.from < self.shortest_tail;
+        let burst = right.to == self.logarithms.len()
+            && right.to - right.from <= self.settings.shortest_stay
+            && self.bursts.iter().any(|burst| burst.is_like(step.size));
+        let tail = tail || (burst && super::knob("BURST", 1.0) > 0.0) || self.habitual.contains(&right.from);
         let small = step.size.abs() < self.settings.magnitude;
         if small || tail || self.is_slope(left.from, right.from, right.to) {
             strength = 0.0;
@@ -163,8 +188,23 @@ impl Pruning<'_> {
     }
 
     /// The place of a change between two levels, by the likelihood of each.
-    fn place(&self, left: &Segment, right: &Segment, gain: f64) -> Step {
-        let costs = self.costs_of_places(left, right);
+    fn place(&self, left: &Segment, right: &Segment, level: usize, mut gain: f64) -> Step {
+        let mut costs = self.costs_of_places(left, right);
+        let mut dearer = self.found.dearer;
+        if self.found.correlation > super::knob("ARFROM", 0.4) {
+            let value = |level: usize| self.grid.low + level as f64 * self.grid.step;
+            let (placed, alone) = super::correlated::costs_of_places(
+                &self.logarithms[left.from..right.to],
+                (value(left.level), value(right.level), value(level)),
+                self.found.correlation,
+                self.found.fresh,
+            );
+            costs = placed;
+            dearer = 1.0;
+            let ar = alone - costs[1..].iter().copied().fold(f64::INFINITY, f64::min);
+            let mix = super::knob("ARGAIN", 0.0);
+            gain = mix * ar + (1.0 - mix) * gain;
+        }
         let lowest = costs[1..].iter().copied().fold(f64::INFINITY, f64::min);
         let weights: Vec<f64> = costs
             .iter()
@@ -173,7 +213,7 @@ impl Pruning<'_> {
                 if place == 0 {
                     0.0
                 } else {
-                    (-(cost - lowest) / self.found.dearer).exp()
+                    (-(cost - lowest) / dearer).exp()
                 }
             })
             .collect();
