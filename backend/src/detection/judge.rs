@@ -12,9 +12,9 @@ use crate::domain::summary::median_of_sorted;
 const FEWEST: usize = 3;
 /// Deviations of noise that a last point must pass to be a suspect; of a series of four points half as many again and more.
 const DEVIATIONS: f64 = 4.0;
-/// What a series has done by itself twice before is not extreme: a suspect lies this much farther out than the second farthest point
-/// on its side.
-const BEYOND: f64 = 2.0;
+/// What a series has done by itself before is not extreme: a suspect lies so many times as far out as the farthest and as the second
+/// farthest point on its side.
+const BEYOND: (f64, f64) = (1.75, 2.0);
 /// Widens the noise of a few points, which is known badly: by 1 + this / number.
 const FEW: f64 = 4.0;
 /// The floor to which the detector's smallest step refers: that of times.
@@ -329,7 +329,8 @@ impl Epoch {
         }
     }
 
-    /// How far the second farthest point lies from its level, on the side of `difference`; the last point is left out.
+    /// How far from its level a point lies no farther than the series goes by itself, on the side of `difference`; the last point is
+    /// left out.
     fn usual_distance(&self, difference: f64) -> f64 {
         let mut farthest = [0.0; 2];
         for (begins, ends) in self.levels() {
@@ -344,7 +345,7 @@ impl Epoch {
                 }
             }
         }
-        (segments::knob("BEY2", 2.0) * farthest[1]).max(segments::knob("BEY1", 1.25) * farthest[0])
+        (BEYOND.0 * farthest[0]).max(BEYOND.1 * farthest[1])
     }
 
     /// Whether the last point lies where the series has been before, and gone from, to and fro.
@@ -389,10 +390,7 @@ impl Epoch {
         if self.logarithms[last - 2..last].iter().all(is_like_it) {
             return;
         }
-        if difference.abs() <= self.usual_distance(difference) {
-            return;
-        }
-        if segments::knob("SUSHAB", 1.0) > 0.0 && self.is_habit(last) {
+        if difference.abs() <= self.usual_distance(difference) || self.is_habit(last) {
             return;
         }
         let few = 1.0 + FEW / self.logarithms.len() as f64;

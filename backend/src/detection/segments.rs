@@ -6,7 +6,8 @@
 //! manner of Schwarz's criterion. What is rare is learned from the series itself ([`density`]): the first path takes a bounded
 //! parabola, the next ones the smoothed density of the residuals, so that outliers, skew and two modes are no changes, and steps
 //! are placed by the likelihood that the noise really has. Noise that is correlated makes changes dearer. What the path found is
-//! pruned ([`prune`]): steps that are small, badly placed, told as well by a slope, or up and back within a few points.
+//! pruned ([`prune`]): steps that are small, badly placed, told as well by a slow movement ([`smooth`]), or what the series does by
+//! itself ([`habits`]): up and back within a few points, to and fro between two levels.
 //!
 //! All costs are in nats. Time is of the order points x levels. `cargo bench -p speedwell-backend --bench detection` scores it.
 
@@ -15,11 +16,12 @@ mod density;
 mod habits;
 mod path;
 mod prune;
-
-pub(super) use habits::{Stay, to_and_fro};
+mod smooth;
 
 use density::Loss;
 use path::Grid;
+
+pub(super) use habits::{Stay, to_and_fro};
 
 /// What is a change. The values were chosen on one draw of the generator in `backend/benches/detection` and scored on others.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -54,7 +56,7 @@ impl Default for Settings {
 
 impl Settings {
     /// Version and parameters of the detector, as they are stored with verdicts: the version of the rules, and each parameter that is
-    /// not the usual one (`segments-1 penalty=2`).
+    /// not the usual one (`segments-2 penalty=2`).
     pub fn version(&self) -> String {
         let usual = Self::default();
         let own = self.named();
@@ -151,6 +153,9 @@ pub struct Segmentation {
 
 /// Changes for which more explanations than one are tried: so many, and one for so many points.
 const MANY: (usize, usize) = (4, 60);
+/// In a series of at most [`FEW`] points, whose own density says little, so many changes may be noise that remembers itself instead.
+const MANY_OF_FEW: usize = 3;
+const FEW: usize = 150;
 /// Penalties of the first path, relative to the last one's. A dear first path leaves sticky modes in one segment, where their
 /// density can be learned.
 const STARTS: [f64; 3] = [1.2, 5.0, 20.0];
@@ -180,29 +185,23 @@ pub fn find(logarithms: &[f64], within: f64, settings: &Settings) -> Segmentatio
     let grid = Grid::new(logarithms, noise);
     let penalty = settings.penalty * (count as f64).max(settings.fewest_points).ln();
     let mut best = Explanation::refine(logarithms, &grid, noise, penalty, STARTS[0]);
-    let mut habitual = prune::habitual(logarithms, &grid, &best);
+    let mut habitual = best.habitual(logarithms);
     let many = best.first_changes.max(best.changes.len());
-    if (many >= MANY.0 && many * MANY.1 > count) || (many >= knob("MANYN",3.0) as usize && count <= knob("FEWN", 150.0) as usize) {
+    if many >= MANY.0 && many * MANY.1 > count || many >= MANY_OF_FEW && count <= FEW {
         for start in &STARTS[1..] {
             let other = Explanation::refine(logarithms, &grid, noise, penalty, *start);
-            if other.told + if count <= 150 && many < MANY.0 {knob("MARGIN",0.0)} else {0.0} < best.told {
+            if other.told < best.told {
                 best = other;
             }
         }
     }
-    habitual.extend(prune::habitual(logarithms, &grid, &best));
-    if knob("HABIT", 1.0) == 0.0 { habitual.clear(); }
+    habitual.extend(best.habitual(logarithms));
     let steps = prune::prune(logarithms, &grid, &best, penalty, settings, &habitual);
     Segmentation {
         steps,
         noise: best.noise,
         correlation: best.correlation,
     }
-}
-
-pub fn knob(name: &str, default: f64) -> f64 {
-    thread_local!(static K: std::cell::RefCell<std::collections::HashMap<String,f64>> = Default::default());
-    K.with(|k| *k.borrow_mut().entry(name.to_owned()).or_insert_with(|| std::env::var(name).ok().and_then(|x| x.parse().ok()).unwrap_or(default)))
 }
 
 /// One way to tell a series: its changes, and the noise about its levels.
@@ -255,11 +254,30 @@ impl Explanation {
             .map(|(from, to)| f64::from(path::cheapest(&grid.costs(&one.loss, from..to)).0))
             .sum();
         let residuals = density::residuals(logarithms, &one.changes);
-        one.told =
-            points + count * one.loss.commonest + TOLD * count.ln() * one.changes.len() as f64
-            + if count <= knob("FEWN", 150.0) { correlated::saved(&residuals, one.noise, one.correlation)} else {0.0};
+        let saved = if logarithms.len() <= FEW {
+            correlated::saved(&residuals, one.noise, one.correlation)
+        } else {
+            0.0
+        };
+        one.told = points
+            + saved
+            + count * one.loss.commonest
+            + TOLD * count.ln() * one.changes.len() as f64;
         one.fresh = correlated::fresh_noise(&residuals, one.noise, one.correlation);
         one
+    }
+
+    /// Changes that the series makes to and fro by itself.
+    fn habitual(&self, logarithms: &[f64]) -> Vec<usize> {
+        let stay = |(from, to): (usize, usize)| Stay {
+            from,
+            to,
+            level: density::median(logarithms[from..to].to_vec()),
+        };
+        let stays: Vec<Stay> = path::stretches(&self.changes, logarithms.len())
+            .map(stay)
+            .collect();
+        to_and_fro(&stays)
     }
 }
 

@@ -43,30 +43,63 @@ pub(super) fn saved(residuals: &[f64], noise: f64, correlation: f64) -> f64 {
     (together - alone + points * (fresh / noise).ln()).min(0.0)
 }
 
-/// Of each place from the first point on: what the points cost if the level changed from `left` to `right` there; and what they cost
-/// if it were `level` all along.
+/// Of each place from the first point on: what the points cost, each told from the one before it, if the level changed from `left` to
+/// `right` there.
 pub(super) fn costs_of_places(
     points: &[f64],
-    (left, right, level): (f64, f64, f64),
+    (left, right): (f64, f64),
     correlation: f64,
     fresh: f64,
-) -> (Vec<f64>, f64) {
+) -> Vec<f64> {
     let one = |index: usize, before: f64, here: f64| {
         let last = index.checked_sub(1).and_then(|last| points.get(last));
         let foretold = last.map_or(0.0, |last| correlation * (last - before));
-        points
-            .get(index)
-            .map_or(0.0, |point| cost((point - here - foretold) / fresh))
+        let point = points.get(index);
+        point.map_or(0.0, |point| cost((point - here - foretold) / fresh))
     };
-    let count = points.len();
-    let mut after: f64 = (0..count).map(|index| one(index, right, right)).sum();
+    let mut after: f64 = (0..points.len())
+        .map(|index| one(index, right, right))
+        .sum();
     let mut before = 0.0;
-    let mut costs = Vec::with_capacity(count);
-    for index in 0..count {
+    let cost_of = |index: usize| {
         after -= one(index, right, right);
-        costs.push(before + one(index, left, right) + after);
+        let here = before + one(index, left, right) + after;
         before += one(index, left, left);
+        here
+    };
+    (0..points.len()).map(cost_of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_one_and_constants_save_nothing() {
+        for residuals in [&[][..], &[0.0], &[0.0; 50]] {
+            assert_eq!(saved(residuals, 0.01, 0.0), 0.0);
+            let some = saved(residuals, 0.01, 0.5);
+            assert!(some.is_finite() && some <= 0.0, "{some}");
+        }
+        assert!(costs_of_places(&[], (0.0, 1.0), 0.5, 0.01).is_empty());
+        assert_eq!(costs_of_places(&[0.0], (0.0, 1.0), 0.5, 0.01), [BOUND]);
     }
-    let alone = (0..count).map(|index| one(index, level, level)).sum();
-    (costs, alone)
+
+    #[test]
+    fn points_that_remember_each_other_are_cheaper_to_tell_from_each_other() {
+        // Slow waves about a level: a neighbour foretells a neighbour.
+        let waves: Vec<f64> = (0..200)
+            .map(|index| 0.01 * (f64::from(index) / 4.0).sin())
+            .collect();
+        assert!(saved(&waves, 0.01, 0.9) < -50.0);
+    }
+
+    #[test]
+    fn the_jump_itself_says_where_a_level_changed() {
+        let mut points = vec![0.0; 40];
+        points[25..].iter_mut().for_each(|one| *one = 0.02);
+        let costs = costs_of_places(&points, (0.0, 0.02), 0.6, 0.01);
+        let cheapest = (0..40).min_by(|a, b| costs[*a].total_cmp(&costs[*b]));
+        assert_eq!(cheapest, Some(25));
+    }
 }

@@ -155,5 +155,5 @@ pub(super) fn correlation(residuals: &[f64], noise: f64) -> f64 {
 /// How much less correlated points say of a level: the variance of their mean is (1 + r) / (1 - r) times as large. Beyond 0.6 the
 /// noise is no longer one that remembers its last point only, and changes are dearer still.
 pub(super) fn dearer(correlation: f64) -> f64 {
-    ((1.0 + correlation) / (1.0 - correlation)).powf(super::knob("DEAR",1.0)) * (1.0 + 4.0 * (correlation - 0.6).max(0.0))
+    (1.0 + correlation) / (1.0 - correlation) * (1.0 + 4.0 * (correlation - 0.6).max(0.0))
 }

@@ -77,7 +77,9 @@ pub(in crate::detection) fn to_and_fro(stays: &[Stay]) -> Vec<usize> {
             first += 1;
             continue;
         }
-        let inner = stays[first + 1..last].iter().map(|stay| stay.points() as f64);
+        let inner = stays[first + 1..last]
+            .iter()
+            .map(|stay| stay.points() as f64);
         let usual = median(inner.collect());
         let longest = (STAYS.1 * usual).max(STAYS.0 as f64);
         if usual >= STAYS.0 as f64 {
@@ -106,4 +108,61 @@ fn last_of_chain(stays: &[Stay], first: usize) -> usize {
         last += 1;
     }
     last.min(stays.len() - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stays(lengths_and_levels: &[(usize, f64)]) -> Vec<Stay> {
+        let mut from = 0;
+        let stay = |(points, level): &(usize, f64)| {
+            let stay = Stay {
+                from,
+                to: from + points,
+                level: *level,
+            };
+            from = stay.to;
+            stay
+        };
+        lengths_and_levels.iter().map(stay).collect()
+    }
+
+    #[test]
+    fn nothing_one_level_and_there_and_back_are_no_habit() {
+        assert!(to_and_fro(&[]).is_empty());
+        assert!(to_and_fro(&stays(&[(5, 1.0)])).is_empty());
+        assert!(to_and_fro(&stays(&[(50, 0.0), (10, 0.03), (50, 0.0)])).is_empty());
+        assert!(to_and_fro(&stays(&[(9, f64::NAN), (9, f64::NAN), (9, 1.0), (9, 0.0)])).is_empty());
+    }
+
+    #[test]
+    fn there_back_and_there_again_is_one_until_it_stays() {
+        let short = [(50, 0.0), (10, 0.03), (12, 0.001), (8, 0.031)];
+        assert_eq!(to_and_fro(&stays(&short)), [50, 60, 72]);
+        let mut stayed = short;
+        stayed[3].0 = 70;
+        assert_eq!(to_and_fro(&stays(&stayed)), [50, 60]);
+        // Long stays are what commits do.
+        assert!(to_and_fro(&stays(&[(50, 0.0), (60, 0.03), (70, 0.0), (8, 0.03)])).is_empty());
+        // So are other levels.
+        assert!(to_and_fro(&stays(&[(50, 0.0), (10, 0.03), (12, 0.06), (8, 0.03)])).is_empty());
+    }
+
+    #[test]
+    fn a_burst_is_over_and_another_like_it_is_known() {
+        let mut residuals = vec![0.001; 30];
+        residuals[10..13].fill(0.08);
+        residuals[28..].fill(0.08);
+        let found = bursts(&residuals, 0.01);
+        assert_eq!(
+            found,
+            [Burst {
+                points: 3,
+                size: 0.08
+            }]
+        );
+        assert!(found[0].is_like(0.05) && !found[0].is_like(-0.05) && !found[0].is_like(0.2));
+        assert!(bursts(&[], 0.01).is_empty() && bursts(&[f64::NAN; 3], 0.01).is_empty());
+    }
 }
