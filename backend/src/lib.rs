@@ -2,6 +2,8 @@
 
 /// Telling people: who hears, what it says, how it leaves.
 pub mod alerts;
+/// Files as one compressed archive, to be downloaded.
+pub mod archive;
 /// Content-addressed storage of builds, raw run files and logs.
 pub mod artefacts;
 /// Sizes of an interpreter's file in an artefact.

@@ -11,6 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("detection", &["domain"]),
     ("chart", &["domain"]),
     ("git", &["domain"]),
+    ("archive", &[]),
     ("artefacts", &[]),
     ("binary", &["domain"]),
     ("cluster", &["artefacts"]),
@@ -39,6 +40,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "web",
         &[
             "alerts",
+            "archive",
             "artefacts",
             "chart",
             "config",
@@ -68,7 +70,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("reqwest", &["alerts", "forge", "scheduler"]),
     ("resvg", &["chart"]),
     ("object", &["binary"]),
-    ("tar", &["binary"]),
+    ("tar", &["archive", "binary"]),
     (
         "tokio",
         &["git", "cluster", "scheduler", "web", "commands", "main"],

@@ -4,101 +4,15 @@
 
 mod support;
 
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
-
 use fantoccini::key::Key;
-use fantoccini::{Client, ClientBuilder, Locator};
-use serde_json::json;
+use fantoccini::{Client, Locator};
 use speedwell_backend::domain::role::Role;
 use speedwell_backend::scheduler::explain;
 use sqlx::PgPool;
 use support::TestApp;
+use support::browser::{fits, number, open, start_driver};
 use support::triage::{insert_point, insert_regression, insert_token, state_of};
 use support::worker::{insert_job, insert_rows, measure};
-
-struct Driver(Child, u16);
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-fn start_driver() -> Driver {
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let driver = Command::new("chromedriver")
-        .arg(format!("--port={port}"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap_or_else(|error| panic!("chromedriver: {error}; deploy/test installs it"));
-    Driver(driver, port)
-}
-
-async fn open(driver: &Driver, width: u32, dark: bool) -> Client {
-    let mut arguments = vec![
-        "--headless".to_owned(),
-        "--no-sandbox".to_owned(),
-        "--disable-gpu".to_owned(),
-        "--disable-dev-shm-usage".to_owned(),
-        format!("--window-size={width},900"),
-    ];
-    if dark {
-        arguments.push("--blink-settings=preferredColorScheme=0".to_owned());
-    }
-    let capabilities = json!({
-        "goog:chromeOptions": { "args": arguments, "mobileEmulation": if width < 600 { json!({"deviceMetrics": {"width": width, "height": 800, "pixelRatio": 2.0}}) } else { json!(null) } },
-        "goog:loggingPrefs": { "browser": "ALL" },
-    });
-    let mut capabilities = capabilities.as_object().unwrap().clone();
-    if width >= 600 {
-        capabilities["goog:chromeOptions"]
-            .as_object_mut()
-            .unwrap()
-            .remove("mobileEmulation");
-    }
-    for _ in 0..100 {
-        let mut builder = ClientBuilder::new(hyper_connector());
-        match builder
-            .capabilities(capabilities.clone())
-            .connect(&format!("http://127.0.0.1:{}", driver.1))
-            .await
-        {
-            Ok(client) => return client,
-            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-        }
-    }
-    panic!("the browser did not start");
-}
-
-fn hyper_connector() -> hyper_util::client::legacy::connect::HttpConnector {
-    hyper_util::client::legacy::connect::HttpConnector::new()
-}
-
-async fn number(client: &Client, script: &str) -> f64 {
-    client
-        .execute(script, vec![])
-        .await
-        .unwrap()
-        .as_f64()
-        .unwrap()
-}
-
-/// No page is wider than the window; tables and charts scroll inside.
-async fn fits(client: &Client, what: &str) {
-    let wide = number(
-        client,
-        "return document.documentElement.scrollWidth - window.innerWidth",
-    )
-    .await;
-    assert!(wide <= 0.0, "{what} is {wide} pixels too wide");
-}
 
 async fn fill(pool: &PgPool, app: &TestApp) {
     let rows = insert_rows(pool, 4).await;
@@ -114,7 +28,7 @@ async fn the_main_pages_work_in_a_browser(pool: PgPool) {
     let client = open(&driver, 1280, false).await;
 
     client.goto(&format!("{}/", app.address)).await.unwrap();
-    client.find(Locator::LinkText("Overview")).await.unwrap();
+    client.find(Locator::LinkText("Home")).await.unwrap();
     // From a tile to the series, from a point to its commit, from the commit to its run, from there to the job.
     client
         .find(Locator::Css(".tile"))
@@ -192,7 +106,10 @@ async fn the_main_pages_work_in_a_browser(pool: PgPool) {
         .unwrap();
     // The form of the series page needs no script.
     client
-        .goto(&format!("{}/benchmarks/richards", app.address))
+        .goto(&format!(
+            "{}/benchmarks/richards?metric=wall_time",
+            app.address
+        ))
         .await
         .unwrap();
     client
@@ -244,6 +161,9 @@ async fn pages_fit_a_phone_and_follow_the_dark(pool: PgPool) {
         "/queue",
         "/benchmarks",
         "/benchmarks/nbody",
+        "/benchmarks/nbody?metric=wall_time",
+        "/search?q=nbody",
+        "/runs/1/reproduce/nbody",
         "/runs/1",
         "/jobs/1",
         "/runtimes/cpython-main",
@@ -260,7 +180,10 @@ async fn pages_fit_a_phone_and_follow_the_dark(pool: PgPool) {
     }
     // The colours of a chart follow too: its grid is a variable.
     phone
-        .goto(&format!("{}/benchmarks/nbody", app.address))
+        .goto(&format!(
+            "{}/benchmarks/nbody?metric=wall_time",
+            app.address
+        ))
         .await
         .unwrap();
     let line = phone

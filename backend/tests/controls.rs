@@ -280,7 +280,10 @@ async fn a_change_is_no_news_until_a_steady_control_lets_it_go(pool: PgPool) {
             format!("/commits/{hash}"),
             "but held back: the host&#39;s control has not run since",
         ),
-        ("/benchmarks/nbody".to_owned(), "class=\"point s0 held\""),
+        (
+            "/benchmarks/nbody?metric=wall_time".to_owned(),
+            "class=\"point s0 held\"",
+        ),
         (
             "/hosts/lab-1".to_owned(),
             "2 changes measured here are held back",

@@ -270,7 +270,10 @@ async fn two_commits_of_cpython_become_two_points_on_the_chart() {
     positions.dedup();
     assert_eq!(positions, [0, 1]);
     // On the chart: both are links to their commits, with believable values.
-    let page = quickstart.get("/benchmarks/richards").await.unwrap();
+    let page = quickstart
+        .get("/benchmarks/richards?metric=wall_time")
+        .await
+        .unwrap();
     for point in points {
         let seconds = point["median"].as_f64().unwrap();
         assert!(

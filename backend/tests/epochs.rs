@@ -122,7 +122,7 @@ async fn a_control_that_moves_begins_an_epoch_that_nothing_looks_across(pool: Pg
     ] {
         assert!(page.contains(words), "{words}: {page}");
     }
-    for forbidden in ["<b>", "<i>", "<script"] {
+    for forbidden in ["<b>", "<i>", "<script>"] {
         assert!(!page.contains(forbidden), "{forbidden}: {page}");
     }
     assert_eq!(app.get("/hosts/lab-1?runtime=none").await.0, 404);

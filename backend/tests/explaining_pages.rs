@@ -81,7 +81,7 @@ async fn a_profile_has_its_page_and_compares_with_another(pool: PgPool) {
     ] {
         assert!(page.contains(words), "{words}: {page}");
     }
-    assert!(!page.contains("<script"), "{page}");
+    assert!(!page.contains("<script>"), "{page}");
     let (_, page) = app.get(&format!("/runs/2/profiles/{name}?against=1")).await;
     // 500 instructions less of 1000.
     assert!(

@@ -5,7 +5,7 @@ mod support;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use speedwell_backend::domain::regression::Transition;
-use speedwell_backend::scheduler::{bisect, noise, report};
+use speedwell_backend::scheduler::{bisect, noise, report, trace};
 use sqlx::PgPool;
 use support::TestApp;
 use support::regression::{go, insert};
@@ -61,6 +61,7 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
         .await;
     }
     noise::tick(&app.context).await.unwrap();
+    trace::tick(&app.context).await.unwrap();
     let id = insert_regression(&pool, &rows, "confirmed", 0, 4).await;
     insert_point(&pool, &rows, id, "richards", (0, 4), 0.1).await;
     bisect::tick(&app.context).await.unwrap();
@@ -84,13 +85,31 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
     let pages = [
         ("/".to_owned(), 2),
         ("/benchmarks".to_owned(), 1),
-        ("/benchmarks/nbody".to_owned(), 2),
+        ("/benchmarks/nbody".to_owned(), 6),
+        ("/benchmarks/nbody?metric=wall_time".to_owned(), 2),
+        ("/search?q=change".to_owned(), 3),
+        ("/search?q=change&kind=commits".to_owned(), 1),
+        ("/api/v1/search?q=nbody".to_owned(), 3),
+        ("/runs/1/reproduce/nbody".to_owned(), 5),
+        ("/runs/1/reproduce/nbody.tar.gz".to_owned(), 5),
         ("/runtimes/cpython-main".to_owned(), 1),
         (format!("/commits/{hash}"), 4),
+        // Names, series, chunks; releases, changes, annotations; details. With a base two more, with a break two more.
+        ("/timeline?benchmark=nbody&benchmark=richards".to_owned(), 7),
+        (format!("/timeline?benchmark=nbody&base={hash}"), 9),
+        ("/api/v1/timeline?benchmark=nbody".to_owned(), 7),
+        ("/grid".to_owned(), 7),
         ("/suites".to_owned(), 1),
         ("/suites/portable".to_owned(), 3),
         ("/runs/1".to_owned(), 6),
         ("/runs/1/counters".to_owned(), 3),
+        ("/compare".to_owned(), 2),
+        ("/compare?a=cpython-main&b=cpython-main".to_owned(), 5),
+        ("/compare/nbody?a=cpython-main&b=cpython-main".to_owned(), 4),
+        ("/compare.md?a=cpython-main&b=cpython-main".to_owned(), 5),
+        ("/compare.csv?a=cpython-main&b=cpython-main".to_owned(), 5),
+        ("/compare.json?a=cpython-main&b=cpython-main".to_owned(), 6),
+        ("/matrix".to_owned(), 7),
         ("/steps".to_owned(), 2),
         ("/regressions".to_owned(), 4),
         ("/regressions/1".to_owned(), 10),

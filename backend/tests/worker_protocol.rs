@@ -88,6 +88,7 @@ async fn a_changed_suite_needs_a_new_version(pool: PgPool) {
         worker_version: "0".into(),
         facts: support::worker::facts(),
         suites: vec![suite],
+        sources: Vec::new(),
     };
     let (status, answer) = worker.post(paths::REGISTER, &request).await;
     assert_eq!(

@@ -52,6 +52,9 @@ pub struct RegisterRequest {
     /// The suites this worker can run. A suite that the backend knows with the same name and
     /// version but another hash is refused: suites are immutable.
     pub suites: Vec<SuiteManifest>,
+    /// Lower-case hex SHA-256 of every text that it can send: definitions of suites, scripts, their inputs, the harness.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<String>,
 }
 
 /// The backend's answer to [`RegisterRequest`].
@@ -61,4 +64,7 @@ pub struct RegisterResponse {
     pub host: String,
     /// Identifies the environment in claims and reports.
     pub environment_id: i64,
+    /// Those of [`RegisterRequest::sources`] that the backend does not have: to be sent once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wanted_sources: Vec<String>,
 }

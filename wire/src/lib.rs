@@ -26,7 +26,8 @@ pub use job::{
 };
 pub use metric::{CounterSource, Direction, Metric, Unit};
 pub use recipe::{
-    BuildRecipe, ConfigureProfile, Method, PinnedPackage, Registry, Translation, python_probe,
+    BuildRecipe, CPYTHON_PREFIX, ConfigureProfile, Method, PYPY_PACKAGING, PinnedPackage, Registry,
+    Translation, python_probe,
 };
 pub use report::{
     BenchmarkResult, BuildReport, LatencyHistogram, MeasurementReport, ProfileReport, ProfileStack,
@@ -48,6 +49,9 @@ pub const LEASE_SECONDS: u64 = 90;
 
 /// The longest a claim waits for a job, in seconds.
 pub const CLAIM_WAIT_SECONDS: u64 = 25;
+
+/// The largest text that is sent as a source, in bytes.
+pub const LARGEST_SOURCE: u64 = 1 << 20;
 
 /// The paths of the worker's API, relative to the backend's address.
 pub mod paths {
@@ -78,6 +82,10 @@ pub mod paths {
     /// POST [`crate::Release`]: hands the job back unfinished (shutdown); 204.
     pub fn release(job: i64) -> String {
         format!("/api/worker/v1/jobs/{job}/release")
+    }
+    /// PUT the bytes of a source (a script, a suite's definition …) by its content hash; 204. Repeating it changes nothing.
+    pub fn source(sha256: &str) -> String {
+        format!("/api/worker/v1/sources/{sha256}")
     }
     /// GET or PUT an artefact's bytes by its content hash (lower-case hex SHA-256).
     pub fn artefact(sha256: &str) -> String {

@@ -24,6 +24,18 @@ pub struct BuildRecipe {
     pub sha256: String,
 }
 
+/// The prefix that every build of CPython is configured for, so that its bytes do not depend on a host's folders.
+pub const CPYTHON_PREFIX: &str = "/opt/speedwell/python";
+
+/// Variables that PyPy's packaging hears: embedding and rebuilding would fetch sources of other projects.
+pub const PYPY_PACKAGING: [&str; 5] = [
+    "PYPY_NO_EMBED_DEPENDENCIES",
+    "PYPY_NO_REBUILD_EXTENSIONS",
+    "PYPY_NO_MAKE_PORTABLE",
+    "PYPY_PACKAGE_NOKEEPDEBUG",
+    "PYPY_PACKAGE_WITHOUTTK",
+];
+
 /// The known ways to an interpreter. `name` tells them apart on the wire.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "snake_case")]
@@ -124,6 +136,32 @@ pub enum ConfigureProfile {
 }
 
 impl ConfigureProfile {
+    /// What `configure` is told besides the prefix; `two`: the source is Python 2. Bundled installers are left out: they need
+    /// a network and are not measured.
+    pub fn configure_arguments(self, two: bool) -> &'static [&'static str] {
+        match (self, two) {
+            (Self::Plain, true) => &["--enable-unicode=ucs4", "--with-ensurepip=no"],
+            (Self::Plain, false) => &["--without-ensurepip"],
+            (Self::Pgo, true) => &[
+                "--enable-unicode=ucs4",
+                "--with-ensurepip=no",
+                "--enable-optimizations",
+            ],
+            (Self::Pgo, false) => &["--without-ensurepip", "--enable-optimizations"],
+            (Self::PgoLto, true) => &[
+                "--enable-unicode=ucs4",
+                "--with-ensurepip=no",
+                "--enable-optimizations",
+                "--with-lto",
+            ],
+            (Self::PgoLto, false) => &[
+                "--without-ensurepip",
+                "--enable-optimizations",
+                "--with-lto",
+            ],
+        }
+    }
+
     /// The name used in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -145,6 +183,14 @@ pub enum Translation {
 }
 
 impl Translation {
+    /// RPython's option for it.
+    pub fn level(self) -> &'static str {
+        match self {
+            Self::Jit => "-Ojit",
+            Self::NoJit => "-O2",
+        }
+    }
+
     /// The name used in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {

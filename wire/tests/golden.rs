@@ -80,6 +80,7 @@ fn register() {
             worker_version: "0.1.0".into(),
             facts,
             suites,
+            sources: Vec::new(),
         },
     );
     check(
@@ -87,8 +88,19 @@ fn register() {
         &RegisterResponse {
             host: "lab-1".into(),
             environment_id: 3,
+            wanted_sources: Vec::new(),
         },
     );
+}
+
+#[test]
+fn sources_are_optional_on_both_sides() {
+    let wanted = RegisterResponse {
+        host: "lab-1".into(),
+        environment_id: 3,
+        wanted_sources: vec!["ab".repeat(32)],
+    };
+    check("register_response_sources", &wanted);
 }
 
 #[test]

@@ -177,6 +177,15 @@ impl Backend {
         self.send(request, LONG).await.map(drop)
     }
 
+    /// Uploads a source.
+    pub async fn put_source(&self, sha256: &str, bytes: Vec<u8>) -> Result<(), Refusal> {
+        let request = self
+            .client
+            .put(self.url(&paths::source(sha256)))
+            .body(bytes);
+        self.send(request, LONG).await.map(drop)
+    }
+
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.address)
     }

@@ -7,14 +7,15 @@ use plotters::prelude::*;
 
 use super::{Band, Chart, Line, PALETTE, Point};
 
-type Area<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
-type Drawn<T> = Result<T, Box<dyn std::error::Error>>;
+pub(super) type Area<'a, 'b> =
+    ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+pub(super) type Drawn<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// Placeholders: no page uses these colours, and they are found again by their text.
 const GRID: RGBColor = RGBColor(2, 0, 0);
 const TEXT: RGBColor = RGBColor(3, 0, 0);
 
-fn series_colour(index: usize) -> RGBColor {
+pub(super) fn series_colour(index: usize) -> RGBColor {
     RGBColor(1, 0, u8::try_from(index % PALETTE).unwrap_or(0))
 }
 
@@ -49,7 +50,7 @@ pub(super) fn draw(chart: &Chart, band: Option<&Band>) -> Drawn<String> {
         root.present()?;
         overlay
     };
-    Ok(finish(chart, &text, &overlay))
+    Ok(finish(&chart.label, chart.spark, &text, &overlay))
 }
 
 fn finite(chart: &Chart) -> impl Iterator<Item = &Point> {
@@ -246,7 +247,7 @@ fn mark_breaks(chart: &Chart, line: &Line, area: &Area<'_, '_>, text: &mut Strin
 }
 
 /// Colours become variables; the picture gets its name.
-fn finish(chart: &Chart, text: &str, overlay: &str) -> String {
+pub(super) fn finish(label: &str, spark: bool, text: &str, overlay: &str) -> String {
     let mut text = text
         .replace(&hex(GRID), "var(--grid)")
         .replace(&hex(TEXT), "var(--muted)");
@@ -256,14 +257,14 @@ fn finish(chart: &Chart, text: &str, overlay: &str) -> String {
             &format!("var(--series-{index})"),
         );
     }
-    let kind = if chart.spark { "spark" } else { "chart" };
-    let label = escape(&chart.label);
+    let kind = if spark { "spark" } else { "chart" };
+    let label = escape(label);
     // With links inside it is no plain picture: a role of `img` would hide them from a screen reader.
-    let role = if chart.spark { "img" } else { "group" };
+    let role = if spark { "img" } else { "group" };
     let opening = format!("<svg class=\"{kind}\" role=\"{role}\" aria-label=\"{label}\" ");
     let text = text.replacen("<svg ", &opening, 1);
     let (body, _) = text.rsplit_once("</svg>").unwrap_or((&text, ""));
-    let title = if chart.spark {
+    let title = if spark {
         String::new()
     } else {
         format!("<title>{label}</title>")
@@ -283,13 +284,13 @@ fn hex(colour: RGBColor) -> String {
 }
 
 /// Writing to a String cannot fail.
-fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+pub(super) fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     if text.write_fmt(arguments).is_err() {
         tracing::error!("formatting failed");
     }
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

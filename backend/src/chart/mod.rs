@@ -4,10 +4,15 @@
 //! Colours are names, not values: plotters is given placeholders, which become CSS variables, so that one SVG fits light
 //! and dark pages. Text from outside is escaped here and by plotters.
 
+pub mod distribution;
 mod draw;
 pub mod flame;
+pub mod labelled;
+pub mod panel;
 mod picture;
+pub mod waterfall;
 
+use draw::escape;
 pub use picture::png;
 
 /// What to draw. All x are finite; values that are not finite are left out.
@@ -60,7 +65,7 @@ pub struct Point {
 }
 
 /// Colours in the palette of `style.css`.
-pub const PALETTE: usize = 6;
+pub const PALETTE: usize = 12;
 
 /// A stretch of the x axis that is pointed out, from end to end of the other.
 #[derive(Debug, Clone, PartialEq)]

@@ -11,7 +11,7 @@ use super::{Chart, svg};
 const SCALE: f32 = 2.0;
 
 /// The colours of the light page, by the name of their variable.
-const COLOURS: [(&str, &str); 8] = [
+const COLOURS: [(&str, &str); 14] = [
     ("var(--grid)", "#e6e8ec"),
     ("var(--muted)", "#5b6675"),
     ("var(--series-0)", "#2a62c4"),
@@ -20,6 +20,12 @@ const COLOURS: [(&str, &str); 8] = [
     ("var(--series-3)", "#8e3fa6"),
     ("var(--series-4)", "#8a6d00"),
     ("var(--series-5)", "#b3245f"),
+    ("var(--series-6)", "#0b7285"),
+    ("var(--series-7)", "#6b4fd0"),
+    ("var(--series-8)", "#9a3b26"),
+    ("var(--series-9)", "#4d7a12"),
+    ("var(--series-10)", "#5b6675"),
+    ("var(--series-11)", "#7a5230"),
 ];
 
 /// What `style.css` says of the shapes that are laid over a chart.

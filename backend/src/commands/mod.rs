@@ -2,6 +2,7 @@
 
 mod bisect;
 mod database;
+mod demo_data;
 mod host;
 mod lookup;
 mod progress;
@@ -69,6 +70,8 @@ enum Command {
     Bisect(bisect::BisectArguments),
     /// Replay history with other parameters of the detector and print how the alarms would differ.
     Recompute(recompute::RecomputeArguments),
+    /// Fill an empty database with made-up measurements, for load tests.
+    DemoData(demo_data::DemoDataArguments),
     /// Ask for a job's end.
     Cancel {
         /// The job's number.
@@ -130,6 +133,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Redetect => database::redetect(&config).await,
         Command::Bisect(arguments) => bisect::run(&config, arguments).await,
         Command::Recompute(arguments) => recompute::run(&config, arguments).await,
+        Command::DemoData(arguments) => demo_data::run(&config, arguments).await,
         Command::Cancel { job } => database::cancel(&config, job).await,
         Command::Cluster { .. } => Ok(()),
     }

@@ -167,7 +167,7 @@ pub async fn append(
     sqlx::query(
         "UPDATE series SET changed_at = greatest(clock_timestamp(), changed_at + interval '1 microsecond')
          FROM runtime WHERE runtime.id = runtime_id AND branch_id = $1
-           AND EXISTS (SELECT 1 FROM branch WHERE id = $1 AND rewritten_at > series.detected_at)",
+           AND EXISTS (SELECT 1 FROM branch WHERE id = $1 AND rewritten_at > coalesce(series.detected_at, '-infinity'))",
     )
     .bind(branch_id)
     .execute(&mut *db)

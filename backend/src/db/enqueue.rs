@@ -185,3 +185,55 @@ pub async fn find_commits(
     .fetch_all(db)
     .await
 }
+
+/// A stretch of commits that somebody wants measured.
+#[derive(Debug, Clone)]
+pub struct Stretch<'a> {
+    /// The runtime's name.
+    pub runtime: &'a str,
+    /// The host's name.
+    pub host: &'a str,
+    /// Positions between these two, both left out.
+    pub between: (i32, i32),
+    /// At most so many, at equal distances.
+    pub most: i32,
+    /// Who asks.
+    pub requester: &'a str,
+}
+
+/// Queues the whole suite on a host for the commits of a stretch that it has neither measured nor waiting. Returns how many were queued; `None`: there is
+/// no such runtime or host.
+pub async fn insert_stretch(
+    db: impl PgExecutor<'_>,
+    stretch: &Stretch<'_>,
+) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar(
+        "WITH asked AS (
+            SELECT runtime.id AS runtime_id, branch_id, host.id AS host_id, host.class FROM runtime CROSS JOIN host
+            WHERE runtime.name = $1 AND host.name = $2 AND enabled),
+         missing AS (
+            SELECT asked.*, commit_id, row_number() OVER (ORDER BY place.position) AS number, count(*) OVER () AS total
+            FROM asked JOIN branch_commit place USING (branch_id)
+            WHERE place.position > $3 AND place.position < $4
+              AND NOT EXISTS (SELECT 1 FROM run JOIN job ON job.id = job_id WHERE run.runtime_id = asked.runtime_id
+                  AND run.commit_id = place.commit_id AND run.host_id = asked.host_id AND benchmarks = '{}')
+              AND NOT EXISTS (SELECT 1 FROM job WHERE job.runtime_id = asked.runtime_id AND job.commit_id = place.commit_id
+                  AND job.state IN ('queued', 'running') AND job.kind = 'measure' AND benchmarks = '{}'
+                  AND coalesce(job.host_id, asked.host_id) = asked.host_id AND job.host_class = asked.class)),
+         queued AS (
+            INSERT INTO job (kind, runtime_id, commit_id, host_class, host_id, priority, reason, requester)
+            SELECT 'measure', runtime_id, commit_id, class, host_id, $6, $7, $8 FROM missing
+            WHERE total <= $5 OR number * $5 / total > (number - 1) * $5 / total RETURNING id)
+         SELECT (SELECT count(*) FROM queued) FROM asked",
+    )
+    .bind(stretch.runtime)
+    .bind(stretch.host)
+    .bind(stretch.between.0)
+    .bind(stretch.between.1)
+    .bind(i64::from(stretch.most))
+    .bind(Reason::Requested.priority())
+    .bind(Reason::Requested.as_str())
+    .bind(stretch.requester)
+    .fetch_optional(db)
+    .await
+}

@@ -1,4 +1,4 @@
-//! What the overview, `/health` and `/metrics` show.
+//! Runtimes at a glance, and what `/health` and `/metrics` show.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -58,49 +58,61 @@ pub struct RuntimeOverview {
     pub reference_position: Option<i32>,
     /// The release's tag; absent when no release was measured.
     pub reference_tag: Option<String>,
-    /// Measured commits on the branch.
-    pub measured_count: i64,
+    /// Commits of the branch that have been measured whole on that host.
+    pub measured_count: i32,
+    /// Of the newest job for the head, where it failed: `build`, `bench` …
+    pub head_job_failure: Option<String>,
+    /// Place of the head on the branch.
+    pub head_position: Option<i32>,
+    /// Whether it is a control: a frozen interpreter by which its host is watched.
+    pub control: bool,
+    /// Newest run of the measured commit.
+    pub run_id: Option<i64>,
+    /// Mean over the benchmarks in common of ln(time / reference's time).
+    pub mean: Option<f64>,
+    /// Its standard error.
+    pub deviation: Option<f64>,
+    /// Benchmarks in common.
+    pub common: Option<i32>,
+    /// Left out of the mean: benchmarks that only one of the two has.
+    pub left_out: Option<i32>,
 }
 
-/// Every enabled runtime.
-pub async fn list_runtimes(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<RuntimeOverview>> {
+/// Every enabled runtime, or the one of a name, with the newest of its points that the index tick has made.
+pub async fn list_runtimes(
+    db: impl PgExecutor<'_>,
+    name: Option<&str>,
+) -> sqlx::Result<Vec<RuntimeOverview>> {
     sqlx::query_as(
-        "SELECT runtime.id, runtime.name, runtime.language, branch.name AS branch, repository.name AS repository,
-            head.hash AS head_hash, head.subject AS head_subject, head.committed_at AS head_committed_at,
-            head_job.state AS head_job_state, head_job.id AS head_job_id,
-            newest.hash AS measured_hash, newest.position AS measured_position, newest.finished_at AS measured_at,
-            newest.host_id, newest.host,
-            reference.hash AS reference_hash, reference.position AS reference_position, reference.tag AS reference_tag,
-            (SELECT count(DISTINCT commit_id) FROM run WHERE runtime_id = runtime.id) AS measured_count
+        "SELECT runtime.id, runtime.name, runtime.language, runtime.control, branch.name AS branch,
+            repository.name AS repository, head.hash AS head_hash, head.subject AS head_subject,
+            head.committed_at AS head_committed_at, head_place.position AS head_position, head_job.state AS head_job_state,
+            head_job.id AS head_job_id, head_job.failure_phase AS head_job_failure,
+            commit.hash AS measured_hash, newest.position AS measured_position, newest.measured_at, newest.host_id,
+            host.name AS host, newest.run_id, reference_commit.hash AS reference_hash,
+            reference.position AS reference_position, reference.tag AS reference_tag, newest.mean, newest.deviation,
+            newest.common, cardinality(newest.only_here) + cardinality(newest.only_reference) AS left_out,
+            coalesce((SELECT commits FROM index_state WHERE index_state.runtime_id = runtime.id
+                      AND index_state.host_id = newest.host_id), 0) AS measured_count
          FROM runtime
          JOIN branch ON branch.id = branch_id
          JOIN repository ON repository.id = branch.repository_id
          LEFT JOIN commit head ON head.id = branch.head_commit_id
+         LEFT JOIN branch_commit head_place ON head_place.branch_id = branch.id AND head_place.commit_id = head.id
          LEFT JOIN LATERAL (
-            SELECT id, state FROM job WHERE runtime_id = runtime.id AND commit_id = head.id ORDER BY id DESC LIMIT 1
+            SELECT id, state, failure_phase FROM job WHERE runtime_id = runtime.id AND commit_id = head.id
+            ORDER BY id DESC LIMIT 1
          ) head_job ON true
          LEFT JOIN LATERAL (
-            SELECT commit.hash, place.position, run.finished_at, run.host_id, run.environment_id, host.name AS host
-            FROM run JOIN branch_commit place ON place.branch_id = runtime.branch_id AND place.commit_id = run.commit_id
-            JOIN commit ON commit.id = run.commit_id JOIN host ON host.id = run.host_id
-            WHERE run.runtime_id = runtime.id ORDER BY place.position DESC, run.id DESC LIMIT 1
+            SELECT * FROM index_point WHERE runtime_id = runtime.id AND position IS NOT NULL
+            ORDER BY position DESC, run_id DESC LIMIT 1
          ) newest ON true
-         LEFT JOIN LATERAL (
-            SELECT commit.hash, place.position, tag.name AS tag
-            FROM run JOIN branch_commit place ON place.branch_id = runtime.branch_id AND place.commit_id = run.commit_id
-            JOIN commit ON commit.id = run.commit_id
-            LEFT JOIN tag ON tag.repository_id = commit.repository_id AND tag.commit_hash = commit.hash
-              AND tag.release_line IS NOT NULL
-            WHERE run.runtime_id = runtime.id AND run.host_id = newest.host_id AND place.position < newest.position
-              AND run.superseded_by IS NULL AND run.environment_id = newest.environment_id AND NOT EXISTS (
-                SELECT 1 FROM host_epoch WHERE host_epoch.host_id = run.host_id
-                  AND begins_at > least(run.finished_at, newest.finished_at)
-                  AND begins_at <= greatest(run.finished_at, newest.finished_at))
-            ORDER BY tag.release_line DESC NULLS LAST, tag.release_final DESC NULLS LAST,
-                CASE WHEN tag.name IS NULL THEN place.position ELSE -place.position END LIMIT 1
-         ) reference ON true
-         WHERE enabled ORDER BY ordinal, runtime.name",
+         LEFT JOIN commit ON commit.id = newest.commit_id LEFT JOIN host ON host.id = newest.host_id
+         LEFT JOIN index_point reference ON reference.run_id = newest.reference_run_id
+         LEFT JOIN commit reference_commit ON reference_commit.id = reference.commit_id
+         WHERE ($1::text IS NULL AND enabled) OR runtime.name = $1 ORDER BY ordinal, runtime.name",
     )
+    .bind(name)
     .fetch_all(db)
     .await
 }

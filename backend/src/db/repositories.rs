@@ -109,12 +109,15 @@ pub async fn upsert_runtime(
     .await
 }
 
-/// Runtimes that are no longer configured keep their history and get no more jobs.
+/// Runtimes that are no longer configured keep their history and get no more jobs. Made-up ones never were.
 pub async fn disable_runtimes_except(db: &mut PgConnection, kept: &[i64]) -> sqlx::Result<()> {
-    sqlx::query("UPDATE runtime SET enabled = false WHERE enabled AND NOT (id = ANY($1))")
-        .bind(kept)
-        .execute(&mut *db)
-        .await?;
+    sqlx::query(
+        "UPDATE runtime SET enabled = false FROM branch JOIN repository ON repository.id = repository_id
+         WHERE branch.id = branch_id AND enabled AND NOT synthetic AND NOT (runtime.id = ANY($1))",
+    )
+    .bind(kept)
+    .execute(&mut *db)
+    .await?;
     sqlx::query(
         "UPDATE job SET state = 'cancelled', finished_at = now()
          FROM runtime WHERE runtime.id = runtime_id AND state = 'queued' AND NOT runtime.enabled",

@@ -35,6 +35,8 @@ pub struct DetectPoint {
     pub low: f64,
     /// Upper end.
     pub high: f64,
+    /// Samples that count, of all its runs.
+    pub sample_count: i64,
 }
 
 /// Series with work, oldest change first.
@@ -62,7 +64,8 @@ pub async fn list_points(
                 coalesce(max(run_id) FILTER (WHERE asked_for), max(run_id)) AS run_id,
                 percentile_cont(0.5) WITHIN GROUP (ORDER BY median) AS median,
                 percentile_cont(0.5) WITHIN GROUP (ORDER BY interval_low) AS low,
-                percentile_cont(0.5) WITHIN GROUP (ORDER BY interval_high) AS high
+                percentile_cont(0.5) WITHIN GROUP (ORDER BY interval_high) AS high,
+                sum(sample_count)::bigint AS sample_count
          FROM (SELECT measurement.*, (SELECT count(*) FROM host_epoch WHERE host_epoch.host_id = series.host_id
                    AND begins_at <= measured_at) AS host_epoch, job.reason NOT IN ('confirmation', 'bisection') AS asked_for
                FROM measurement JOIN series ON series.id = series_id JOIN run ON run.id = run_id JOIN job ON job.id = job_id

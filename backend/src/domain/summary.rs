@@ -86,6 +86,18 @@ pub fn median_of_sorted(sorted: &[f64]) -> f64 {
     }
 }
 
+/// A quantile (0 to 1) of sorted, non-empty values, between two of them by its share of the way (type 7 of Hyndman and Fan, *Sample
+/// Quantiles in Statistical Packages*, The American Statistician 1996). `None` without values.
+pub fn quantile_of_sorted(sorted: &[f64], share: f64) -> Option<f64> {
+    let place = share.clamp(0.0, 1.0) * sorted.len().checked_sub(1)? as f64;
+    // Between 0 and the last index.
+    let below = place.floor() as usize;
+    let low = *sorted.get(below)?;
+    let high = *sorted.get(below + 1).unwrap_or(&low);
+    let rest = place - below as f64;
+    Some(low * (1.0 - rest) + high * rest)
+}
+
 /// Indices of the order statistics that bound the median with at least 95 % confidence.
 fn interval_ranks(count: usize) -> (usize, usize) {
     // Largest r with P(Binomial(n, 1/2) < r) <= 2.5 %; the terms are kept in logarithms for a huge n.
@@ -132,6 +144,21 @@ mod tests {
         assert_eq!(
             (constant.median, constant.mad, constant.min, constant.max),
             (3.0, 0.0, 3.0, 3.0)
+        );
+    }
+
+    #[test]
+    fn quantiles_lie_between_values() {
+        assert_eq!(quantile_of_sorted(&[], 0.5), None);
+        assert_eq!(quantile_of_sorted(&[3.0], 0.99), Some(3.0));
+        let sorted = [1.0, 2.0, 3.0, 4.0, 5.0];
+        assert_eq!(quantile_of_sorted(&sorted, 0.0), Some(1.0));
+        assert_eq!(quantile_of_sorted(&sorted, 0.5), Some(3.0));
+        assert_eq!(quantile_of_sorted(&sorted, 0.625), Some(3.5));
+        assert_eq!(quantile_of_sorted(&sorted, 9.0), Some(5.0));
+        assert_eq!(
+            quantile_of_sorted(&[f64::MAX, f64::MAX], 0.3),
+            Some(f64::MAX)
         );
     }
 

@@ -13,6 +13,7 @@ pub mod discover;
 pub mod enqueue;
 pub mod explain;
 pub mod group;
+pub mod index;
 pub mod maintain;
 pub mod noise;
 pub mod notify;
@@ -20,6 +21,7 @@ pub mod paths;
 pub mod reclaim;
 pub mod recompute;
 pub mod report;
+pub mod trace;
 pub mod warmup;
 
 use std::pin::Pin;
@@ -63,6 +65,11 @@ pub const TICKS: &[Tick] = &[
         pass: |context| Box::pin(detect::tick(context)),
     },
     Tick {
+        name: "trace",
+        every: Duration::from_secs(3),
+        pass: |context| Box::pin(trace::tick(context)),
+    },
+    Tick {
         name: "group",
         every: Duration::from_secs(3),
         pass: |context| Box::pin(group::tick(context)),
@@ -91,6 +98,11 @@ pub const TICKS: &[Tick] = &[
         name: "noise",
         every: Duration::from_secs(15),
         pass: |context| Box::pin(noise::tick(context)),
+    },
+    Tick {
+        name: "index",
+        every: Duration::from_secs(5),
+        pass: |context| Box::pin(index::tick(context)),
     },
     Tick {
         name: "paths",

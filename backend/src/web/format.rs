@@ -37,6 +37,18 @@ pub fn metric_value(number: f64, metric: &str) -> String {
     }
 }
 
+/// A unit by a stable name, for exports and the API.
+pub fn unit_name(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Seconds => "seconds",
+        Unit::Count => "count",
+        Unit::Bytes => "bytes",
+        Unit::Ratio => "ratio",
+        Unit::PerSecond => "per_second",
+        Unit::Joules => "joules",
+    }
+}
+
 /// A metric's name for people.
 pub fn metric_label(metric: &str) -> String {
     metric

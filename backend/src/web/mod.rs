@@ -1,16 +1,22 @@
 //! HTTP: the route table. A handler parses, calls, renders.
 
 pub mod api;
+mod assets;
+mod comparison;
 pub mod error;
+mod facts;
 mod find;
 pub mod format;
 mod health;
 mod job_log;
 pub mod pages;
+mod search;
 pub mod session;
+mod timeline;
 mod triage;
+mod unchanged;
 
-use actix_web::middleware::{Compress, DefaultHeaders, NormalizePath};
+use actix_web::middleware::{Compress, DefaultHeaders, NormalizePath, from_fn};
 use actix_web::web::{self, Data, get};
 use actix_web::{App, HttpServer};
 use anyhow::Context as _;
@@ -27,6 +33,9 @@ pub async fn serve(
     listening: impl FnOnce(std::net::SocketAddr),
 ) -> anyhow::Result<()> {
     let listen = context.config.listen.clone();
+    if crate::db::synthetic::is_synthetic(&context.pool).await? {
+        pages::mark_synthetic();
+    }
     let server = HttpServer::new(move || {
         App::new()
             .app_data(Data::new(context.clone()))
@@ -45,12 +54,14 @@ pub async fn serve(
                     pages::PageError::from(error::Error::NotFound(message)).into()
                 }),
             )
+            .wrap(from_fn(unchanged::unchanged))
             .wrap(Compress::default())
             .wrap(security_headers())
             .wrap(NormalizePath::trim())
             .wrap(TracingLogger::default())
             .route("/health", get().to(health::health))
             .route("/metrics", get().to(health::metrics))
+            .route("/assets/{file}", get().to(assets::asset))
             .configure(api::worker::configure)
             .configure(api::public::configure)
             .configure(pages::configure)
@@ -66,13 +77,13 @@ pub async fn serve(
     server.run().await.context("the web server failed")
 }
 
-/// Pages load nothing but our own style sheet, run no script, and are shown in no frame.
+/// Pages load nothing but our own style sheet and scripts, and are shown in no frame.
 fn security_headers() -> DefaultHeaders {
     DefaultHeaders::new()
         .add((
             "content-security-policy",
-            "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; \
-             frame-ancestors 'none'",
+            "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; \
+             form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
         ))
         .add(("x-content-type-options", "nosniff"))
         .add(("referrer-policy", "same-origin"))

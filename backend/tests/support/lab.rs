@@ -291,6 +291,11 @@ impl Lab {
         PgPool::connect_with(options).await.unwrap()
     }
 
+    /// The backend's address.
+    pub fn address(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
     /// A log of the lab.
     pub fn log(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap_or_default()

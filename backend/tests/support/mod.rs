@@ -7,10 +7,12 @@
     reason = "each test binary uses its own part"
 )]
 
+pub mod browser;
 pub mod lab;
 pub mod regression;
 pub mod smtp;
 pub mod telling;
+pub mod tour;
 pub mod triage;
 pub mod worker;
 

@@ -167,6 +167,7 @@ impl<'a> TestWorker<'a> {
             worker_version: "0.1.0".into(),
             facts,
             suites: vec![manifest()],
+            sources: Vec::new(),
         };
         let (status, answer) = worker.post(paths::REGISTER, &request).await;
         assert_eq!(status, 200, "{answer}");

@@ -3,8 +3,9 @@
 mod companion;
 mod deliver;
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use speedwell_wire::{
 use tokio::sync::watch;
 
 use crate::backend::Refusal;
+use crate::bench::read_source;
 use crate::config::UnfitHost;
 use crate::host::{self, System, doctor};
 use crate::job::{self, Failure, JobLog, Shop};
@@ -169,10 +171,15 @@ impl Agent {
         let facts = tokio::task::spawn_blocking(move || host::facts(&shop.config))
             .await
             .map_err(|error| Refusal::Away(error.to_string()))?;
+        let shop = Arc::clone(&self.shop);
+        let sources = tokio::task::spawn_blocking(move || shop.suites.sources())
+            .await
+            .map_err(|error| Refusal::Away(error.to_string()))?;
         let request = RegisterRequest {
             worker_version: env!("CARGO_PKG_VERSION").to_owned(),
             facts: facts.clone(),
             suites: self.shop.suites.manifests(),
+            sources: sources.keys().cloned().collect(),
         };
         let response = match self.shop.backend.register(&request).await {
             // A suite that was changed without a new version: nothing mends itself here.
@@ -186,6 +193,28 @@ impl Agent {
         );
         self.environment_id = Some(response.environment_id);
         self.facts = Some(facts);
+        self.send_sources(&response.wanted_sources, &sources).await
+    }
+
+    /// Sends the texts that the backend lacks. One that it refuses keeps nobody from measuring.
+    async fn send_sources(
+        &self,
+        wanted: &[String],
+        sources: &BTreeMap<String, PathBuf>,
+    ) -> Result<(), Refusal> {
+        for sha256 in wanted {
+            let Some(bytes) = sources
+                .get(sha256)
+                .and_then(|path| read_source(path, sha256))
+            else {
+                tracing::warn!("the backend wants a source {sha256}, which is not here");
+                continue;
+            };
+            match self.shop.backend.put_source(sha256, bytes).await {
+                Err(Refusal::Refused(message)) => tracing::warn!("source {sha256}: {message}"),
+                other => other?,
+            }
+        }
         Ok(())
     }
 

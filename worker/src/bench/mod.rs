@@ -38,7 +38,7 @@ use plan::{Mode, Turn};
 use repetitions::Collecting;
 use requirements::Place;
 use suite::Program;
-pub use suite::{Suite, Suites};
+pub use suite::{Suite, Suites, read_source};
 
 /// One run of a suite.
 pub struct Bench<'a> {

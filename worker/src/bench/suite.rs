@@ -5,6 +5,7 @@
 //! another user who need not be able to read the repository; every file is checked against its hash before each run.
 
 mod definition;
+mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -22,6 +23,7 @@ use crate::registry;
 use crate::workload::Workload;
 
 pub use definition::{Benchmark, Definition, Package, Plan, WorkloadFile};
+pub use sources::read as read_source;
 
 /// The harness's modules, one for each language, as installed for the benchmark user.
 #[derive(Debug, Clone)]
@@ -53,19 +55,21 @@ pub struct Suites {
 impl Suites {
     /// Reads every suite, fetches what is not cached, and installs suites and harness below `data`.
     pub fn install(harness: &Path, suites: &Path, data: &Path) -> anyhow::Result<Self> {
-        let mut hash = Sha256::new();
+        let mut list = String::new();
         for name in MODULES {
             let module = harness.join(name);
             let found = hash_file(&module)
                 .with_context(|| format!("harness: cannot read {}", module.display()))?;
-            hash.update(format!("{name} {found}\n"));
+            list.push_str(&format!("{name} {found}\n"));
         }
-        hash.update(crate::workload::driver::VERSION);
-        let sha256 = hex::encode(hash.finalize());
+        list.push_str(crate::workload::driver::VERSION);
+        let sha256 = hex::encode(Sha256::digest(&list));
         let folder = data.join("harness").join(&sha256[..16]);
         for name in MODULES {
             copy_file(&harness.join(name), &folder.join(name))?;
         }
+        // What the harness's hash is made of: whoever has this text knows each module by its hash.
+        fs::write(folder.join(sources::LIST), &list).context("cannot write the harness's list")?;
         let mut all = Vec::new();
         let mut folders: Vec<PathBuf> = fs::read_dir(suites)
             .with_context(|| format!("suites: cannot read {}", suites.display()))?
@@ -165,6 +169,7 @@ impl Suite {
             fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let definition = Definition::parse(&text, &path.display().to_string())?;
         let folder = data.join(format!("{}-{}", definition.name, definition.version));
+        copy_file(&path, &folder.join(sources::DEFINITION))?;
         let own = source.join("own");
         for (name, sha256) in definition.own_files() {
             registry::verify(&own.join(name), sha256)

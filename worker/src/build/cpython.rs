@@ -9,14 +9,11 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::time::Instant;
 
-use speedwell_wire::{BuildRecipe, ConfigureProfile};
+use speedwell_wire::{BuildRecipe, CPYTHON_PREFIX, ConfigureProfile};
 
 use super::steps::{Progress, Steps};
 use super::{Built, Recipe, Workshop, ccache, environment, trim};
 use crate::job::{Context as _, Failure};
-
-/// The prefix that every build is configured for.
-const PREFIX: &str = "/opt/speedwell/python";
 
 /// The recipe, with the options of one runtime.
 #[derive(Debug)]
@@ -100,7 +97,7 @@ fn build(
     )?;
 
     let begun = Instant::now();
-    let prefix = destination.join(PREFIX.trim_start_matches('/'));
+    let prefix = destination.join(CPYTHON_PREFIX.trim_start_matches('/'));
     prune(&prefix).transient("cannot prune the installed files")?;
     trim::strip(&prefix, workshop)?;
     let mut step_seconds = steps.seconds;
@@ -132,24 +129,11 @@ fn is_python2(source: &Path) -> std::io::Result<bool> {
 }
 
 impl Cpython<'_> {
-    /// What `configure` is told. Bundled installers are left out: they need a network and are not measured.
+    /// What `configure` is told.
     fn arguments(&self, two: bool) -> Vec<String> {
-        let mut arguments = vec![format!("--prefix={PREFIX}")];
-        if two {
-            arguments.extend([
-                "--enable-unicode=ucs4".to_owned(),
-                "--with-ensurepip=no".to_owned(),
-            ]);
-        } else {
-            arguments.push("--without-ensurepip".to_owned());
-        }
-        match self.profile {
-            ConfigureProfile::Plain => {}
-            ConfigureProfile::Pgo => arguments.push("--enable-optimizations".to_owned()),
-            ConfigureProfile::PgoLto => {
-                arguments.extend(["--enable-optimizations".to_owned(), "--with-lto".to_owned()]);
-            }
-        }
+        let mut arguments = vec![format!("--prefix={CPYTHON_PREFIX}")];
+        let of_profile = self.profile.configure_arguments(two).iter();
+        arguments.extend(of_profile.map(|argument| (*argument).to_owned()));
         arguments.extend(self.configure.iter().cloned());
         arguments
     }

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use speedwell_wire::{BuildRecipe, Translation};
+use speedwell_wire::{BuildRecipe, PYPY_PACKAGING, Translation};
 
 use super::steps::{Progress, Steps};
 use super::{Built, Recipe, Workshop, environment, trim};
@@ -87,16 +87,12 @@ impl Recipe for Pypy<'_> {
 
 impl Pypy<'_> {
     fn command(&self, translator: &Path, jobs: usize) -> Vec<OsString> {
-        let level = match self.translation {
-            Translation::Jit => "-Ojit",
-            Translation::NoJit => "-O2",
-        };
         let mut command: Vec<OsString> = vec![
             translator.into(),
             "../../rpython/bin/rpython".into(),
             // No debugger at the end of a failed translation.
             "--batch".into(),
-            level.into(),
+            self.translation.level().into(),
             format!("--make-jobs={jobs}").into(),
             "targetpypystandalone.py".into(),
         ];
@@ -108,16 +104,10 @@ impl Pypy<'_> {
 /// What PyPy's packaging hears: the same on every branch, while its options are spelled differently. Embedding and
 /// rebuilding would fetch sources of other projects.
 fn packaging_variables() -> BTreeMap<String, OsString> {
-    [
-        "PYPY_NO_EMBED_DEPENDENCIES",
-        "PYPY_NO_REBUILD_EXTENSIONS",
-        "PYPY_NO_MAKE_PORTABLE",
-        "PYPY_PACKAGE_NOKEEPDEBUG",
-        "PYPY_PACKAGE_WITHOUTTK",
-    ]
-    .into_iter()
-    .map(|name| (name.to_owned(), "1".into()))
-    .collect()
+    PYPY_PACKAGING
+        .into_iter()
+        .map(|name| (name.to_owned(), "1".into()))
+        .collect()
 }
 
 fn joined(option: &str, path: &Path) -> OsString {

@@ -80,7 +80,7 @@ pub(super) async fn commit(
         annotations,
         shell: Shell::new(
             format!("{} {}", format::short(&commit.hash), commit.subject),
-            "overview",
+            "home",
         ),
         forge_link: commit
             .commit_url

@@ -96,7 +96,7 @@ pub(super) async fn counters(
     let unavailable = runs::list_unavailable(&context.pool, *id).await?;
     let (bars, bars_source) = bars(&measurements);
     render(&Page {
-        shell: Shell::new(format!("Counters of run {id}"), "overview"),
+        shell: Shell::new(format!("Counters of run {id}"), "home"),
         short: format::short(&run.hash),
         bars,
         bars_source,

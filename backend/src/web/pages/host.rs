@@ -3,6 +3,8 @@
 mod controls;
 mod floors;
 
+pub(super) use floors::percent;
+
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Query};
 use askama::Template;
@@ -11,7 +13,6 @@ use serde_json::Value;
 use speedwell_wire::HostFlag;
 
 use super::annotations::{Block, block};
-use super::run::spread;
 use super::{PageError, Shell, render};
 use crate::context::Context;
 use crate::db::annotations::Subject;
@@ -20,6 +21,7 @@ use crate::db::hosts::{self, EnvironmentRow, EpochRow, FlaggedRun, HostDetail};
 use crate::db::queue::{self, HostRow};
 use crate::db::{controls as control_queries, noise};
 use crate::web::error::Error;
+use crate::web::facts::{Difference, differences, spread};
 use crate::web::format;
 use crate::web::session::Visitor;
 
@@ -66,7 +68,7 @@ pub(super) async fn list(context: Data<Context>) -> Result<HttpResponse, PageErr
     };
     let hosts = queue::list_hosts(&context.pool).await?;
     render(&ListPage {
-        shell: Shell::new("Hosts", "queue"),
+        shell: Shell::new("Hosts", "hosts"),
         hosts: hosts.into_iter().map(listed).collect(),
     })
 }
@@ -97,13 +99,6 @@ struct Environment {
     changes: Vec<Difference>,
     /// The oldest one that is known: there is nothing to compare it with.
     oldest: bool,
-}
-
-/// A fact that differs from the environment before.
-struct Difference {
-    name: String,
-    before: String,
-    after: String,
 }
 
 /// How a control stands.
@@ -160,7 +155,7 @@ pub(super) async fn host(
     let annotations = block(&context, &visitor, Subject::Host(host.id), &address).await?;
     let page = Page {
         annotations,
-        shell: Shell::new(format!("Host {}", host.name), "queue"),
+        shell: Shell::new(format!("Host {}", host.name), "hosts"),
         seen: host
             .last_seen_at
             .map_or_else(|| "never".to_owned(), |at| format::ago(at, Utc::now())),
@@ -229,25 +224,6 @@ fn history(host: &HostDetail, environments: &[EnvironmentRow]) -> Vec<Environmen
         .collect()
 }
 
-/// Facts of `after` that `before` has otherwise or not at all, and those that it no longer has.
-fn differences(before: &[(String, String)], after: &[(String, String)]) -> Vec<Difference> {
-    let find = |facts: &[(String, String)], name: &str| {
-        let found = facts.iter().find(|(known, _)| known == name);
-        found.map_or_else(|| "not told".to_owned(), |(_, value)| value.clone())
-    };
-    let gone = before
-        .iter()
-        .filter(|(name, _)| !after.iter().any(|(known, _)| known == name));
-    let all = after.iter().chain(gone);
-    all.map(|(name, _)| Difference {
-        name: name.clone(),
-        before: find(before, name),
-        after: find(after, name),
-    })
-    .filter(|one| one.before != one.after)
-    .collect()
-}
-
 fn standing(row: StandingRow) -> Standing {
     let words = match (row.standing.as_str(), row.change, row.threshold) {
         ("steady", _, _) => "as it was".to_owned(),
@@ -279,37 +255,4 @@ fn flagged(run: FlaggedRun) -> Option<Flagged> {
         id: run.id,
         runtime: run.runtime,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_differs_between_environments_is_told_both_ways() {
-        let facts = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
-            let own = pairs
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-            own.collect()
-        };
-        let before = facts(&[("kernel", "6.1"), ("smt", "off"), ("turbo", "on")]);
-        let after = facts(&[
-            ("kernel", "6.12"),
-            ("smt", "off"),
-            ("governor", "performance"),
-        ]);
-        let found: Vec<(String, String, String)> = differences(&before, &after)
-            .into_iter()
-            .map(|one| (one.name, one.before, one.after))
-            .collect();
-        let expected = [
-            ("kernel", "6.1", "6.12"),
-            ("governor", "not told", "performance"),
-            ("turbo", "on", "not told"),
-        ];
-        let expected = expected.map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned()));
-        assert_eq!(found, expected);
-        assert!(differences(&[], &[]).is_empty());
-    }
 }

@@ -2,30 +2,39 @@
 
 mod annotations;
 mod api;
+mod benchmark;
 mod bisection;
 mod commit;
+mod compare;
 mod counters;
 mod error;
 mod feed;
+mod grid;
+mod home;
 mod host;
 mod job;
+mod matrix;
 mod outbox;
-mod overview;
 mod profile;
 mod queue;
 mod recompute;
 mod regression;
 mod regressions;
 mod report;
+mod reproduce;
 mod run;
 mod runtime;
+mod search;
 mod series;
 mod sign_in;
 mod steps;
 mod subscriptions;
 mod suite;
+mod timeline;
 mod unsubscribe;
 mod widgets;
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
@@ -35,6 +44,7 @@ use askama::Template;
 pub use error::{PageError, not_found};
 pub(in crate::web) use regressions::parse_filter;
 
+use super::assets::Asset;
 use super::error::Error;
 
 /// What every page knows.
@@ -42,12 +52,24 @@ use super::error::Error;
 struct Shell {
     /// Title of the window.
     title: String,
-    /// The marked entry of the menu.
+    /// The marked entry of the menu: the last part of its address, `home` for the first.
     menu: &'static str,
     /// Seconds until the page loads itself anew; pages of things under way do.
     refresh: Option<u32>,
-    /// Address of the style sheet: it changes with its content, so that browsers may keep it.
+    /// Address of the style sheet.
     style: &'static str,
+    /// Addresses of the scripts, in order.
+    scripts: Vec<&'static str>,
+    /// Whether the data are made up, for load tests; every page says so.
+    synthetic: bool,
+}
+
+/// Set once, when serving begins over a database that was filled for load tests.
+static SYNTHETIC: AtomicBool = AtomicBool::new(false);
+
+/// From now on every page says that its data are made up.
+pub(super) fn mark_synthetic() {
+    SYNTHETIC.store(true, Ordering::Relaxed);
 }
 
 impl Shell {
@@ -56,8 +78,16 @@ impl Shell {
             title: title.into(),
             menu,
             refresh: None,
-            style: STYLE_ADDRESS,
+            style: Asset::Style.address(),
+            scripts: vec![Asset::Page.address()],
+            synthetic: SYNTHETIC.load(Ordering::Relaxed),
         }
+    }
+
+    /// With a script of its own.
+    fn with_script(mut self, script: Asset) -> Self {
+        self.scripts.push(script.address());
+        self
     }
 
     fn refreshing(self, seconds: u32) -> Self {
@@ -68,16 +98,24 @@ impl Shell {
     }
 }
 
-const STYLE: &str = include_str!("../../../assets/style.css");
-const STYLE_ADDRESS: &str = concat!("/assets/style-", env!("SPEEDWELL_STYLE_HASH"), ".css");
-
 /// The routes of the pages.
 pub fn configure(config: &mut ServiceConfig) {
     config
-        .route("/", get().to(overview::overview))
+        .route("/", get().to(home::home))
         .route("/runtimes/{name}", get().to(runtime::runtime))
-        .route("/benchmarks", get().to(series::benchmarks))
-        .route("/benchmarks/{name}", get().to(series::series))
+        .route("/compare", get().to(compare::compare))
+        .route("/compare.md", get().to(compare::markdown))
+        .route("/compare.csv", get().to(compare::csv))
+        .route("/compare.json", get().to(compare::json))
+        .route("/compare/{benchmark}", get().to(compare::benchmark))
+        .route("/matrix", get().to(matrix::matrix))
+        .route("/timeline", get().to(timeline::timeline))
+        .route("/grid", get().to(grid::grid))
+        .route("/timeline.csv", get().to(timeline::csv))
+        .route("/timeline/queue", post().to(timeline::queue))
+        .route("/benchmarks", get().to(benchmark::list))
+        .route("/benchmarks/{name}", get().to(benchmark::benchmark))
+        .route("/search", get().to(search::search))
         .route("/suites", get().to(suite::suites))
         .route("/suites/{name}", get().to(suite::suite))
         .route("/steps", get().to(steps::steps))
@@ -92,6 +130,14 @@ pub fn configure(config: &mut ServiceConfig) {
         .route(
             "/runs/{id}/profiles/{benchmark}/flame.svg",
             get().to(profile::flame),
+        )
+        .route(
+            "/runs/{id}/reproduce/{benchmark}.tar.gz",
+            get().to(reproduce::archive),
+        )
+        .route(
+            "/runs/{id}/reproduce/{benchmark}",
+            get().to(reproduce::page),
         )
         .route("/api", get().to(api::api))
         .route("/hosts", get().to(host::list))
@@ -131,15 +177,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/reports/{runtime}/{date}", get().to(report::report))
         .route("/feeds/runtimes/{name}.atom", get().to(feed::runtime))
         .route("/feeds/benchmarks/{name}.atom", get().to(feed::benchmark))
-        .route("/feeds/reports/{name}.atom", get().to(feed::reports))
-        .route(STYLE_ADDRESS, get().to(style));
-}
-
-async fn style() -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("text/css; charset=utf-8")
-        .insert_header((header::CACHE_CONTROL, "public, max-age=31536000, immutable"))
-        .body(STYLE)
+        .route("/feeds/reports/{name}.atom", get().to(feed::reports));
 }
 
 /// A rendered page.

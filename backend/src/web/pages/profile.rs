@@ -147,7 +147,7 @@ pub(super) async fn profile(
     let mapping = components::mapping();
     let old = before.as_ref().map(|before| &before.report);
     let page = Page {
-        shell: Shell::new(format!("Profile of {benchmark}, run {run_id}"), "overview"),
+        shell: Shell::new(format!("Profile of {benchmark}, run {run_id}"), "home"),
         short: format::short(&after.row.hash),
         total: total(&after.report),
         noun: cost(&after.report).noun,

@@ -14,6 +14,7 @@ use crate::db::runs::{self, RunDetail, RunMeasurement, RunUnavailable};
 use crate::db::warmup::{self, RunWarmup};
 use crate::domain::latency;
 use crate::web::error::Error;
+use crate::web::facts::spread;
 use crate::web::format;
 
 #[derive(Template)]
@@ -88,7 +89,7 @@ pub(super) async fn run(context: Data<Context>, id: Path<i64>) -> Result<HttpRes
         .cloned()
         .collect();
     let page = Page {
-        shell: Shell::new(format!("Run {id}"), "overview"),
+        shell: Shell::new(format!("Run {id}"), "home"),
         // What a newer worker wrote in another form is left to the JSON.
         flags: serde_json::from_value(run.host_flags.clone()).unwrap_or_default(),
         host_link: format!("/hosts/{}", format::encode(&run.host)),
@@ -196,7 +197,7 @@ fn describe_warmup(found: &RunWarmup) -> Warmup {
 }
 
 /// A class of warm-up behaviour in words.
-fn class_words(class: &str) -> &'static str {
+pub(super) fn class_words(class: &str) -> &'static str {
     match class {
         "flat" => "flat",
         "warmup" => "warms up",
@@ -250,35 +251,6 @@ fn main_metric(one: &RunMeasurement) -> Main {
     }
 }
 
-/// A JSON object as rows; nested objects are spread.
-pub(super) fn spread(prefix: &str, value: &Value, rows: &mut Vec<(String, String)>) {
-    match value {
-        Value::Object(fields) => {
-            for (name, field) in fields {
-                let name = name.replace('_', " ");
-                spread(
-                    &if prefix.is_empty() {
-                        name
-                    } else {
-                        format!("{prefix}: {name}")
-                    },
-                    field,
-                    rows,
-                );
-            }
-        }
-        Value::String(text) => rows.push((prefix.to_owned(), text.clone())),
-        Value::Number(number) if prefix.ends_with("bytes") => {
-            let name = prefix.trim_end_matches(" bytes").to_owned();
-            rows.push((
-                name,
-                format::value(number.as_f64().unwrap_or(0.0), Unit::Bytes),
-            ));
-        }
-        other => rows.push((prefix.to_owned(), other.to_string())),
-    }
-}
-
 fn environment_facts(run: &RunDetail) -> Vec<(String, String)> {
     let mut rows = vec![("host".to_owned(), run.host.clone())];
     spread("", &run.facts, &mut rows);
@@ -288,7 +260,7 @@ fn environment_facts(run: &RunDetail) -> Vec<(String, String)> {
 }
 
 /// Recipe and variant; the name alone of a recipe that a newer version wrote.
-fn describe_recipe(stored: &Value) -> String {
+pub(super) fn describe_recipe(stored: &Value) -> String {
     let name = || stored.get("name").and_then(Value::as_str);
     match serde_json::from_value::<BuildRecipe>(stored.clone()) {
         Ok(recipe) => format!("{}, {}", recipe.method.name(), recipe.method.variant()),

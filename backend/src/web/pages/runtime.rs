@@ -1,24 +1,36 @@
-//! A runtime's commits, newest first.
+//! A runtime: every benchmark of its newest run, and its commits, newest first.
+
+mod tiles;
 
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Query};
 use askama::Template;
 use serde::Deserialize;
 
+use super::home::{Mean, runtime_mean};
 use super::{PageError, Shell, render};
 use crate::context::Context;
 use crate::db::compare::{self, RuntimeCommit};
+use crate::db::overview;
 use crate::web::error::Error;
 use crate::web::format;
 
+use tiles::{Tally, Tile, tally, tile};
+
 /// Commits on a page.
 const PAGE: i64 = 50;
+/// Points of a tile's chart.
+const HISTORY: i64 = 40;
 
 #[derive(Template)]
 #[template(path = "runtime.html")]
 struct Page {
     shell: Shell,
     name: String,
+    /// The newest run against the release before.
+    mean: Option<Mean>,
+    benchmarks: Vec<Tile>,
+    tally: Tally,
     commits: Vec<Row>,
     next: Option<i32>,
 }
@@ -54,10 +66,29 @@ pub(super) async fn runtime(
         day: format::day(commit.committed_at),
         commit,
     });
-    let shell = Shell::new(name.as_str(), "overview");
+    // Older pages of commits show commits only.
+    let row = match paging.before {
+        None => overview::list_runtimes(&context.pool, Some(&name))
+            .await?
+            .pop(),
+        Some(_) => None,
+    };
+    let benchmarks = match &row {
+        Some(row) => {
+            overview::list_benchmarks(&context.pool, std::slice::from_ref(row), HISTORY).await?
+        }
+        None => Vec::new(),
+    };
+    let shell = Shell::new(name.as_str(), "home");
     render(&Page {
         shell,
         name: name.into_inner(),
+        mean: row.as_ref().and_then(runtime_mean),
+        tally: tally(&benchmarks),
+        benchmarks: row
+            .iter()
+            .flat_map(|row| benchmarks.iter().map(|one| tile(row, one)))
+            .collect(),
         commits: rows.collect(),
         next,
     })

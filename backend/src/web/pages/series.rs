@@ -3,7 +3,7 @@
 pub(super) mod selection;
 
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Path, Query};
+use actix_web::web::{Data, Path};
 use askama::Template;
 use speedwell_wire::{Metric, Unit};
 
@@ -11,27 +11,11 @@ use super::widgets::{Badge, verdict_class, verdict_words};
 use super::{PageError, Shell, render};
 use crate::chart::{self, Chart, Line, Point};
 use crate::context::Context;
-use crate::db::series::{self, BenchmarkName, SeriesName, SeriesPoint};
+use crate::db::series::{self, SeriesName, SeriesPoint};
 use crate::web::error::Error;
 use crate::web::format;
 
 use selection::{Choices, Selection, choose};
-
-#[derive(Template)]
-#[template(path = "benchmarks.html")]
-struct ListPage {
-    shell: Shell,
-    benchmarks: Vec<BenchmarkName>,
-}
-
-/// Every benchmark.
-pub(super) async fn benchmarks(context: Data<Context>) -> Result<HttpResponse, PageError> {
-    let benchmarks = series::list_benchmarks(&context.pool).await?;
-    render(&ListPage {
-        shell: Shell::new("Benchmarks", "benchmarks"),
-        benchmarks,
-    })
-}
 
 #[derive(Template)]
 #[template(path = "series.html")]
@@ -69,7 +53,7 @@ pub(super) struct Row {
 pub(super) async fn series(
     context: Data<Context>,
     benchmark: Path<String>,
-    Query(pairs): Query<Vec<(String, String)>>,
+    pairs: Vec<(String, String)>,
 ) -> Result<HttpResponse, PageError> {
     let selection = Selection::parse(pairs)?;
     let all = series::list_of_benchmark(&context.pool, &benchmark).await?;
@@ -226,7 +210,7 @@ pub(super) fn chart_of(
     }
 }
 
-fn axis_format(metric: &str) -> fn(f64) -> String {
+pub(super) fn axis_format(metric: &str) -> fn(f64) -> String {
     match metric.parse::<Metric>().map(Metric::unit) {
         Ok(Unit::Seconds) => |value| format::value(value, Unit::Seconds),
         Ok(Unit::Bytes) => |value| format::value(value, Unit::Bytes),

@@ -88,3 +88,43 @@ fn a_changed_script_is_refused() {
     assert!(error.contains("no relative path"), "{error}");
     assert!(suite.select(&["b".to_owned()]).is_err());
 }
+
+#[test]
+fn every_text_that_is_offered_has_the_hash_it_is_offered_by() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("suites/small/own");
+    fs::create_dir_all(&own).unwrap();
+    let script = "import pyperf\npyperf.Runner().bench_func('one', int)\n";
+    let sha256 = hex::encode(Sha256::digest(script));
+    fs::write(own.join("one.py"), script).unwrap();
+    let large = vec![b'x'; 2 << 20];
+    let large_sha256 = hex::encode(Sha256::digest(&large));
+    fs::write(own.join("large.txt"), &large).unwrap();
+    let text = format!(
+        "name = \"small\"\nversion = 1\ndescription = \"Small\"\n[plan.cpython]\nprocesses = 1\nwarmups = 1\nvalues = 1\n\
+         counter_values = 0\n[[benchmark]]\nname = \"one\"\ndescription = \"One\"\nsource = \"own\"\nscript = \"one.py\"\n\
+         sha256 = \"{sha256}\"\nloops = {{ cpython = 1 }}\n[benchmark.inputs]\n\"large.txt\" = \"{large_sha256}\"\n"
+    );
+    fs::write(folder.path().join("suites/small/suite.toml"), &text).unwrap();
+    let harness = Path::new(env!("CARGO_MANIFEST_DIR")).join("harness");
+    let data = folder.path().join("data");
+    let suites = Suites::install(&harness, &folder.path().join("suites"), &data).unwrap();
+    let sources = suites.sources();
+    for (sha256, path) in &sources {
+        assert!(read_source(path, sha256).is_some(), "{}", path.display());
+    }
+    // The list of the harness, its modules (some are alike), the suite and its script; what is too large is not offered.
+    let definition = hex::encode(Sha256::digest(&text));
+    for known in [&suites.harness().sha256, &definition, &sha256] {
+        assert!(sources.contains_key(known));
+    }
+    assert!(!sources.contains_key(&large_sha256));
+    let list = fs::read_to_string(&sources[&suites.harness().sha256]).unwrap();
+    let named = |line: &str| Some(line.split_once(' ')?.1.to_owned());
+    let modules: Vec<String> = list.lines().take(MODULES.len()).filter_map(named).collect();
+    assert_eq!(modules.len(), MODULES.len());
+    assert!(modules.iter().all(|sha256| sources.contains_key(sha256)));
+    // A file that was changed since is not sent under its old hash.
+    fs::write(&sources[&sha256], "other").unwrap();
+    assert!(read_source(&sources[&sha256], &sha256).is_none());
+}

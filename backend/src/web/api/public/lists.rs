@@ -17,7 +17,7 @@ type Answer<T> = Result<Json<T>, Error>;
 /// Every enabled runtime at a glance.
 #[utoipa::path(get, path = "/api/v1/runtimes", responses((status = 200, body = [RuntimeOverview])))]
 pub(super) async fn runtimes(context: Data<Context>) -> Answer<Vec<RuntimeOverview>> {
-    Ok(Json(overview::list_runtimes(&context.pool).await?))
+    Ok(Json(overview::list_runtimes(&context.pool, None).await?))
 }
 
 /// Paging downwards by branch position.

@@ -4,10 +4,13 @@
 
 mod bisections;
 mod commits;
+mod comparisons;
 mod jobs;
 mod lists;
 mod regressions;
 mod runs;
+mod search;
+mod timelines;
 
 use actix_web::web::{self, Json, ServiceConfig, get};
 use serde::{Deserialize, Serialize};
@@ -66,8 +69,10 @@ fn limit_of(limit: Option<i64>) -> Result<i64, Error> {
         lists::repositories,
         lists::series,
         lists::points,
+        timelines::timeline,
         commits::commit,
         commits::comparisons,
+        comparisons::compare,
         runs::run,
         runs::pyperf,
         jobs::jobs,
@@ -77,7 +82,8 @@ fn limit_of(limit: Option<i64>) -> Result<i64, Error> {
         bisections::bisection,
         regressions::regressions,
         regressions::regression,
-        regressions::act
+        regressions::act,
+        search::search
     ),
     components(schemas(ErrorBodySchema))
 )]
@@ -140,11 +146,14 @@ pub fn configure(config: &mut ServiceConfig) {
             .route("/repositories", get().to(lists::repositories))
             .route("/series", get().to(lists::series))
             .route("/series/{id}/points", get().to(lists::points))
+            .route("/timeline", get().to(timelines::timeline))
             .route("/commits/{hash}", get().to(commits::commit))
             .route(
                 "/commits/{hash}/comparisons",
                 get().to(commits::comparisons),
             )
+            .route("/compare", get().to(comparisons::compare))
+            .route("/search", get().to(search::search))
             .route("/runs/{id}", get().to(runs::run))
             .route("/runs/{id}/pyperf", get().to(runs::pyperf))
             .route("/jobs", get().to(jobs::jobs))

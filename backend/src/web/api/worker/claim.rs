@@ -10,10 +10,11 @@ use speedwell_wire::{
 use uuid::Uuid;
 
 use super::HostToken;
+use super::sources::check_offer;
 use crate::context::Context;
 use crate::db::jobs::{self, ClaimedJob};
 use crate::db::suites::Registered;
-use crate::db::{builds, hosts, suites};
+use crate::db::{builds, hosts, sources, suites};
 use crate::web::error::Error;
 
 /// How often a waiting claim looks at the queue.
@@ -25,6 +26,7 @@ pub(super) async fn register(
     HostToken(host): HostToken,
     Json(request): Json<RegisterRequest>,
 ) -> Result<Json<RegisterResponse>, Error> {
+    check_offer(&request.sources)?;
     let mut transaction = context.pool.begin().await?;
     for (index, suite) in request.suites.iter().enumerate() {
         if suites::register(&mut transaction, suite).await? == Registered::Conflict {
@@ -44,11 +46,13 @@ pub(super) async fn register(
         &request.facts,
     )
     .await?;
+    let wanted_sources = sources::list_missing(&mut *transaction, &request.sources).await?;
     transaction.commit().await?;
     tracing::info!(host = host.name, environment_id, "registered");
     Ok(Json(RegisterResponse {
         host: host.name,
         environment_id,
+        wanted_sources,
     }))
 }
 

@@ -4,6 +4,7 @@ mod claim;
 mod host_token;
 mod lease;
 mod results;
+mod sources;
 
 use actix_web::web::{self, ServiceConfig};
 
@@ -15,6 +16,9 @@ const LARGEST_ARTEFACT: usize = 512 << 20;
 const LARGEST_REPORT: usize = 64 << 20;
 /// Largest single piece of log.
 const LARGEST_LOG_CHUNK: usize = 4 << 20;
+
+/// Largest source, and a little more, so that its own handler says what is wrong.
+const LARGEST_SOURCE_BODY: usize = 2 << 20;
 
 /// The routes of `speedwell_wire::paths`.
 pub fn configure(config: &mut ServiceConfig) {
@@ -46,6 +50,11 @@ pub fn configure(config: &mut ServiceConfig) {
                 web::resource("/jobs/{job}/run")
                     .app_data(web::PayloadConfig::new(LARGEST_REPORT))
                     .route(web::post().to(results::run)),
+            )
+            .service(
+                web::resource("/sources/{sha256}")
+                    .app_data(web::PayloadConfig::new(LARGEST_SOURCE_BODY))
+                    .route(web::put().to(sources::put)),
             )
             .service(
                 web::resource("/artefacts/{sha256}")

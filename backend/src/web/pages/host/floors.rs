@@ -83,7 +83,7 @@ fn row(one: &FloorRow, host: &str, runtime: &str) -> Row {
 }
 
 /// A share without a sign; what is small keeps two digits that say something.
-fn percent(share: f64) -> String {
+pub(in crate::web::pages) fn percent(share: f64) -> String {
     let percent = share * 100.0;
     let text = if percent >= 99.95 {
         format!("{percent:.0}")

@@ -1,0 +1,253 @@
+//! What a comparison's runs gave: one metric of every benchmark, every metric of one benchmark, and the samples themselves.
+//!
+//! A run has thousands of measurements and a comparison needs one metric of them, so they are found by their series: one probe
+//! of `measurement_series` for each benchmark. Times narrow the partitions.
+
+use chrono::{DateTime, Duration, Utc};
+use sqlx::PgExecutor;
+
+use super::subjects::SubjectRun;
+
+/// Measurements are stamped with the end of their run; this much is allowed for.
+const SLACK: Duration = Duration::days(7);
+
+/// One run of a subject, as these queries need it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Runs {
+    subject: Vec<i32>,
+    run_id: Vec<i64>,
+    runtime_id: Vec<i64>,
+    host_id: Vec<i64>,
+    position: Vec<Option<i32>>,
+    earliest: Vec<DateTime<Utc>>,
+    latest: Vec<DateTime<Utc>>,
+}
+
+impl Runs {
+    /// Adds a run of a subject (from 0).
+    pub fn push(&mut self, subject: usize, run: &SubjectRun) {
+        self.subject
+            .push(i32::try_from(subject).unwrap_or(i32::MAX));
+        self.run_id.push(run.run_id);
+        self.runtime_id.push(run.runtime_id);
+        self.host_id.push(run.host_id);
+        self.position.push(run.position);
+        self.earliest.push(run.finished_at - SLACK);
+        self.latest.push(run.finished_at + SLACK);
+    }
+}
+
+/// The runs, and the measurements of their series. Between the two goes what chooses the series.
+macro_rules! select_measurements {
+    ($columns:literal, $samples:literal, $series:literal) => {
+        concat!(
+            "WITH wanted AS (
+                SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::int[], $6::timestamptz[], $7::timestamptz[])
+                    AS wanted (subject, run_id, runtime_id, host_id, position, earliest, latest))
+             SELECT wanted.subject, wanted.run_id, benchmark.name AS benchmark, benchmark.identity, series.metric, series.counter_source,
+                    own.median, own.interval_low AS low, own.interval_high AS high, own.sample_count::bigint AS samples,
+                    run_deviation, rebuild_deviation",
+            $columns,
+            " FROM wanted JOIN series ON series.runtime_id = wanted.runtime_id AND series.host_id = wanted.host_id ",
+            $series,
+            " JOIN benchmark ON benchmark.id = series.benchmark_id
+             CROSS JOIN LATERAL (
+                SELECT median, interval_low, interval_high, sample_count",
+            $samples,
+            "   FROM measurement
+                WHERE series_id = series.id AND position = wanted.position AND run_id = wanted.run_id
+                  AND measured_at BETWEEN wanted.earliest AND wanted.latest
+                UNION ALL
+                SELECT median, interval_low, interval_high, sample_count",
+            $samples,
+            "   FROM measurement
+                WHERE wanted.position IS NULL AND series_id = series.id AND position IS NULL AND run_id = wanted.run_id
+                  AND measured_at BETWEEN wanted.earliest AND wanted.latest) own
+             LEFT JOIN noise_floor ON noise_floor.series_id = series.id"
+        )
+    };
+}
+
+/// A measurement of one run.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub struct Value {
+    /// Which subject, from 0.
+    pub subject: i32,
+    /// The run.
+    pub run_id: i64,
+    /// The benchmark.
+    pub benchmark: String,
+    /// Its identity.
+    pub identity: String,
+    /// The metric.
+    pub metric: String,
+    /// Where the value comes from.
+    pub counter_source: String,
+    /// Median in the metric's unit.
+    pub median: f64,
+    /// Lower end of its 95 % interval.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Samples that count.
+    pub samples: i64,
+    /// Deviation between runs of one build.
+    pub run_deviation: Option<f64>,
+    /// Deviation between builds of one commit.
+    pub rebuild_deviation: Option<f64>,
+}
+
+/// One metric of every benchmark of the runs.
+pub async fn list_values(
+    db: impl PgExecutor<'_>,
+    runs: &Runs,
+    metric: &str,
+) -> sqlx::Result<Vec<Value>> {
+    sqlx::query_as(select_measurements!("", "", "AND series.metric = $8"))
+        .bind(&runs.subject)
+        .bind(&runs.run_id)
+        .bind(&runs.runtime_id)
+        .bind(&runs.host_id)
+        .bind(&runs.position)
+        .bind(&runs.earliest)
+        .bind(&runs.latest)
+        .bind(metric)
+        .fetch_all(db)
+        .await
+}
+
+/// A measurement with its samples.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub struct SampledValue {
+    /// The measurement.
+    #[sqlx(flatten)]
+    pub value: Value,
+    /// Iterations of the benchmark's own loop for each value; absent when it is not known.
+    pub loops: Option<i64>,
+    /// Every sample in the order taken; empty where they were not asked for.
+    pub sample_values: Vec<f64>,
+    /// The process of each.
+    pub sample_process: Vec<i16>,
+    /// Which of them are warm-ups.
+    pub sample_warmup: Vec<bool>,
+}
+
+/// Every metric of the benchmarks of one name, with the samples of one metric.
+pub async fn list_of_benchmark(
+    db: impl PgExecutor<'_>,
+    runs: &Runs,
+    benchmark: &str,
+    sampled: &str,
+) -> sqlx::Result<Vec<SampledValue>> {
+    sqlx::query_as(select_measurements!(
+        ", own.loops, CASE WHEN series.metric = $9 THEN own.sample_values ELSE '{}' END AS sample_values,
+           CASE WHEN series.metric = $9 THEN own.sample_process ELSE '{}' END AS sample_process,
+           CASE WHEN series.metric = $9 THEN own.sample_warmup ELSE '{}' END AS sample_warmup",
+        ", loops, sample_values, sample_process, sample_warmup",
+        "AND series.benchmark_id IN (SELECT id FROM benchmark WHERE name = $8)"
+    ))
+    .bind(&runs.subject)
+    .bind(&runs.run_id)
+    .bind(&runs.runtime_id)
+    .bind(&runs.host_id)
+    .bind(&runs.position)
+    .bind(&runs.earliest)
+    .bind(&runs.latest)
+    .bind(benchmark)
+    .bind(sampled)
+    .fetch_all(db)
+    .await
+}
+
+/// One metric of every benchmark of the runs, with the samples: for exports.
+pub async fn list_samples(
+    db: impl PgExecutor<'_>,
+    runs: &Runs,
+    metric: &str,
+) -> sqlx::Result<Vec<SampledValue>> {
+    sqlx::query_as(select_measurements!(
+        ", own.loops, own.sample_values, own.sample_process, own.sample_warmup",
+        ", loops, sample_values, sample_process, sample_warmup",
+        "AND series.metric = $8"
+    ))
+    .bind(&runs.subject)
+    .bind(&runs.run_id)
+    .bind(&runs.runtime_id)
+    .bind(&runs.host_id)
+    .bind(&runs.position)
+    .bind(&runs.earliest)
+    .bind(&runs.latest)
+    .bind(metric)
+    .fetch_all(db)
+    .await
+}
+
+/// What a run could not measure.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub struct Missing {
+    /// The run.
+    pub run_id: i64,
+    /// The benchmark.
+    pub benchmark: String,
+    /// Its identity.
+    pub identity: String,
+    /// The metric; absent for the whole benchmark.
+    pub metric: Option<String>,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// What the runs could not measure: whole benchmarks, and one metric (or every metric of one benchmark).
+pub async fn list_missing(
+    db: impl PgExecutor<'_>,
+    runs: &Runs,
+    metric: Option<&str>,
+    benchmark: Option<&str>,
+) -> sqlx::Result<Vec<Missing>> {
+    sqlx::query_as(
+        "SELECT run_id, benchmark.name AS benchmark, benchmark.identity, metric, reason
+         FROM unavailable JOIN benchmark ON benchmark.id = benchmark_id
+         WHERE run_id = ANY($1) AND (metric IS NULL OR $2::text IS NULL OR metric = $2)
+           AND ($3::text IS NULL OR benchmark.name = $3)",
+    )
+    .bind(&runs.run_id)
+    .bind(metric)
+    .bind(benchmark)
+    .fetch_all(db)
+    .await
+}
+
+/// A metric from a source that a subject's runtime has on its host.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub struct Kind {
+    /// Which subject, from 0.
+    pub subject: i32,
+    /// The metric.
+    pub metric: String,
+    /// The source.
+    pub counter_source: String,
+}
+
+/// What each subject's runtime was ever measured by on its host: one probe for each metric that is known and each source.
+pub async fn list_kinds(
+    db: impl PgExecutor<'_>,
+    runs: &Runs,
+    metrics: &[&str],
+    sources: &[&str],
+) -> sqlx::Result<Vec<Kind>> {
+    sqlx::query_as(
+        "SELECT wanted.subject, metric.name AS metric, source.name AS counter_source
+         FROM (SELECT DISTINCT subject, runtime_id, host_id FROM unnest($1::int[], $2::bigint[], $3::bigint[])
+               AS wanted (subject, runtime_id, host_id)) wanted
+         CROSS JOIN unnest($4::text[]) AS metric (name) CROSS JOIN unnest($5::text[]) AS source (name)
+         CROSS JOIN LATERAL (SELECT 1 FROM series WHERE series.runtime_id = wanted.runtime_id AND series.metric = metric.name
+             AND series.host_id = wanted.host_id AND series.counter_source = source.name LIMIT 1) known",
+    )
+    .bind(&runs.subject)
+    .bind(&runs.runtime_id)
+    .bind(&runs.host_id)
+    .bind(metrics)
+    .bind(sources)
+    .fetch_all(db)
+    .await
+}

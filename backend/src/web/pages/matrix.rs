@@ -1,0 +1,560 @@
+//! The matrix: benchmarks by runtimes, each cell a ratio to the base on one host.
+
+use std::fmt::Write as _;
+
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Query};
+use askama::Template;
+use speedwell_wire::{CounterSource, Direction, Metric};
+
+use super::{PageError, Shell, render};
+use crate::context::Context;
+use crate::db::subjects::{self, Measurable};
+use crate::domain::comparison::{Compared, Comparison, Other, Reason, Row, Verdict};
+use crate::domain::subject::{Point, Subject};
+use crate::web::comparison::{
+    self, Address, Mark, Resolved, bad, interval, marks, parameter, parse_metric, ratio_text,
+    resolve, source_words, verdict_words,
+};
+use crate::web::error::Error;
+use crate::web::format;
+
+/// Most runtimes beside each other.
+const MOST: usize = 24;
+/// The groups of columns, by what their runtimes execute.
+const GROUPS: [(&str, &str); 5] = [
+    ("python2", "Python 2"),
+    ("python3", "Python 3"),
+    ("javascript", "JavaScript"),
+    ("php", "PHP"),
+    ("java", "Java"),
+];
+
+#[derive(Template)]
+#[template(path = "matrix.html")]
+struct Page {
+    shell: Shell,
+    /// The base in words; empty when nothing was measured.
+    base: String,
+    host: String,
+    what: String,
+    marks: Vec<Mark>,
+    bases: Vec<(String, bool)>,
+    hosts: Vec<(String, bool)>,
+    suites: Vec<(String, bool)>,
+    metrics: Vec<(String, String, bool)>,
+    hidden: Vec<(String, String)>,
+    /// Name and number of columns.
+    groups: Vec<(&'static str, usize)>,
+    columns: Vec<Column>,
+    /// Benchmark, its link, and the cells as HTML.
+    rows: Vec<(String, String, String)>,
+    means: Vec<MeanCell>,
+    /// Runtimes that have no column, and why.
+    absent: Vec<(String, String)>,
+}
+
+/// The head of a column.
+struct Column {
+    name: String,
+    point: String,
+    run_id: i64,
+    /// The whole comparison; empty for the base.
+    compare: String,
+    /// Of the resolved subjects; 0 is the base.
+    index: usize,
+}
+
+struct MeanCell {
+    text: String,
+    title: String,
+    class: &'static str,
+    count: usize,
+}
+
+/// What is asked for.
+struct Choice {
+    base: Subject,
+    subjects: Vec<Subject>,
+    host: Option<String>,
+    suite: Option<String>,
+    metric: Option<Metric>,
+    source: Option<CounterSource>,
+}
+
+/// The newest measured point of every runtime, or those that `runtime` names, against `base`.
+pub(super) async fn matrix(
+    context: Data<Context>,
+    Query(pairs): super::compare::Pairs,
+) -> Result<HttpResponse, PageError> {
+    let measurable = subjects::list_measurable(&context.pool).await?;
+    let Some(choice) = choose(&pairs, &measurable)? else {
+        return render(&empty());
+    };
+    let mut all = vec![choice.base.clone()];
+    all.extend(
+        choice
+            .subjects
+            .iter()
+            .filter(|one| **one != choice.base)
+            .cloned(),
+    );
+    let mut resolved = Vec::new();
+    let mut absent = Vec::new();
+    for (subject, found) in all.iter().zip(resolve(&context.pool, &all).await?) {
+        match found {
+            Ok(one) => resolved.push(one),
+            Err(why) if resolved.is_empty() => {
+                return Err(Error::NotFound(format!("base: {why}.")).into());
+            }
+            Err(why) => absent.push((subject.to_string(), why)),
+        }
+    }
+    let base = resolved
+        .first()
+        .map(std::slice::from_ref)
+        .unwrap_or_default();
+    let kinds = comparison::shared_kinds(&context.pool, base).await?;
+    let metric = choice
+        .metric
+        .unwrap_or_else(|| comparison::default_metric(&kinds));
+    let mut comparison = comparison::load(&context.pool, &resolved, metric, choice.source).await?;
+    let suites = subjects::list_suites(&context.pool, choice.suite.as_deref()).await?;
+    if let Some(suite) = &choice.suite {
+        let known = suites.iter().find(|one| one.name == *suite);
+        let known = known.ok_or_else(|| bad("suite", format!("there is no suite {suite:?}")))?;
+        comparison
+            .rows
+            .retain(|row| known.identities.contains(&row.identity));
+    }
+    let suites = suites.into_iter().map(|one| one.name).collect();
+    render(&page(
+        &choice,
+        &measurable,
+        &resolved,
+        &comparison,
+        kinds,
+        suites,
+        absent,
+    ))
+}
+
+fn choose(pairs: &[(String, String)], measurable: &[Measurable]) -> Result<Option<Choice>, Error> {
+    let host = parameter(pairs, "host").map(str::to_owned);
+    if let Some(host) = &host
+        && !measurable.iter().any(|one| one.hosts.contains(host))
+    {
+        return Err(bad("host", format!("nothing was measured on {host:?}")));
+    }
+    let on_host = |mut subject: Subject| {
+        subject.host = subject.host.or_else(|| host.clone());
+        subject
+    };
+    let parse = |name: &str, text: &str| {
+        let subject = text.parse::<Subject>().map_err(|error| bad(name, error));
+        subject.map(on_host)
+    };
+    let named = pairs
+        .iter()
+        .filter(|(name, text)| name == "runtime" && !text.is_empty());
+    let named: Result<Vec<Subject>, Error> = named.map(|(name, text)| parse(name, text)).collect();
+    let mut subjects = named?;
+    if subjects.len() > MOST {
+        return Err(bad(
+            "runtime",
+            format!("at most {MOST} can stand beside each other"),
+        ));
+    }
+    if subjects.is_empty() {
+        let live = measurable.iter().filter(|one| one.enabled && !one.control);
+        let newest = |one: &Measurable| Subject {
+            runtime: one.name.clone(),
+            point: Point::Head,
+            host: None,
+        };
+        subjects = live.map(newest).map(on_host).take(MOST).collect();
+    }
+    let base = match parameter(pairs, "base") {
+        Some(text) => Some(parse("base", text)?),
+        // The first that was measured on the wanted host.
+        None => {
+            let fits = |one: &&Subject| {
+                one.host.is_none()
+                    || measurable.iter().any(|measured| {
+                        measured.name == one.runtime
+                            && one
+                                .host
+                                .as_ref()
+                                .is_some_and(|host| measured.hosts.contains(host))
+                    })
+            };
+            subjects.iter().find(fits).or(subjects.first()).cloned()
+        }
+    };
+    let (metric, source) = parse_metric(pairs)?;
+    Ok(base.map(|base| Choice {
+        base,
+        subjects,
+        host,
+        suite: parameter(pairs, "suite").map(str::to_owned),
+        metric,
+        source,
+    }))
+}
+
+fn empty() -> Page {
+    Page {
+        shell: Shell::new("Matrix", "matrix"),
+        base: String::new(),
+        host: String::new(),
+        what: String::new(),
+        marks: Vec::new(),
+        bases: Vec::new(),
+        hosts: Vec::new(),
+        suites: Vec::new(),
+        metrics: Vec::new(),
+        hidden: Vec::new(),
+        groups: Vec::new(),
+        columns: Vec::new(),
+        rows: Vec::new(),
+        means: Vec::new(),
+        absent: Vec::new(),
+    }
+}
+
+fn page(
+    choice: &Choice,
+    measurable: &[Measurable],
+    resolved: &[Resolved],
+    comparison: &Comparison,
+    kinds: Vec<(Metric, CounterSource)>,
+    suites: Vec<String>,
+    absent: Vec<(String, String)>,
+) -> Page {
+    let (groups, columns) = columns(choice, resolved);
+    let pairs = pair_addresses(choice, resolved);
+    let mut hosts: Vec<&String> = measurable.iter().flat_map(|one| &one.hosts).collect();
+    hosts.sort();
+    hosts.dedup();
+    let option = |name: &str, chosen: Option<&str>| (name.to_owned(), Some(name) == chosen);
+    let base = choice.base.to_string();
+    let mut bases: Vec<String> = choice.subjects.iter().map(Subject::to_string).collect();
+    if !bases.contains(&base) {
+        bases.push(base.clone());
+    }
+    let host = resolved
+        .first()
+        .and_then(Resolved::newest)
+        .map(|run| run.host.clone());
+    Page {
+        shell: Shell::new("Matrix", "matrix"),
+        base: resolved.first().map(Resolved::label).unwrap_or_default(),
+        what: source_words(comparison.metric, comparison.source),
+        marks: marks(resolved),
+        bases: bases.iter().map(|one| option(one, Some(&base))).collect(),
+        hosts: hosts
+            .iter()
+            .map(|one| option(one, choice.host.as_deref()))
+            .collect(),
+        suites: suites
+            .iter()
+            .map(|one| option(one, choice.suite.as_deref()))
+            .collect(),
+        metrics: metrics(kinds, comparison),
+        hidden: hidden(choice, measurable),
+        rows: comparison
+            .rows
+            .iter()
+            .map(|row| row_view(row, &columns, &pairs, comparison))
+            .collect(),
+        means: columns.iter().map(|one| mean(one, comparison)).collect(),
+        groups,
+        columns,
+        absent,
+        host: host.unwrap_or_default(),
+    }
+}
+
+/// Subjects that the address names stay named.
+fn hidden(choice: &Choice, measurable: &[Measurable]) -> Vec<(String, String)> {
+    let live = measurable.iter().filter(|one| one.enabled && !one.control);
+    let live: Vec<&str> = live.map(|one| one.name.as_str()).collect();
+    let is_default = choice.subjects.len() == live.len()
+        && choice
+            .subjects
+            .iter()
+            .zip(live)
+            .all(|(one, name)| one.runtime == name && one.point == Point::Head);
+    if is_default {
+        return Vec::new();
+    }
+    let each = choice.subjects.iter().map(|one| {
+        // The host is a field of the form.
+        let host = one
+            .host
+            .clone()
+            .filter(|host| Some(host) != choice.host.as_ref());
+        let subject = Subject {
+            host,
+            ..one.clone()
+        };
+        ("runtime".to_owned(), subject.to_string())
+    });
+    each.collect()
+}
+
+fn metrics(
+    mut kinds: Vec<(Metric, CounterSource)>,
+    comparison: &Comparison,
+) -> Vec<(String, String, bool)> {
+    let chosen = (comparison.metric, comparison.source);
+    if let (metric, Some(source)) = chosen
+        && !kinds.contains(&(metric, source))
+    {
+        kinds.push((metric, source));
+    }
+    let option = |(metric, source): &(Metric, CounterSource)| {
+        let label = match source {
+            CounterSource::Software => metric.label().to_owned(),
+            CounterSource::Pmu | CounterSource::PmuEmulated | CounterSource::Valgrind => {
+                format!("{} ({source})", metric.label())
+            }
+        };
+        (
+            format!("{metric}:{source}"),
+            label,
+            chosen == (*metric, Some(*source)),
+        )
+    };
+    kinds.iter().map(option).collect()
+}
+
+/// The comparison of each subject with the base, as a query.
+fn pair_addresses(choice: &Choice, resolved: &[Resolved]) -> Vec<String> {
+    let Some(base) = resolved.first() else {
+        return Vec::new();
+    };
+    let address = |one: &Resolved| {
+        let pair = [base.subject.clone(), one.subject.clone()];
+        Address::of(&pair)
+            .with_metric(choice.metric, choice.source)
+            .query()
+    };
+    resolved.iter().map(address).collect()
+}
+
+/// The columns by language, and the groups with their widths.
+fn columns(choice: &Choice, resolved: &[Resolved]) -> (Vec<(&'static str, usize)>, Vec<Column>) {
+    let pairs = pair_addresses(choice, resolved);
+    let mut groups = Vec::new();
+    let mut columns: Vec<Column> = Vec::new();
+    for (language, name) in GROUPS {
+        let own: Vec<Column> = resolved
+            .iter()
+            .enumerate()
+            .filter(|(_, one)| one.language == language)
+            .map(|(index, one)| Column {
+                name: one.subject.runtime.clone(),
+                point: one.point(),
+                run_id: one.newest().map_or(0, |run| run.run_id),
+                compare: if index == 0 {
+                    String::new()
+                } else {
+                    pairs.get(index).cloned().unwrap_or_default()
+                },
+                index,
+            })
+            .collect();
+        if !own.is_empty() {
+            groups.push((name, own.len()));
+            columns.extend(own);
+        }
+    }
+    (groups, columns)
+}
+
+fn row_view(
+    row: &Row,
+    columns: &[Column],
+    pairs: &[String],
+    comparison: &Comparison,
+) -> (String, String, String) {
+    let name = format::encode(&row.benchmark);
+    let mut cells = String::new();
+    for column in columns {
+        match column.index.checked_sub(1) {
+            None => base_cell(&mut cells, row, comparison.metric),
+            Some(other) => {
+                let query = pairs.get(column.index).map_or("", String::as_str);
+                if let Some(found) = row.others.get(other) {
+                    ratio_cell(
+                        &mut cells,
+                        found,
+                        &format!("/compare/{name}?{query}"),
+                        comparison.metric,
+                    );
+                }
+            }
+        }
+    }
+    (row.benchmark.clone(), format!("/benchmarks/{name}"), cells)
+}
+
+fn base_cell(text: &mut String, row: &Row, metric: Metric) {
+    let cell = match &row.base {
+        Ok(side) => format::value(side.estimate.median, metric.unit()),
+        Err(reason) => reason.words(),
+    };
+    push(
+        text,
+        format_args!("<td class=\"m base\">{}</td>", escape(&cell)),
+    );
+}
+
+/// A cell of few bytes: there are a thousand of them.
+fn ratio_cell(text: &mut String, found: &Result<Compared, Other>, link: &str, metric: Metric) {
+    match found {
+        Ok(one) => {
+            let (class, number) = (step(one, metric), short_number(one.ratio.ratio));
+            let shown = match one.verdict {
+                Verdict::Better | Verdict::Worse => number,
+                Verdict::Within => format!("= {number}"),
+                Verdict::TooFew => format!("{number}?"),
+            };
+            let sure = match one.verdict {
+                Verdict::TooFew => String::new(),
+                Verdict::Better | Verdict::Worse | Verdict::Within => {
+                    format!("{}; ", interval(&one.ratio))
+                }
+            };
+            let words = verdict_words(one, metric);
+            push(
+                text,
+                format_args!(
+                    "<td class=\"m {class}\"><a href=\"{}\" title=\"{sure}{words}\">{shown}</a></td>",
+                    escape(link)
+                ),
+            );
+        }
+        Err(other) => {
+            let short = match &other.reason {
+                Reason::NotRun => "not run",
+                Reason::Unavailable(_) => "unavailable",
+                Reason::OtherVersion(_) => "other version",
+                Reason::OtherSource(_) => "other source",
+                Reason::NoBase => "no base",
+                Reason::Zero => "zero",
+            };
+            let why: String = other.reason.words().chars().take(200).collect();
+            push(
+                text,
+                format_args!("<td class=\"m x\" title=\"{}\">{short}</td>", escape(&why)),
+            );
+        }
+    }
+}
+
+/// The class of a step of the scale: how many times better (`b1` to `b3`) or worse (`w1` to `w3`), beyond the noise.
+fn step(one: &Compared, metric: Metric) -> &'static str {
+    let times = match metric.direction() {
+        Direction::HigherIsBetter => one.ratio.ratio,
+        Direction::LowerIsBetter => 1.0 / one.ratio.ratio,
+    };
+    match one.verdict {
+        Verdict::Better if times >= 2.0 => "b3",
+        Verdict::Better if times >= 1.2 => "b2",
+        Verdict::Better => "b1",
+        Verdict::Worse if times <= 1.0 / 2.0 => "w3",
+        Verdict::Worse if times <= 1.0 / 1.2 => "w2",
+        Verdict::Worse => "w1",
+        Verdict::Within | Verdict::TooFew => "n",
+    }
+}
+
+/// Three digits at most: the interval is a hover or a click away, and its width is seldom smaller.
+fn short_number(ratio: f64) -> String {
+    if !ratio.is_finite() || ratio >= 10_000.0 {
+        return "> 9999".to_owned();
+    }
+    if ratio >= 99.95 {
+        format!("{ratio:.0}")
+    } else if ratio >= 9.995 {
+        format!("{ratio:.1}")
+    } else if ratio >= 0.0995 {
+        format!("{ratio:.2}")
+    } else {
+        format!("{ratio:.3}")
+    }
+}
+
+/// The mean of a column over what it shares with the base.
+fn mean(column: &Column, comparison: &Comparison) -> MeanCell {
+    let Some(other) = column.index.checked_sub(1) else {
+        return MeanCell {
+            text: "base".to_owned(),
+            title: String::new(),
+            class: "base",
+            count: comparison
+                .rows
+                .iter()
+                .filter(|row| row.base.is_ok())
+                .count(),
+        };
+    };
+    match comparison.mean(other, &[other]) {
+        Some(mean) => MeanCell {
+            text: format!("{}×", ratio_text(&mean.ratio)),
+            title: format!(
+                "{}; {}",
+                interval(&mean.ratio),
+                mean.verdict.words(comparison.metric)
+            ),
+            class: match mean.verdict {
+                Verdict::Better => "b1",
+                Verdict::Worse => "w1",
+                Verdict::Within | Verdict::TooFew => "n",
+            },
+            count: mean.ratio.count,
+        },
+        None => MeanCell {
+            text: "none".to_owned(),
+            title: "no benchmark has a ratio with an interval".to_owned(),
+            class: "x",
+            count: 0,
+        },
+    }
+}
+
+fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    // Writing into a string cannot fail.
+    if text.write_fmt(arguments).is_err() {
+        tracing::error!("a cell could not be written");
+    }
+}
+
+fn escape(text: &str) -> String {
+    let text = text.replace('&', "&amp;").replace('<', "&lt;");
+    text.replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_three_digits() {
+        for (ratio, text) in [
+            (0.0123, "0.012"),
+            (0.5, "0.50"),
+            (1.0, "1.00"),
+            (12.34, "12.3"),
+            (123.4, "123"),
+            (1e9, "> 9999"),
+        ] {
+            assert_eq!(short_number(ratio), text);
+        }
+        assert_eq!(short_number(f64::NAN), "> 9999");
+    }
+}

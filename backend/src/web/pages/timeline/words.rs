@@ -1,0 +1,160 @@
+//! What the timeline says around its charts: what is left out, and the links that zoom and move.
+
+use crate::web::format;
+use crate::web::timeline::asked::{Asked, MOST_POINTS};
+use crate::web::timeline::choose::MOST_LINES;
+use crate::web::timeline::read::{Line, Timeline};
+
+/// What is not on the chart, and why.
+pub(super) fn notes(read: &Timeline, asked: &Asked) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut say = |names: &[String], words: &str| {
+        if !names.is_empty() {
+            notes.push(format!("{}: {words}", names.join("; ")));
+        }
+    };
+    let left_out: Vec<String> = read
+        .chosen
+        .left_out
+        .iter()
+        .map(|one| {
+            format!(
+                "{} {} {} on {}",
+                one.benchmark,
+                format::metric_label(&one.metric),
+                one.runtime,
+                one.host
+            )
+        })
+        .collect();
+    say(
+        &left_out,
+        &format!("left out, for a chart holds {MOST_LINES} lines."),
+    );
+    say(
+        &read.chosen.absent,
+        "nothing was measured for this together with the rest of the choice.",
+    );
+    say(
+        &read.pending,
+        "being prepared; their points are packed within a minute or so. Load the page again.",
+    );
+    say(
+        &read.without_base,
+        &format!(
+            "not measured at {}, so there is nothing to divide by.",
+            asked.base
+        ),
+    );
+    say(&read.empty, "no points in this range.");
+    if read.forced_date && !read.lines.is_empty() {
+        notes.push("Drawn by date: positions of different branches do not compare.".to_owned());
+    }
+    let nothing_positive = |line: &Line| line.points.iter().any(|point| point.low <= 0.0);
+    if asked.log && read.lines.iter().any(nothing_positive) {
+        notes.push("Where values or their intervals reach zero, the axis stays linear.".to_owned());
+    }
+    if asked.base.is_empty() && !asked.log && read.panels().iter().any(|lines| spread(lines) > 20.0)
+    {
+        notes.push("Some lines are many times as high as others, which look flat beside them: choose a logarithmic scale, or divide each by its value at a release (Relative to).".to_owned());
+    }
+    if !asked.base.is_empty() && read.lines.iter().any(|line| line.breaks().next().is_some()) {
+        notes.push(format!(
+            "Beyond a break (dashed) values are not comparable with those at {}: something else than the interpreter changed.",
+            asked.base
+        ));
+    }
+    notes
+}
+
+/// How many times the highest line of a panel is the lowest, by their last values.
+fn spread(lines: &[&Line]) -> f64 {
+    let last = lines.iter().filter_map(|line| line.points.last());
+    let sizes = last
+        .map(|point| point.median.abs())
+        .filter(|size| *size > 0.0);
+    let (least, most) = sizes.fold((f64::INFINITY, 0.0_f64), |found, size| {
+        (found.0.min(size), found.1.max(size))
+    });
+    if least > 0.0 { most / least } else { 1.0 }
+}
+
+/// Other versions of the benchmarks: in words, and where they are.
+pub(super) fn versions(read: &Timeline, asked: &Asked) -> Vec<(String, String)> {
+    let link = |(benchmark, version): &(String, String)| {
+        let mut other = asked.clone();
+        other.version.clone_from(version);
+        (format!("{benchmark}, version {version}"), other.address())
+    };
+    read.chosen.versions.iter().map(link).collect()
+}
+
+pub(super) fn grid_address(read: &Timeline) -> String {
+    let first = read
+        .lines
+        .first()
+        .map(|line| &line.series)
+        .or(read.chosen.left_out.first());
+    first.map_or_else(
+        || "/grid".to_owned(),
+        |one| {
+            format!(
+                "/grid?runtime={}&host={}&metric={}",
+                format::encode(&one.runtime),
+                format::encode(&one.host),
+                format::encode(&one.metric)
+            )
+        },
+    )
+}
+
+/// How many points there are and how they are drawn.
+pub(super) fn drawn(read: &Timeline, dots: bool) -> String {
+    let count = read.count();
+    let lines = read.lines.len();
+    let words = format!(
+        "{count} points in {lines} {}",
+        if lines == 1 { "line" } else { "lines" }
+    );
+    if dots {
+        format!("{words}.")
+    } else {
+        format!(
+            "{words}, thinned out for drawing: first, last, lowest and highest of each few pixels stay, so steps and outliers do. Zoom in for single points."
+        )
+    }
+}
+
+/// Zooming and moving by links.
+pub(super) fn moves(read: &Timeline, asked: &Asked) -> Vec<(&'static str, String)> {
+    let (from, to) = read.axis.range;
+    if read.lines.is_empty() {
+        return Vec::new();
+    }
+    let least = if read.axis.by_date { 86_400.0 } else { 4.0 };
+    let span = (to - from).max(least);
+    let to_range = |from: f64, to: f64| {
+        let mut moved = asked.clone();
+        let from = if read.axis.by_date {
+            from
+        } else {
+            from.max(0.0)
+        };
+        moved.from = Some(read.axis.end(from));
+        moved.to = Some(read.axis.end(to.max(from)));
+        moved.last = None;
+        moved.address()
+    };
+    let mut whole = asked.clone();
+    (whole.from, whole.to, whole.last) = (None, None, Some(MOST_POINTS));
+    let mut newest = asked.clone();
+    (newest.from, newest.to, newest.last) = (None, None, None);
+    vec![
+        ("Earlier", to_range(from - span / 2.0, to - span / 2.0)),
+        ("Later", to_range(from + span / 2.0, to + span / 2.0)),
+        ("Zoom in", to_range(from + span / 4.0, to - span / 4.0)),
+        ("Zoom out", to_range(from - span / 2.0, to + span / 2.0)),
+        ("Newest", newest.address()),
+        ("Everything", whole.address()),
+    ]
+}

@@ -1,0 +1,138 @@
+//! A service with something on every page: two runtimes of two languages, a release, a regression in each state, a search, a report.
+
+use fantoccini::key::Key;
+use fantoccini::{Client, Locator};
+use speedwell_backend::domain::role::Role;
+use speedwell_backend::scheduler::{bisect, detect, explain, index, noise, report, trace};
+use sqlx::PgPool;
+
+use super::TestApp;
+use super::triage::{insert_point, insert_regression, insert_token};
+use super::worker::{Rows, insert_job, insert_rows, measure};
+
+/// The token that [`sign_in`] pastes.
+const TRIAGER: &str = "ada";
+
+/// Starts it; returns it with the address of each of its pages.
+pub async fn start(pool: &PgPool) -> (TestApp, Vec<String>) {
+    let app = TestApp::start(pool).await;
+    let rows = insert_rows(pool, 8).await;
+    tag(pool, 1, "v3.9.0").await;
+    tag(pool, 4, "v3.9.1").await;
+    measure(pool, &app, &rows, &[0.1, 0.1, 0.1, 0.11, 0.11, 0.11]).await;
+    let other = second_runtime(pool, &rows).await;
+    measure(pool, &app, &other, &[0.12, 0.12, 0.12]).await;
+    for (state, benchmark, after) in [
+        ("confirmed", "richards", 4),
+        ("found", "nbody", 3),
+        ("suspected", "richards", 3),
+    ] {
+        let id = insert_regression(pool, &rows, state, after - 2, after).await;
+        insert_point(pool, &rows, id, benchmark, (after - 2, after), 0.1).await;
+    }
+    for pass in 0..2 {
+        noise::tick(&app.context).await.unwrap();
+        trace::tick(&app.context).await.unwrap();
+        index::tick(&app.context).await.unwrap();
+        if pass == 0 {
+            bisect::tick(&app.context).await.unwrap();
+            explain::tick(&app.context).await.unwrap();
+            detect::tick(&app.context).await.unwrap();
+        }
+    }
+    insert_job(pool, &rows, 6, 1).await;
+    let now = chrono::Utc::now() + chrono::Duration::seconds(1);
+    report::look(&app.context, now).await.unwrap();
+    let day: Option<String> = sqlx::query_scalar("SELECT day::text FROM report LIMIT 1")
+        .fetch_optional(pool)
+        .await
+        .unwrap();
+    insert_token(pool, TRIAGER, Role::Triager).await;
+    let mut pages: Vec<String> = PAGES.iter().map(|page| (*page).to_owned()).collect();
+    pages.extend(day.map(|day| format!("/reports/cpython-main/{day}")));
+    (app, pages)
+}
+
+/// What a visitor can open. A page that is not here is not looked at: add it.
+const PAGES: &[&str] = &[
+    "/",
+    "/regressions",
+    "/regressions/1",
+    "/regressions/2",
+    "/bisections",
+    "/bisections/1",
+    "/recompute",
+    "/benchmarks",
+    "/benchmarks/nbody",
+    "/suites",
+    "/suites/portable",
+    "/steps",
+    "/runtimes/cpython-main",
+    "/commits/0000000000000000000000000000000000000004",
+    "/runs/1",
+    "/runs/1/counters",
+    "/hosts",
+    "/hosts/lab-1",
+    "/queue",
+    "/jobs/1",
+    "/reports",
+    "/subscriptions",
+    "/outbox",
+    "/api",
+    "/sign-in",
+    "/nowhere",
+];
+
+/// Makes a commit (by its place) a release.
+async fn tag(pool: &PgPool, place: i32, name: &str) {
+    sqlx::query("INSERT INTO tag (repository_id, name, commit_hash) VALUES (1, $2, lpad(to_hex($1 + 1), 40, '0'))")
+        .bind(place)
+        .bind(name)
+        .execute(pool)
+        .await
+        .unwrap();
+}
+
+/// Another runtime, of Python 2, on a branch of its own that holds the same commits.
+async fn second_runtime(pool: &PgPool, rows: &Rows) -> Rows {
+    sqlx::query("INSERT INTO branch (repository_id, name) VALUES (1, '2.7')")
+        .execute(pool)
+        .await
+        .unwrap();
+    sqlx::query("INSERT INTO branch_commit SELECT 2, position, commit_id FROM branch_commit")
+        .execute(pool)
+        .await
+        .unwrap();
+    let runtime_id: i64 = sqlx::query_scalar(
+        "INSERT INTO runtime (name, language, branch_id, recipe, recipe_sha256, suite_name, ordinal)
+         SELECT 'cpython-2.7', 'python2', 2, recipe, 'r2', suite_name, 1 FROM runtime RETURNING id",
+    )
+    .fetch_one(pool)
+    .await
+    .unwrap();
+    sqlx::query("UPDATE branch SET head_commit_id = (SELECT max(id) FROM commit)")
+        .execute(pool)
+        .await
+        .unwrap();
+    Rows {
+        runtime_id,
+        commits: rows.commits.clone(),
+    }
+}
+
+/// Signs in as a triager, so that pages show what only those see.
+pub async fn sign_in(client: &Client, app: &TestApp) {
+    let address = format!("{}/sign-in?to=/queue", app.address);
+    client.goto(&address).await.unwrap();
+    let field = client
+        .find(Locator::Css("input[name=token]"))
+        .await
+        .unwrap();
+    let text = format!("token-of-{TRIAGER}{}", char::from(Key::Enter));
+    field.send_keys(&text).await.unwrap();
+    client
+        .wait()
+        .for_element(Locator::LinkText("Queue"))
+        .await
+        .unwrap();
+}
