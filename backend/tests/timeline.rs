@@ -479,7 +479,13 @@ async fn names_from_outside_stay_text(pool: PgPool) {
 /// The query of the browser's address, once it is as wanted.
 async fn address(client: &fantoccini::Client, wanted: impl Fn(&str) -> bool) -> String {
     for _ in 0..200 {
-        let query = client.current_url().await.unwrap().query().unwrap_or_default().to_owned();
+        let query = client
+            .current_url()
+            .await
+            .unwrap()
+            .query()
+            .unwrap_or_default()
+            .to_owned();
         if wanted(&query) {
             return query;
         }
@@ -492,7 +498,13 @@ async fn address(client: &fantoccini::Client, wanted: impl Fn(&str) -> bool) -> 
 async fn a_browser_zooms_by_keys_and_the_address_follows(pool: PgPool) {
     let app = TestApp::start(&pool).await;
     let rows = insert_rows(&pool, 8).await;
-    measure(&pool, &app, &rows, &[0.1, 0.1, 0.11, 0.1, 0.1, 0.12, 0.1, 0.1]).await;
+    measure(
+        &pool,
+        &app,
+        &rows,
+        &[0.1, 0.1, 0.11, 0.1, 0.1, 0.12, 0.1, 0.1],
+    )
+    .await;
     trace::tick(&app.context).await.unwrap();
     let driver = start_driver();
     let client = open(&driver, 1280, false).await;
@@ -501,17 +513,36 @@ async fn a_browser_zooms_by_keys_and_the_address_follows(pool: PgPool) {
         .await
         .unwrap();
     // The picture makes room for a canvas.
-    let canvas = client.wait().for_element(Locator::Css(".canvas canvas")).await;
+    let canvas = client
+        .wait()
+        .for_element(Locator::Css(".canvas canvas"))
+        .await;
     canvas.unwrap();
-    assert!(client.find_all(Locator::Css("svg.chart")).await.unwrap().is_empty());
+    assert!(
+        client
+            .find_all(Locator::Css("svg.chart"))
+            .await
+            .unwrap()
+            .is_empty()
+    );
     let region = client.find(Locator::Css(".chart-scroll")).await.unwrap();
     region.send_keys("+").await.unwrap();
     let zoomed = address(&client, |query| query.contains("from=")).await;
-    assert!(zoomed.contains("benchmark=nbody") && zoomed.contains("to=") && !zoomed.contains("last="), "{zoomed}");
+    assert!(
+        zoomed.contains("benchmark=nbody") && zoomed.contains("to=") && !zoomed.contains("last="),
+        "{zoomed}"
+    );
     client.refresh().await.unwrap();
-    client.wait().for_element(Locator::Css(".canvas canvas")).await.unwrap();
+    client
+        .wait()
+        .for_element(Locator::Css(".canvas canvas"))
+        .await
+        .unwrap();
     let value = client.find(Locator::Css("input[name=from]")).await.unwrap();
     let value = value.prop("value").await.unwrap().unwrap();
-    assert!(zoomed.contains(&format!("from={value}")), "the state is in the address: {value}");
+    assert!(
+        zoomed.contains(&format!("from={value}")),
+        "the state is in the address: {value}"
+    );
     client.close().await.unwrap();
 }

@@ -138,13 +138,13 @@ pub const COUNTED: i64 = 1000;
 pub async fn find_standing(db: impl PgExecutor<'_>) -> sqlx::Result<Standing> {
     sqlx::query_as(
         "SELECT (SELECT count(*) FROM (SELECT FROM regression WHERE state IN ('confirmed', 'bisecting', 'found')
-                    AND NOT better LIMIT $1) some) AS open,
-                (SELECT count(*) FROM (SELECT FROM regression WHERE state = 'acknowledged' AND NOT better LIMIT $1) some)
+                    AND NOT better LIMIT $1) counted) AS open,
+                (SELECT count(*) FROM (SELECT FROM regression WHERE state = 'acknowledged' AND NOT better LIMIT $1) counted)
                     AS taken_on,
-                (SELECT count(*) FROM (SELECT FROM regression WHERE state = 'suspected' LIMIT $1) some) AS suspected,
-                (SELECT count(*) FROM (SELECT FROM job WHERE state = 'queued' LIMIT $1) some) AS queued,
-                (SELECT count(*) FROM (SELECT FROM job WHERE state = 'running' LIMIT $1) some) AS running,
-                (SELECT count(*) FROM (SELECT FROM repository WHERE last_fetch_error IS NOT NULL LIMIT $1) some) AS unfetched",
+                (SELECT count(*) FROM (SELECT FROM regression WHERE state = 'suspected' LIMIT $1) counted) AS suspected,
+                (SELECT count(*) FROM (SELECT FROM job WHERE state = 'queued' LIMIT $1) counted) AS queued,
+                (SELECT count(*) FROM (SELECT FROM job WHERE state = 'running' LIMIT $1) counted) AS running,
+                (SELECT count(*) FROM (SELECT FROM repository WHERE last_fetch_error IS NOT NULL LIMIT $1) counted) AS unfetched",
     )
     .bind(COUNTED)
     .fetch_one(db)

@@ -131,7 +131,10 @@ fn value(line: &Line, found: Option<Drift>, floor: Option<f64>, metric: Metric) 
             let rose = ratio.ratio > 1.0;
             let better = rose == (metric.direction() == Direction::HigherIsBetter);
             let small = |floor: f64| {
-                format!("within the noise: less than {:.1}\u{a0}% between two runs says nothing", floor * 100.0)
+                format!(
+                    "within the noise: less than {:.1}\u{a0}% between two runs says nothing",
+                    floor * 100.0
+                )
             };
             let (class, verdict) = match (ratio.is_significant(), beyond, better) {
                 (false, _, _) => ("unchanged", "within the noise".to_owned()),
