@@ -165,7 +165,8 @@ fn package(program: &str, packages: &[PinnedPackage]) -> String {
             None => "\"$prefix\"".to_owned(),
             Some(Some(folder)) => format!("\"$prefix\"/{}", quote(folder)),
             Some(None) => {
-                return "  stop 'a package goes into a folder whose path is not plain'\n".to_owned();
+                return "  stop 'a package goes into a folder whose path is not plain'\n"
+                    .to_owned();
                 return "  stop 'a package goes into a folder whose path is not plain'\n"
                     .to_owned();
             }

@@ -10,7 +10,6 @@ use serde_json::Value;
 use speedwell_wire::{BuildRecipe, HostFlag, LockedPackage, Method};
 
 use super::run::describe_recipe;
-use crate::web::facts::spread;
 use super::{PageError, Shell, render};
 use crate::context::Context;
 use crate::db::reproduce::{self, Measured, Origin};
@@ -20,6 +19,7 @@ use crate::domain::definition::Definition;
 use crate::domain::reproduce::quote::{file_name, public_url};
 use crate::domain::reproduce::{Ours, Parts, Subject, script};
 use crate::web::error::Error;
+use crate::web::facts::spread;
 use crate::web::format;
 
 /// Everything that is known of one point.
