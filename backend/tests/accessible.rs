@@ -11,7 +11,6 @@ use std::process::Command;
 use fantoccini::Client;
 use serde_json::Value;
 use sqlx::PgPool;
-use support::TestApp;
 use support::browser::{fits, open, start_driver};
 use support::tour;
 

@@ -80,7 +80,7 @@ async fn a_benchmark_shows_its_source_its_floors_and_what_happened_to_it(pool: P
     );
     measure(&pool, &app, &rows, &[0.1, 0.101, 0.1, 0.102, 0.1]).await;
     noise::tick(&app.context).await.unwrap();
-    while warmup::tick(&app.context).await.unwrap() > 0 {}
+    while warmup::tick(&app.context).await.unwrap().is_some() {}
     // Another version with a hostile script, and an argument.
     let script = "print('<script>alert(1)</script> & more')\nimport pyperf\n";
     let worker = TestWorker::register(&app, "secret").await;

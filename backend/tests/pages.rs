@@ -176,9 +176,11 @@ async fn every_number_leads_to_its_source(pool: PgPool) {
     assert!(status == 400 && page.contains("<nav"), "{page}");
     let (_, list) = app.get("/suites").await;
     assert!(list.contains("/suites/portable"), "{list}");
-    let (_, suite) = app.get("/suites/portable?baseline=cpython-2.7").await;
+    let (_, suite) = app.get("/suites/portable").await;
     assert!(
-        suite.contains("Wall time") && suite.contains("/runs/") && suite.contains("Version 1"),
+        suite.contains("Wall time")
+            && suite.contains("/matrix?suite=portable")
+            && suite.contains("Version 1"),
         "{suite}"
     );
     for words in [

@@ -332,7 +332,7 @@ pub(super) async fn load_all(pool: &PgPool, choice: &Choice) -> Result<Loaded, E
     let metric = choice.metric.unwrap_or_else(|| default_metric(&kinds));
     let comparison = load(pool, &subjects, metric, choice.source).await?;
     Ok(Loaded {
-        marks: marks(&subjects),
+        marks: marks(&subjects, &LETTERS),
         subjects,
         kinds,
         comparison,

@@ -167,8 +167,6 @@ fn package(program: &str, packages: &[PinnedPackage]) -> String {
             Some(None) => {
                 return "  stop 'a package goes into a folder whose path is not plain'\n"
                     .to_owned();
-                return "  stop 'a package goes into a folder whose path is not plain'\n"
-                    .to_owned();
             }
         };
         let words = [&one.name, &one.version, &one.sha256].map(|word| quote(word));
