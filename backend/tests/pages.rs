@@ -3,6 +3,7 @@
 mod support;
 
 use speedwell_backend::db::suites;
+use speedwell_backend::scheduler::index;
 use speedwell_wire::{FailureKind, HostFlag, HostSeverity, JobFailure, Phase, paths};
 use sqlx::PgPool;
 use support::TestApp;
@@ -147,7 +148,8 @@ async fn every_number_leads_to_its_source(pool: PgPool) {
     let app = TestApp::start(&pool).await;
     let rows = insert_rows(&pool, 3).await;
     measure(&pool, &app, &rows, &[0.1, 0.1]).await;
-    let (_, overview) = app.get("/").await;
+    index::tick(&app.context).await.unwrap();
+    let (_, overview) = app.get("/runtimes/cpython-main").await;
     assert!(
         overview.contains("/benchmarks/nbody?runtime=cpython-main")
             && overview.contains("<svg class=\"spark\""),
