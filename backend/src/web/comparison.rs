@@ -422,9 +422,7 @@ pub(super) async fn shared_kinds(
     pool: &PgPool,
     subjects: &[Resolved],
 ) -> Result<Vec<(Metric, CounterSource)>, Error> {
-    let metrics: Vec<&str> = Metric::ALL.iter().map(|one| one.as_str()).collect();
-    let sources: Vec<&str> = CounterSource::ALL.iter().map(|one| one.as_str()).collect();
-    let kinds = comparisons::list_kinds(pool, &runs_of(subjects), &metrics, &sources).await?;
+    let kinds = comparisons::list_kinds(pool, &runs_of(subjects)).await?;
     let has = |kind: &&Kind, metric: Metric, source: CounterSource| {
         kind.metric == metric.as_str() && kind.counter_source == source.as_str()
     };
