@@ -195,12 +195,10 @@ async fn commits_are_found_by_their_indexes(pool: PgPool) {
     speedwell_backend::db::commits::analyze(&pool)
         .await
         .unwrap();
-    // What the search asks for, word by word, is what the indexes are on.
-    let words = "to_tsvector('simple', regexp_replace(subject || ' ' || author_name || ' ' || author_email, '[^[:alnum:]]+', ' ', 'g'))";
-    assert!(include_str!("../src/db/finds.rs").contains(words));
+    // Both conditions of the search's query.
     for (condition, index) in [
         (
-            format!("{words} @@ to_tsquery('simple', '12345')"),
+            "words @@ to_tsquery('simple', '12345')".to_owned(),
             "commit_words",
         ),
         (

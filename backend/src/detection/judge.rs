@@ -12,9 +12,8 @@ use crate::domain::summary::median_of_sorted;
 const FEWEST: usize = 3;
 /// Deviations of noise that a last point must pass to be a suspect; of a series of four points half as many again and more.
 const DEVIATIONS: f64 = 4.0;
-/// What a series has done by itself before is not extreme: a suspect lies so many times as far out as the farthest and as the second
-/// farthest point on its side.
-const BEYOND: (f64, f64) = (1.75, 2.0);
+/// What a series has done by itself before is not extreme: a suspect lies so many times as far out as the farthest point on its side.
+const BEYOND: f64 = 2.0;
 /// Widens the noise of a few points, which is known badly: by 1 + this / number.
 const FEW: f64 = 4.0;
 /// The floor to which the detector's smallest step refers: that of times.
@@ -329,23 +328,17 @@ impl Epoch {
         }
     }
 
-    /// How far from its level a point lies no farther than the series goes by itself, on the side of `difference`; the last point is
-    /// left out.
-    fn usual_distance(&self, difference: f64) -> f64 {
-        let mut farthest = [0.0; 2];
+    /// How far the farthest point lies from its level, on the side of `difference`; the last point is left out.
+    fn farthest(&self, difference: f64) -> f64 {
+        let mut farthest = 0.0_f64;
         for (begins, ends) in self.levels() {
             let level = median(self.logarithms[begins..ends].to_vec()).unwrap_or(0.0);
             let ends = ends.min(self.logarithms.len() - 1);
             for value in &self.logarithms[begins..ends] {
-                let away = (value - level) * difference.signum();
-                if away > farthest[0] {
-                    farthest = [away, farthest[0]];
-                } else if away > farthest[1] {
-                    farthest[1] = away;
-                }
+                farthest = farthest.max((value - level) * difference.signum());
             }
         }
-        (BEYOND.0 * farthest[0]).max(BEYOND.1 * farthest[1])
+        farthest
     }
 
     /// Whether the last point lies where the series has been before, and gone from, to and fro.
@@ -390,7 +383,7 @@ impl Epoch {
         if self.logarithms[last - 2..last].iter().all(is_like_it) {
             return;
         }
-        if difference.abs() <= self.usual_distance(difference) || self.is_habit(last) {
+        if difference.abs() <= BEYOND * self.farthest(difference) || self.is_habit(last) {
             return;
         }
         let few = 1.0 + FEW / self.logarithms.len() as f64;

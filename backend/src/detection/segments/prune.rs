@@ -193,9 +193,10 @@ impl Pruning<'_> {
     }
 
     /// The change that is least beside a slow movement, of those which the movement tells better; none in short series, where
-    /// a movement is anything, and none in two modes, of which squares know little.
+    /// a movement is anything, and none in two modes or in points that remember each other, of which squares know little.
     fn told_by_movement(&self, judged: &[(f64, Step)]) -> Option<usize> {
-        if self.flat || self.logarithms.len() < SHORTEST_MOVEMENT {
+        let remembers = self.found.correlation > REMEMBERED;
+        if self.flat || remembers || self.logarithms.len() < SHORTEST_MOVEMENT {
             return None;
         }
         let places: Vec<usize> = judged.iter().map(|(_, step)| step.at).collect();
@@ -323,14 +324,15 @@ impl Pruning<'_> {
         let apart: Vec<f64> = near.iter().map(|one| one - middle).collect();
         let most = 4.0 * spread(&apart);
         let cut: Vec<f64> = apart.iter().map(|one| one.clamp(-most, most)).collect();
-        let fit = |step: bool, slope: bool| {
-            smooth::squares_left(&cut, |index| {
-                let step = f64::from(u8::from(step && index >= left));
-                let time = index as f64 / cut.len() as f64 - 0.5;
-                [1.0, step, if slope { time } else { 0.0 }]
-            })
-        };
-        let (step_alone, slope_alone, both) = (fit(true, false), fit(false, true), fit(true, true));
+        let equations = smooth::Equations::new(&cut, |index| {
+            let time = index as f64 / cut.len() as f64 - 0.5;
+            [1.0, f64::from(u8::from(index >= left)), time]
+        });
+        let both = equations.left(|_| true);
+        let (step_alone, slope_alone) = (
+            equations.left(|one| one != 2),
+            equations.left(|one| one != 1),
+        );
         let one_error = both / (cut.len() as f64 - 3.0);
         if one_error <= 0.0 {
             return false;

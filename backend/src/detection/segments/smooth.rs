@@ -4,7 +4,8 @@ use super::density::{median, spread};
 
 /// Regressors at most: a level, three powers of time, and steps.
 const MOST: usize = 10;
-const POWERS: usize = 3;
+/// The place of the step that is asked for: after a level and three powers of time.
+const STEP: usize = 4;
 /// Points on each side of a step that are looked at.
 const REACH: usize = 150;
 
@@ -32,32 +33,26 @@ pub(super) fn beside(logarithms: &[f64], changes: &[usize], change: usize) -> Op
         .filter(|other| *other != change && *other > from + 1 && *other + 1 < to)
         .collect();
     others.sort_by_key(|other| other.abs_diff(change));
-    others.truncate(MOST - POWERS - 2);
+    others.truncate(MOST - STEP - 1);
     let count = to - from;
     if count < 4 * MOST {
         return None;
     }
     let near = cut(&logarithms[from..to], from, &others, change);
-    let row = |index: usize, step: bool, movement: bool| {
+    let equations = Equations::new(&near, |index| {
         let time = index as f64 / count as f64 * 2.0 - 1.0;
         let begun = |place: usize| f64::from(u8::from(from + index >= place));
         let mut row = [0.0; MOST];
-        row[0] = 1.0;
-        if movement {
-            row[1..=POWERS].copy_from_slice(&[time, time * time, time * time * time]);
-        }
-        if step {
-            row[POWERS + 1] = begun(change);
-        }
-        for (one, other) in row[POWERS + 2..].iter_mut().zip(&others) {
+        row[..=STEP].copy_from_slice(&[1.0, time, time * time, time.powi(3), begun(change)]);
+        for (one, other) in row[STEP + 1..].iter_mut().zip(&others) {
             *one = begun(*other);
         }
         row
-    };
-    let left = |step, movement| squares_left(&near, |index| row(index, step, movement));
-    let both = left(true, true);
-    let (step_alone, movement_alone) = (left(true, false), left(false, true));
-    let one_error = both / (count as f64 - (POWERS + 2 + others.len()) as f64);
+    });
+    let both = equations.left(|_| true);
+    let step_alone = equations.left(|regressor| !(1..STEP).contains(&regressor));
+    let movement_alone = equations.left(|regressor| regressor != STEP);
+    let one_error = both / (count as f64 - (STEP + 1 + others.len()) as f64);
     (one_error > 0.0).then(|| Beside {
         step: (movement_alone - both) / one_error,
         movement: (step_alone - both) / one_error,
@@ -88,45 +83,57 @@ fn cut(points: &[f64], from: usize, others: &[usize], change: usize) -> Vec<f64>
         .collect()
 }
 
-/// Sum of squares that is left after the best sum of the regressors, of which `row` has the values at each place; one that is 0
-/// everywhere is left out.
-pub(super) fn squares_left<const N: usize>(values: &[f64], row: impl Fn(usize) -> [f64; N]) -> f64 {
-    // Normal equations, solved by elimination.
-    let mut equations = [[0.0; N]; N];
-    let mut targets = [0.0; N];
-    let middle = values.iter().sum::<f64>() / values.len().max(1) as f64;
-    for (index, value) in values.iter().enumerate() {
-        let row = row(index);
-        for (place, one) in row.iter().enumerate().filter(|(_, one)| **one != 0.0) {
-            targets[place] += one * (value - middle);
-            for (sum, other) in equations[place].iter_mut().zip(&row) {
-                *sum += one * other;
+/// The normal equations of least squares.
+pub(super) struct Equations<const N: usize> {
+    products: [[f64; N]; N],
+    targets: [f64; N],
+    square: f64,
+}
+
+impl<const N: usize> Equations<N> {
+    /// `row` has the values of the regressors at each place.
+    pub(super) fn new(values: &[f64], row: impl Fn(usize) -> [f64; N]) -> Self {
+        let mut all = Self {
+            products: [[0.0; N]; N],
+            targets: [0.0; N],
+            square: 0.0,
+        };
+        let middle = values.iter().sum::<f64>() / values.len().max(1) as f64;
+        for (index, value) in values.iter().enumerate() {
+            let (row, value) = (row(index), value - middle);
+            all.square += value * value;
+            for (place, one) in row.iter().enumerate().filter(|(_, one)| **one != 0.0) {
+                all.targets[place] += one * value;
+                for (sum, other) in all.products[place].iter_mut().zip(&row) {
+                    *sum += one * other;
+                }
             }
         }
+        all
     }
-    for pivot in 0..N {
-        let scale = equations[pivot][pivot];
-        if scale < 1e-9 {
-            (equations[pivot], targets[pivot]) = ([0.0; N], 0.0);
-            continue;
-        }
-        equations[pivot].iter_mut().for_each(|one| *one /= scale);
-        targets[pivot] /= scale;
-        let (reduced, target) = (equations[pivot], targets[pivot]);
-        for index in (0..N).filter(|index| *index != pivot) {
-            let factor = equations[index][pivot];
-            for (one, other) in equations[index].iter_mut().zip(&reduced) {
-                *one -= factor * other;
+
+    /// Sum of squares that is left after the best sum of the regressors that `has` is true for; by elimination.
+    pub(super) fn left(&self, has: impl Fn(usize) -> bool) -> f64 {
+        let (mut products, mut targets) = (self.products, self.targets);
+        let mut told = 0.0;
+        for pivot in (0..N).filter(|pivot| has(*pivot)) {
+            let scale = products[pivot][pivot];
+            if scale < 1e-9 {
+                // Nothing that the others do not tell.
+                continue;
             }
-            targets[index] -= factor * target;
+            told += targets[pivot] * targets[pivot] / scale;
+            let (reduced, target) = (products[pivot], targets[pivot]);
+            for index in pivot + 1..N {
+                let factor = products[index][pivot] / scale;
+                for (one, other) in products[index].iter_mut().zip(&reduced) {
+                    *one -= factor * other;
+                }
+                targets[index] -= factor * target;
+            }
         }
+        (self.square - told).max(0.0)
     }
-    let left = values.iter().enumerate().map(|(index, value)| {
-        let terms = row(index);
-        let fitted: f64 = terms.iter().zip(&targets).map(|(one, by)| one * by).sum();
-        (value - middle - fitted).powi(2)
-    });
-    left.sum()
 }
 
 #[cfg(test)]
@@ -142,10 +149,11 @@ mod tests {
 
     #[test]
     fn nothing_few_and_constant_points_say_nothing() {
-        assert_eq!(squares_left(&[], |_| [1.0, 0.0]), 0.0);
+        assert_eq!(Equations::new(&[], |_| [1.0, 0.0]).left(|_| true), 0.0);
+        let line = Equations::new(&[3.0, 5.0, 7.0], |index| [1.0, index as f64]);
+        assert!(line.left(|_| true) < 1e-12 && (line.left(|one| one == 0) - 8.0).abs() < 1e-12);
         assert_eq!(beside(&[1.0; 30], &[10], 10), None);
         assert_eq!(beside(&[1.0; 100], &[50], 50), None);
-        assert!(squares_left(&[3.0, 5.0, 7.0], |index| [1.0, index as f64]) < 1e-18);
     }
 
     #[test]
