@@ -195,7 +195,7 @@ async fn home_says_what_is_wrong_and_what_changed(pool: PgPool) {
         "4 commits in all",
         "no confirmed change",
         "The long view",
-        "class=\"line s0\"",
+        "class=\"mark s0\"",
     ] {
         assert!(page.contains(words), "{words}: {page}");
     }
@@ -217,7 +217,7 @@ async fn home_says_what_is_wrong_and_what_changed(pool: PgPool) {
         "1 confirmed regression</a> that nobody has taken on",
         "has no new result for 3\u{a0}days although 1 commit waits",
         "Host lab-1</a> is silent, last heard of 3\u{a0}h ago",
-        "slower: nbody",
+        "worse: Wall time of nbody",
         "1 suspected",
         "&#60;b&#62;main&#60;/b&#62;",
         "href=\"/runtimes/%3Cb%3Emain%3C%2Fb%3E\"",
@@ -344,7 +344,7 @@ async fn generations_tell_silicon_from_software(pool: PgPool) {
         "cpython-main v3.9.1 on &#60;old&#62;",
         "What the silicon gave",
         "&#60;Ivy&#62;",
-        "class=\"line s0\"",
+        "class=\"mark s0\"",
     ] {
         assert!(
             page.contains(words) || words.starts_with("class"),

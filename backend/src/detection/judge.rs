@@ -5,15 +5,14 @@
 //! may change with what follows it. A single point at the end is no segment: far from its level it is a suspect, which is measured
 //! again before anyone hears of it. `docs/detection.md` tells the whole with its limits.
 
-use super::segments::{self, Segmentation, Settings, Step};
+use super::segments::{self, Segmentation, Settings, Stay, Step};
 use crate::domain::summary::median_of_sorted;
 
 /// Fewest predecessors in the epoch before a point is judged.
 const FEWEST: usize = 3;
 /// Deviations of noise that a last point must pass to be a suspect; of a series of four points half as many again and more.
 const DEVIATIONS: f64 = 4.0;
-/// What a series has done by itself twice before is not extreme: a suspect lies this much farther out than the second farthest point
-/// on its side.
+/// What a series has done by itself before is not extreme: a suspect lies so many times as far out as the farthest point on its side.
 const BEYOND: f64 = 2.0;
 /// Widens the noise of a few points, which is known badly: by 1 + this / number.
 const FEW: f64 = 4.0;
@@ -329,22 +328,34 @@ impl Epoch {
         }
     }
 
-    /// How far the second farthest point lies from its level, on the side of `difference`; the last point is left out.
-    fn usual_distance(&self, difference: f64) -> f64 {
-        let mut farthest = [0.0; 2];
+    /// How far the farthest point lies from its level, on the side of `difference`; the last point is left out.
+    fn farthest(&self, difference: f64) -> f64 {
+        let mut farthest = 0.0_f64;
         for (begins, ends) in self.levels() {
             let level = median(self.logarithms[begins..ends].to_vec()).unwrap_or(0.0);
             let ends = ends.min(self.logarithms.len() - 1);
             for value in &self.logarithms[begins..ends] {
-                let away = (value - level) * difference.signum();
-                if away > farthest[0] {
-                    farthest = [away, farthest[0]];
-                } else if away > farthest[1] {
-                    farthest[1] = away;
-                }
+                farthest = farthest.max((value - level) * difference.signum());
             }
         }
-        farthest[1]
+        farthest
+    }
+
+    /// Whether the last point lies where the series has been before, and gone from, to and fro.
+    fn is_habit(&self, last: usize) -> bool {
+        let mut stays: Vec<Stay> = Vec::new();
+        for (from, to) in self.levels() {
+            let to = to.min(last);
+            if let Some(level) = median(self.logarithms[from..to].to_vec()) {
+                stays.push(Stay { from, to, level });
+            }
+        }
+        stays.push(Stay {
+            from: last,
+            to: last + 1,
+            level: self.logarithms[last],
+        });
+        segments::to_and_fro(&stays).contains(&last)
     }
 
     /// The last point, when it lies alone far from its level.
@@ -372,7 +383,7 @@ impl Epoch {
         if self.logarithms[last - 2..last].iter().all(is_like_it) {
             return;
         }
-        if difference.abs() <= BEYOND * self.usual_distance(difference) {
+        if difference.abs() <= BEYOND * self.farthest(difference) || self.is_habit(last) {
             return;
         }
         let few = 1.0 + FEW / self.logarithms.len() as f64;

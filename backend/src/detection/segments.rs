@@ -6,16 +6,22 @@
 //! manner of Schwarz's criterion. What is rare is learned from the series itself ([`density`]): the first path takes a bounded
 //! parabola, the next ones the smoothed density of the residuals, so that outliers, skew and two modes are no changes, and steps
 //! are placed by the likelihood that the noise really has. Noise that is correlated makes changes dearer. What the path found is
-//! pruned ([`prune`]): steps that are small, badly placed, told as well by a slope, or up and back within a few points.
+//! pruned ([`prune`]): steps that are small, badly placed, told as well by a slow movement ([`smooth`]), or what the series does by
+//! itself ([`habits`]): up and back within a few points, to and fro between two levels.
 //!
 //! All costs are in nats. Time is of the order points x levels. `cargo bench -p speedwell-backend --bench detection` scores it.
 
+mod correlated;
 mod density;
+mod habits;
 mod path;
 mod prune;
+mod smooth;
 
 use density::Loss;
 use path::Grid;
+
+pub(super) use habits::{Stay, to_and_fro};
 
 /// What is a change. The values were chosen on one draw of the generator in `backend/benches/detection` and scored on others.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -50,7 +56,7 @@ impl Default for Settings {
 
 impl Settings {
     /// Version and parameters of the detector, as they are stored with verdicts: the version of the rules, and each parameter that is
-    /// not the usual one (`segments-1 penalty=2`).
+    /// not the usual one (`segments-2 penalty=2`).
     pub fn version(&self) -> String {
         let usual = Self::default();
         let own = self.named();
@@ -147,6 +153,9 @@ pub struct Segmentation {
 
 /// Changes for which more explanations than one are tried: so many, and one for so many points.
 const MANY: (usize, usize) = (4, 60);
+/// In a series of at most [`FEW`] points, whose own density says little, so many changes may be noise that remembers itself instead.
+const MANY_OF_FEW: usize = 3;
+const FEW: usize = 150;
 /// Penalties of the first path, relative to the last one's. A dear first path leaves sticky modes in one segment, where their
 /// density can be learned.
 const STARTS: [f64; 3] = [1.2, 5.0, 20.0];
@@ -176,8 +185,9 @@ pub fn find(logarithms: &[f64], within: f64, settings: &Settings) -> Segmentatio
     let grid = Grid::new(logarithms, noise);
     let penalty = settings.penalty * (count as f64).max(settings.fewest_points).ln();
     let mut best = Explanation::refine(logarithms, &grid, noise, penalty, STARTS[0]);
+    let mut habitual = best.habitual(logarithms);
     let many = best.first_changes.max(best.changes.len());
-    if many >= MANY.0 && many * MANY.1 > count {
+    if many >= MANY.0 && many * MANY.1 > count || many >= MANY_OF_FEW && count <= FEW {
         for start in &STARTS[1..] {
             let other = Explanation::refine(logarithms, &grid, noise, penalty, *start);
             if other.told < best.told {
@@ -185,7 +195,8 @@ pub fn find(logarithms: &[f64], within: f64, settings: &Settings) -> Segmentatio
             }
         }
     }
-    let steps = prune::prune(logarithms, &grid, &best, penalty, settings);
+    habitual.extend(best.habitual(logarithms));
+    let steps = prune::prune(logarithms, &grid, &best, penalty, settings, &habitual);
     Segmentation {
         steps,
         noise: best.noise,
@@ -201,6 +212,8 @@ struct Explanation {
     correlation: f64,
     /// How much dearer changes are, because neighbours are correlated.
     dearer: f64,
+    /// Standard deviation of what a point does not share with the one before it.
+    fresh: f64,
     /// Nats to tell the whole series.
     told: f64,
     /// Changes of the first path.
@@ -219,6 +232,7 @@ impl Explanation {
             noise,
             correlation: 0.0,
             dearer: 1.0,
+            fresh: noise,
             told: 0.0,
         };
         for _ in 0..ROUNDS {
@@ -239,9 +253,31 @@ impl Explanation {
         let points: f64 = path::stretches(&one.changes, logarithms.len())
             .map(|(from, to)| f64::from(path::cheapest(&grid.costs(&one.loss, from..to)).0))
             .sum();
-        one.told =
-            points + count * one.loss.commonest + TOLD * count.ln() * one.changes.len() as f64;
+        let residuals = density::residuals(logarithms, &one.changes);
+        let saved = if logarithms.len() <= FEW {
+            correlated::saved(&residuals, one.noise, one.correlation)
+        } else {
+            0.0
+        };
+        one.told = points
+            + saved
+            + count * one.loss.commonest
+            + TOLD * count.ln() * one.changes.len() as f64;
+        one.fresh = correlated::fresh_noise(&residuals, one.noise, one.correlation);
         one
+    }
+
+    /// Changes that the series makes to and fro by itself.
+    fn habitual(&self, logarithms: &[f64]) -> Vec<usize> {
+        let stay = |(from, to): (usize, usize)| Stay {
+            from,
+            to,
+            level: density::median(logarithms[from..to].to_vec()),
+        };
+        let stays: Vec<Stay> = path::stretches(&self.changes, logarithms.len())
+            .map(stay)
+            .collect();
+        to_and_fro(&stays)
     }
 }
 

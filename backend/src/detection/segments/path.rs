@@ -11,6 +11,8 @@ const MOST_LEVELS: f64 = 1_500.0;
 
 /// Levels that a series can have, and where on it each point lies.
 pub(super) struct Grid {
+    /// The lowest level.
+    pub(super) low: f64,
     /// Distance of two levels.
     pub(super) step: f64,
     /// How many there are.
@@ -30,6 +32,7 @@ impl Grid {
             .map(|x| ((x - low) / step).round() as usize);
         Self {
             cells: cells.collect(),
+            low,
             step,
             levels: ((high - low) / step).round() as usize + 1,
         }

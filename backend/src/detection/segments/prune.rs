@@ -1,8 +1,9 @@
 //! Which changes of the cheapest path are worth a word: the weakest is taken out first, and its neighbours looked at again.
 
-use super::density::{Loss, median, spread};
+use super::density::{self, Loss, median, spread};
+use super::habits::{self, Burst};
 use super::path::{Grid, cheapest, stretches};
-use super::{Explanation, Settings, Step};
+use super::{Explanation, Settings, Step, correlated, smooth};
 
 /// Points on each side in which a slope is told from a step, and fewest of them.
 const NEIGHBOURHOOD: (usize, usize) = (25, 100);
@@ -15,6 +16,24 @@ const BETWEEN: f64 = 0.95;
 /// Points on each side by which the noise about a change is told from the whole series', and how much more it may be by chance.
 const NEAR: usize = 30;
 const BY_CHANCE: f64 = 1.15;
+/// Correlation from which a change is placed by what is new in each point.
+const REMEMBERED: f64 = 0.4;
+/// So many points of two bursts may follow each other.
+const OVERLAP: usize = 2;
+/// Shortest series in which a slow movement is looked for, and fewest points on each side of a step for it.
+const SHORTEST_MOVEMENT: usize = 150;
+const LEAST_SIDE: usize = 5;
+/// Deviations of noise beyond which no step is told by a movement.
+const MOVES: f64 = 3.0;
+/// Squared standard errors: a step beside a movement that is less; a movement beside the step that is certain, or worth a look where
+/// it tells more than the step does (of a step with fewer points after it than [`YOUNG`] any).
+const STEP_AND_MOVEMENT: f64 = 12.0;
+const CERTAIN: f64 = 12.0;
+const KNOWN: f64 = 6.0;
+const YOUNG: usize = 30;
+/// Noise flatter than this (its kurtosis), or with a peak so many times as high as normal noise has, is none of which squares know.
+const FLAT: f64 = 2.5;
+const PEAKED: f64 = 1.3;
 /// A median's standard error, relative to a mean's, of normal noise.
 const OF_MEDIAN: f64 = 1.253_314_137_315_5;
 
@@ -52,11 +71,13 @@ pub(super) fn prune(
     found: &Explanation,
     penalty: f64,
     settings: &Settings,
+    habitual: &[usize],
 ) -> Vec<Step> {
     let all = stretches(&found.changes, logarithms.len());
     let mut segments: Vec<Segment> = all
         .map(|(from, to)| Segment::new(from, to, grid.costs(&found.loss, from..to)))
         .collect();
+    let residuals = density::residuals(logarithms, &found.changes);
     let mut pruning = Pruning {
         logarithms,
         grid,
@@ -64,6 +85,9 @@ pub(super) fn prune(
         penalty,
         settings,
         shortest_tail: settings.shortest_tail,
+        bursts: habits::bursts(&residuals, found.noise),
+        flat: kurtosis(&residuals, found.noise) < FLAT,
+        habitual,
     };
     pruning.forget_events(&mut segments);
     let mut judged: Vec<(f64, Step)> = segments
@@ -76,7 +100,8 @@ pub(super) fn prune(
             .enumerate()
             .filter(|(_, (strength, _))| *strength < 1.0);
         let weakest = weak.min_by(|a, b| a.1.0.total_cmp(&b.1.0));
-        let Some((index, _)) = weakest else {
+        let weakest = weakest.map(|(index, _)| index);
+        let Some(index) = weakest.or_else(|| pruning.told_by_movement(&judged)) else {
             return judged.into_iter().map(|(_, step)| step).collect();
         };
         let merged = segments[index].with(&segments[index + 1]);
@@ -98,6 +123,24 @@ struct Pruning<'a> {
     settings: &'a Settings,
     /// A series in which things came and went before is given the time that they took.
     shortest_tail: usize,
+    /// Noise of two modes, flatter than normal.
+    flat: bool,
+    /// What came and went before.
+    bursts: Vec<Burst>,
+    /// Changes that the series makes to and fro by itself.
+    habitual: &'a [usize],
+}
+
+/// Fourth moment by the square of the second, of residuals that are cut at four deviations: 3 of normal noise, less than 2 of two modes.
+fn kurtosis(residuals: &[f64], noise: f64) -> f64 {
+    let cut: Vec<f64> = residuals
+        .iter()
+        .map(|one| one.clamp(-4.0 * noise, 4.0 * noise))
+        .collect();
+    let count = cut.len().max(1) as f64;
+    let mean = cut.iter().sum::<f64>() / count;
+    let moment = |power: i32| cut.iter().map(|one| (one - mean).powi(power)).sum::<f64>() / count;
+    moment(4) / moment(2).powi(2).max(f64::MIN_POSITIVE)
 }
 
 impl Pruning<'_> {
@@ -115,6 +158,10 @@ impl Pruning<'_> {
                 && apart < self.penalty * self.found.dearer
             {
                 lengths.push(event.to - event.from);
+                self.bursts.push(Burst {
+                    points: event.to - event.from,
+                    size: (event.level as f64 - around.level as f64) * self.grid.step,
+                });
                 let merged = before.with(event).with(after);
                 segments.splice(index - 1..index + 2, [merged]);
             } else {
@@ -145,6 +192,33 @@ impl Pruning<'_> {
             .powi(2)
     }
 
+    /// The change that is least beside a slow movement, of those which the movement tells better; none in short series, where
+    /// a movement is anything, and none in two modes or in points that remember each other, of which squares know little.
+    fn told_by_movement(&self, judged: &[(f64, Step)]) -> Option<usize> {
+        let remembers = self.found.correlation > REMEMBERED;
+        if self.flat || remembers || self.logarithms.len() < SHORTEST_MOVEMENT {
+            return None;
+        }
+        let places: Vec<usize> = judged.iter().map(|(_, step)| step.at).collect();
+        let beside = |step: &Step| {
+            let after = self.logarithms.len() - step.at;
+            if step.at.min(after) < LEAST_SIDE || step.size.abs() > MOVES * self.found.noise {
+                return None;
+            }
+            let beside = smooth::beside(self.logarithms, &places, step.at)?;
+            let normal = self.grid.step / (beside.noise * std::f64::consts::TAU.sqrt());
+            let known = if after < YOUNG { 0.0 } else { KNOWN };
+            let told = (-self.found.loss.commonest).exp() < PEAKED * normal
+                && beside.step < STEP_AND_MOVEMENT
+                && (beside.movement > CERTAIN || beside.better > 0.0 && beside.movement > known);
+            told.then_some(beside.step)
+        };
+        let told = judged.iter().enumerate();
+        told.filter_map(|(index, (_, step))| Some((index, beside(step)?)))
+            .min_by(|a, b| a.1.total_cmp(&b.1))
+            .map(|(index, _)| index)
+    }
+
     /// How strong a change is, at least 1 to stay, and the step that it would be.
     fn judge(&self, left: &Segment, right: &Segment) -> (f64, Step) {
         let dearer = self.found.dearer;
@@ -155,8 +229,13 @@ impl Pruning<'_> {
             strength = strength.min(0.5);
         }
         let tail = right.to == self.logarithms.len() && right.to - right.from < self.shortest_tail;
+        let points = right.to - right.from;
+        let burst = right.to == self.logarithms.len()
+            && points <= self.settings.shortest_stay + OVERLAP
+            && self.bursts.iter().any(|burst| burst.is_like(step.size));
+        let habit = burst || self.habitual.contains(&right.from);
         let small = step.size.abs() < self.settings.magnitude;
-        if small || tail || self.is_slope(left.from, right.from, right.to) {
+        if small || tail || habit || self.is_slope(left.from, right.from, right.to) {
             strength = 0.0;
         }
         (strength, step)
@@ -164,7 +243,16 @@ impl Pruning<'_> {
 
     /// The place of a change between two levels, by the likelihood of each.
     fn place(&self, left: &Segment, right: &Segment, gain: f64) -> Step {
-        let costs = self.costs_of_places(left, right);
+        let (costs, dearer) = if self.found.correlation > REMEMBERED {
+            let value = |level: usize| self.grid.low + level as f64 * self.grid.step;
+            let points = &self.logarithms[left.from..right.to];
+            let levels = (value(left.level), value(right.level));
+            let found = self.found;
+            let costs = correlated::costs_of_places(points, levels, found.correlation, found.fresh);
+            (costs, 1.0)
+        } else {
+            (self.costs_of_places(left, right), self.found.dearer)
+        };
         let lowest = costs[1..].iter().copied().fold(f64::INFINITY, f64::min);
         let weights: Vec<f64> = costs
             .iter()
@@ -173,7 +261,7 @@ impl Pruning<'_> {
                 if place == 0 {
                     0.0
                 } else {
-                    (-(cost - lowest) / self.found.dearer).exp()
+                    (-(cost - lowest) / dearer).exp()
                 }
             })
             .collect();
@@ -236,9 +324,15 @@ impl Pruning<'_> {
         let apart: Vec<f64> = near.iter().map(|one| one - middle).collect();
         let most = 4.0 * spread(&apart);
         let cut: Vec<f64> = apart.iter().map(|one| one.clamp(-most, most)).collect();
-        let step_alone = fit(&cut, left, true, false);
-        let slope_alone = fit(&cut, left, false, true);
-        let both = fit(&cut, left, true, true);
+        let equations = smooth::Equations::new(&cut, |index| {
+            let time = index as f64 / cut.len() as f64 - 0.5;
+            [1.0, f64::from(u8::from(index >= left)), time]
+        });
+        let both = equations.left(|_| true);
+        let (step_alone, slope_alone) = (
+            equations.left(|one| one != 2),
+            equations.left(|one| one != 1),
+        );
         let one_error = both / (cut.len() as f64 - 3.0);
         if one_error <= 0.0 {
             return false;
@@ -275,57 +369,4 @@ fn between(weights: &[f64], total: f64) -> (usize, usize) {
         }
     }
     (first, last)
-}
-
-/// Sum of squares that is left after a level, and a step at `change` or a slope or both.
-fn fit(values: &[f64], change: usize, step: bool, slope: bool) -> f64 {
-    let count = values.len() as f64;
-    let row = |index: usize| {
-        [
-            1.0,
-            f64::from(u8::from(step && index >= change)),
-            if slope {
-                index as f64 / count - 0.5
-            } else {
-                0.0
-            },
-        ]
-    };
-    // Normal equations with the right side as the last column, solved by elimination.
-    let mut equations = [[0.0; 4]; 3];
-    for (index, value) in values.iter().enumerate() {
-        let row = row(index);
-        for (equation, one) in equations.iter_mut().zip(&row) {
-            for (sum, other) in equation.iter_mut().zip(row.iter().chain([value])) {
-                *sum += one * other;
-            }
-        }
-    }
-    for pivot in 0..3 {
-        let scale = equations[pivot][pivot];
-        if scale == 0.0 {
-            // A term that is left out.
-            continue;
-        }
-        equations[pivot].iter_mut().for_each(|one| *one /= scale);
-        let reduced = equations[pivot];
-        for (index, equation) in equations.iter_mut().enumerate() {
-            if index != pivot {
-                let factor = equation[pivot];
-                for (one, other) in equation.iter_mut().zip(&reduced) {
-                    *one -= factor * other;
-                }
-            }
-        }
-    }
-    let left = values.iter().enumerate().map(|(index, value)| {
-        let terms = row(index);
-        let fitted: f64 = terms
-            .iter()
-            .zip(&equations)
-            .map(|(one, equation)| one * equation[3])
-            .sum();
-        (value - fitted).powi(2)
-    });
-    left.sum()
 }

@@ -112,12 +112,10 @@ fn parse(pairs: Vec<(String, String)>) -> Result<Asked, Error> {
             "runtime" => asked.runtimes.push(value),
             "benchmark" => asked.benchmark = value,
             "base" => {
-                let number = value.parse().map_err(|_| {
-                    bad(
-                        "base",
-                        "base: the number of a run that is a cell of this page".to_owned(),
-                    )
-                })?;
+                let Ok(number) = value.parse() else {
+                    let words = "base: the number of a run that is a cell of this page";
+                    return Err(bad("base", words.to_owned()));
+                };
                 asked.base = Some(number);
             }
             _ => {

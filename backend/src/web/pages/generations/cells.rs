@@ -103,6 +103,122 @@ pub(super) struct Gained {
     pub(super) ratio: Ratio,
 }
 
+/// What a row stands for: runtime, commit, recipe.
+type Key<'a> = (i64, i64, &'a str);
+
+fn key(stop: &Stop) -> Key<'_> {
+    (stop.runtime_id, stop.commit_id, &stop.recipe_sha256)
+}
+
+/// What every cell is made with.
+struct Layout<'a, F> {
+    stops: &'a [Stop],
+    packed: &'a BTreeMap<i64, Packed>,
+    /// Which benchmarks count.
+    keep: F,
+    base_run: i64,
+    base: Values,
+    common: BTreeSet<i64>,
+}
+
+impl<'a, F: Fn(i64) -> bool> Layout<'a, F> {
+    fn values(&self, stop: &Stop) -> Values {
+        let packed = self.packed.get(&stop.run_id);
+        packed.map_or_else(Values::default, |one| one.values.only(&self.keep))
+    }
+
+    fn find(&self, wanted: &Key<'_>, host: &Column) -> Option<&'a Stop> {
+        let mut all = self.stops.iter();
+        all.rfind(|stop| key(stop) == *wanted && stop.host_id == host.host_id)
+    }
+
+    /// Whether a cell has enough of the base's benchmarks to be compared with it.
+    fn is_alike(&self, own: &Values) -> bool {
+        let all = own.benchmark_ids.iter();
+        let shared = all.filter(|id| self.base.of(**id).is_some()).count();
+        shared > 0 && shared * 2 >= self.base.benchmark_ids.len()
+    }
+
+    /// Finds the base, the one asked for or else the first version on the oldest host, and what all cells have in common; the
+    /// benchmarks that some cells lack.
+    fn settle(&mut self, hosts: &[Column], keys: &[Key<'_>], asked: Option<i64>) -> Vec<i64> {
+        let layout: &Self = self;
+        let all: Vec<&'a Stop> = hosts
+            .iter()
+            .flat_map(|host| keys.iter().filter_map(move |key| layout.find(key, host)))
+            .collect();
+        let chosen = all.iter().find(|stop| Some(stop.run_id) == asked);
+        let first = || {
+            let mut all = all.iter();
+            all.find(|stop| !layout.values(stop).benchmark_ids.is_empty())
+        };
+        let Some(base) = chosen.or_else(first) else {
+            return Vec::new();
+        };
+        self.base_run = base.run_id;
+        self.base = self.values(base);
+        self.common = self.base.benchmark_ids.iter().copied().collect();
+        let mut seen = self.common.clone();
+        for stop in &all {
+            let own = self.values(stop);
+            if self.is_alike(&own) {
+                let here: BTreeSet<i64> = own.benchmark_ids.into_iter().collect();
+                self.common.retain(|id| here.contains(id));
+                seen.extend(here);
+            }
+        }
+        seen.difference(&self.common).copied().collect()
+    }
+
+    fn cell(&self, wanted: &Key<'_>, host: &Column) -> Cell {
+        let Some(stop) = self.find(wanted, host) else {
+            return Cell::Missing("not measured on this host as it is now".to_owned());
+        };
+        let own = self.values(stop);
+        if !self.is_alike(&own) {
+            return Cell::Missing(
+                "other benchmarks, or other versions of them: it has less than half of the base's"
+                    .to_owned(),
+            );
+        }
+        let common = |id| self.common.contains(&id);
+        let own = own.only(common);
+        let Ok(total) = against(&own, &self.base.only(common)) else {
+            return Cell::Missing("no benchmark in common with the others".to_owned());
+        };
+        let packed = self.packed.get(&stop.run_id);
+        Cell::Value(Measured {
+            run_id: stop.run_id,
+            ipc: counter(packed, &self.common, |one| &one.ipc, true),
+            frontend_bound: counter(packed, &self.common, |one| &one.frontend_bound, false),
+            // Nothing is unsure about a run against itself.
+            against_base: Total {
+                deviation: if stop.run_id == self.base_run {
+                    0.0
+                } else {
+                    total.deviation
+                },
+                ..total
+            },
+            values: own,
+        })
+    }
+
+    fn row(&self, wanted: &Key<'_>, hosts: &[Column]) -> Option<Software> {
+        let stop = self.stops.iter().find(|stop| key(stop) == *wanted)?;
+        let version = stop
+            .tag
+            .clone()
+            .unwrap_or_else(|| format::short(&stop.hash));
+        Some(Software {
+            name: format!("{} {version}", stop.runtime),
+            runtime: stop.runtime.clone(),
+            version,
+            cells: hosts.iter().map(|host| self.cell(wanted, host)).collect(),
+        })
+    }
+}
+
 impl Grid {
     /// Lays the stops out. `order`: of a column; `keep`: which benchmarks count; `base`: the run that is asked for.
     pub(super) fn new<K: Ord>(
@@ -113,107 +229,29 @@ impl Grid {
         base: Option<i64>,
     ) -> Self {
         let hosts = columns(stops, order);
-        let mut keys: Vec<(i64, i64, &str)> = Vec::new();
-        for stop in stops {
-            let key = (stop.runtime_id, stop.commit_id, stop.recipe_sha256.as_str());
-            if !keys.contains(&key) && keys.len() < ROWS {
-                keys.push(key);
+        let mut keys: Vec<Key<'_>> = Vec::new();
+        for one in stops.iter().map(key) {
+            if !keys.contains(&one) && keys.len() < ROWS {
+                keys.push(one);
             }
         }
-        let find = |key: &(i64, i64, &str), host: &Column| {
-            let fits = |stop: &&Stop| {
-                (stop.runtime_id, stop.commit_id, stop.recipe_sha256.as_str()) == *key
-                    && stop.host_id == host.host_id
-            };
-            stops.iter().rfind(fits)
+        let mut layout = Layout {
+            stops,
+            packed,
+            keep,
+            base_run: 0,
+            base: Values::default(),
+            common: BTreeSet::new(),
         };
-        let values = |stop: &Stop| {
-            packed
-                .get(&stop.run_id)
-                .map(|one| one.values.only(&keep))
-                .unwrap_or_default()
-        };
-        // The base: the one asked for, else the first version on the oldest host that has one.
-        let all: Vec<&Stop> = hosts
-            .iter()
-            .flat_map(|host| keys.iter().filter_map(move |key| find(key, host)))
-            .collect();
-        let asked = all.iter().find(|stop| Some(stop.run_id) == base);
-        let base = asked.or_else(|| {
-            all.iter()
-                .find(|stop| !values(stop).benchmark_ids.is_empty())
-        });
-        let base_values = base.map(|stop| values(stop)).unwrap_or_default();
-        let base_run = base.map_or(0, |stop| stop.run_id);
-        let enough = |own: &Values| {
-            let shared = own
-                .benchmark_ids
-                .iter()
-                .filter(|id| base_values.of(**id).is_some())
-                .count();
-            shared > 0 && shared * 2 >= base_values.benchmark_ids.len()
-        };
-        let mut common: BTreeSet<i64> = base_values.benchmark_ids.iter().copied().collect();
-        let mut seen = common.clone();
-        for own in all.iter().map(|stop| values(stop)).filter(&enough) {
-            let here: BTreeSet<i64> = own.benchmark_ids.iter().copied().collect();
-            common.retain(|id| here.contains(id));
-            seen.extend(here);
-        }
-        let base_common = base_values.only(|id| common.contains(&id));
-        let cell = |key: &(i64, i64, &str), host: &Column| {
-            let Some(stop) = find(key, host) else {
-                return Cell::Missing("not measured on this host as it is now".to_owned());
-            };
-            let own = values(stop);
-            if !enough(&own) {
-                return Cell::Missing("other benchmarks, or other versions of them: it has less than half of the base's".to_owned());
-            }
-            let own = own.only(|id| common.contains(&id));
-            match against(&own, &base_common) {
-                Ok(total) => Cell::Value(Measured {
-                    run_id: stop.run_id,
-                    ipc: counter(packed.get(&stop.run_id), &common, |one| &one.ipc, true),
-                    frontend_bound: counter(
-                        packed.get(&stop.run_id),
-                        &common,
-                        |one| &one.frontend_bound,
-                        false,
-                    ),
-                    // Nothing is unsure about a run against itself.
-                    against_base: Total {
-                        deviation: if stop.run_id == base_run {
-                            0.0
-                        } else {
-                            total.deviation
-                        },
-                        ..total
-                    },
-                    values: own,
-                }),
-                Err(_) => Cell::Missing("no benchmark in common with the others".to_owned()),
-            }
-        };
-        let row = |key: &(i64, i64, &str)| {
-            let stop = stops
-                .iter()
-                .find(|stop| stop.runtime_id == key.0 && stop.commit_id == key.1)?;
-            let version = stop
-                .tag
-                .clone()
-                .unwrap_or_else(|| format::short(&stop.hash));
-            Some(Software {
-                name: format!("{} {version}", stop.runtime),
-                runtime: stop.runtime.clone(),
-                version,
-                cells: hosts.iter().map(|host| cell(key, host)).collect(),
-            })
-        };
+        let left_out = layout.settle(&hosts, &keys, base);
         Self {
-            rows: keys.iter().filter_map(row).collect(),
-            base: base_run,
-            left_out: seen.difference(&common).copied().collect(),
-            common: common.len(),
+            rows: keys
+                .iter()
+                .filter_map(|key| layout.row(key, &hosts))
+                .collect(),
+            base: layout.base_run,
+            common: layout.common.len(),
+            left_out,
             hosts,
         }
     }
