@@ -95,7 +95,8 @@ pub fn quantile_of_sorted(sorted: &[f64], share: f64) -> Option<f64> {
     let low = *sorted.get(below)?;
     let high = *sorted.get(below + 1).unwrap_or(&low);
     let rest = place - below as f64;
-    Some(low * (1.0 - rest) + high * rest)
+    // The sum of two shares may lie a rounding beyond both.
+    Some((low * (1.0 - rest) + high * rest).max(low).min(high))
 }
 
 /// Indices of the order statistics that bound the median with at least 95 % confidence.

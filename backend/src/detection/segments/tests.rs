@@ -90,6 +90,36 @@ fn up_and_back_within_a_few_points_is_an_event() {
 }
 
 #[test]
+fn a_second_burst_like_the_first_is_no_step_until_it_stays() {
+    let again = [(60, 0.08), (64, -0.08), (150, 0.08)];
+    let series = with_steps(noise(170, 3), &again);
+    assert!(places(&series[..154]).is_empty(), "as long as the first");
+    let at = |series: &[f64]| match places(series)[..] {
+        [place] => (149..=151).contains(&place),
+        _ => false,
+    };
+    assert!(at(&series), "it stays");
+    let first = with_steps(noise(154, 3), &[(150, 0.08)]);
+    assert!(at(&first), "nothing like it came before");
+    let down = with_steps(noise(154, 3), &[(60, 0.08), (64, -0.08), (150, -0.08)]);
+    assert!(at(&down), "the other way");
+}
+
+#[test]
+fn to_and_fro_between_two_levels_is_a_habit_and_a_third_level_is_news() {
+    let habit = [(40, 0.05), (52, -0.05), (64, 0.05)];
+    let series = with_steps(noise(90, 3), &habit);
+    assert!(
+        places(&series[..72]).is_empty(),
+        "{:?}",
+        places(&series[..72])
+    );
+    let other = with_steps(noise(120, 3), &[(30, 0.05), (60, -0.05), (90, -0.05)]);
+    let found = places(&other);
+    assert!(found.len() == 3 && found[2].abs_diff(90) <= 1, "{found:?}");
+}
+
+#[test]
 fn two_modes_are_noise_and_a_step_of_both_is_found() {
     let mut random = SmallRng::seed_from_u64(4);
     let modes: Vec<f64> = noise(400, 5)
