@@ -371,7 +371,7 @@ pub(super) async fn load(
     let runs = runs_of(subjects);
     let values = comparisons::list_values(pool, &runs, metric.as_str()).await?;
     let missing = comparisons::list_missing(pool, &runs, Some(metric.as_str()), None).await?;
-    let entries = values.iter().filter_map(|value| entry(value));
+    let entries = values.iter().filter_map(entry);
     let missing = missing.iter().flat_map(|one| unavailable(subjects, one));
     let entries: Vec<Entry> = entries.chain(missing).collect();
     Ok(compare(metric, source, subjects.len(), &entries))

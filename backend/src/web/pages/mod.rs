@@ -106,11 +106,7 @@ pub fn configure(config: &mut ServiceConfig) {
     config
         .route("/", get().to(home::home))
         .route("/runtimes/{name}", get().to(runtime::runtime))
-        .route("/compare", get().to(compare::compare))
-        .route("/compare.md", get().to(compare::markdown))
-        .route("/compare.csv", get().to(compare::csv))
-        .route("/compare.json", get().to(compare::json))
-        .route("/compare/{benchmark}", get().to(compare::benchmark))
+        .configure(comparisons)
         .route("/matrix", get().to(matrix::matrix))
         .route("/timeline", get().to(timeline::timeline))
         .route("/grid", get().to(grid::grid))
@@ -184,6 +180,15 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/feeds/runtimes/{name}.atom", get().to(feed::runtime))
         .route("/feeds/benchmarks/{name}.atom", get().to(feed::benchmark))
         .route("/feeds/reports/{name}.atom", get().to(feed::reports));
+}
+
+fn comparisons(config: &mut ServiceConfig) {
+    config
+        .route("/compare", get().to(compare::compare))
+        .route("/compare.md", get().to(compare::markdown))
+        .route("/compare.csv", get().to(compare::csv))
+        .route("/compare.json", get().to(compare::json))
+        .route("/compare/{benchmark}", get().to(compare::benchmark));
 }
 
 /// A rendered page.
