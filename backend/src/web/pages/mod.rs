@@ -133,14 +133,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/releases", get().to(releases::releases))
         .route("/generations", get().to(generations::generations))
         .route("/topdown", get().to(topdown::topdown))
-        .route(
-            "/runs/{id}/reproduce/{benchmark}.tar.gz",
-            get().to(reproduce::archive),
-        )
-        .route(
-            "/runs/{id}/reproduce/{benchmark}",
-            get().to(reproduce::page),
-        )
+        .configure(reproduce::configure)
         .route("/api", get().to(api::api))
         .route("/hosts", get().to(host::list))
         .route("/hosts/{name}", get().to(host::host))
