@@ -57,9 +57,11 @@ class Timeline {
     try {
       const data = await this.fetch(this.parameters);
       if (number !== this.asked) return; // A newer zoom is on its way.
-      this.data = data;
+      const found = data.lines.length > 0;
+      // In an empty range the axes stay, to go back by.
+      this.data = found || !this.data ? data : { ...data, lines: this.data.lines, changes: [] };
       this.draw();
-      this.say(data.lines.length ? this.summary() : "No points here: zoom out with − or go back with Home.");
+      this.say(found ? this.summary() : "No points here: zoom out with − or go back with Home.");
     } catch (error) {
       this.say(`The points could not be loaded: ${error.message}. The picture is as it was.`);
     }
@@ -173,6 +175,7 @@ class Timeline {
       bands.push({ series: [at + 2, at + 1], fill: colour + "28" });
     }
     const grid = { stroke: css("--grid"), width: 1 };
+    // Lines of a range before are only there for their axes.
     const positive = lines.every((line) => line.low.every((value) => value > 0));
     const range = this.range();
     return {
@@ -255,7 +258,8 @@ class Timeline {
     const ends = [];
     for (const line of lines) {
       for (let index = line.x.length - 1; index >= 0; index--) {
-        if (line.value[index] != null) { ends.push({ line, y: plot.valToPos(line.value[index], "y", true), x: plot.valToPos(line.x[index], "x", true) }); break; }
+        const place = plot.valToPos(line.x[index], "x", true);
+        if (line.value[index] != null && place >= bbox.left && place <= bbox.left + bbox.width) { ends.push({ line, y: plot.valToPos(line.value[index], "y", true), x: plot.valToPos(line.x[index], "x", true) }); break; }
       }
     }
     ends.sort((a, b) => a.y - b.y);

@@ -6,7 +6,7 @@ mod support;
 
 use speedwell_backend::db::repositories::{self, RuntimeSettings};
 use speedwell_backend::db::{controls, repetitions};
-use speedwell_backend::scheduler::{control, detect, enqueue};
+use speedwell_backend::scheduler::{control, detect, enqueue, index};
 use sqlx::PgPool;
 use support::worker::{Rows, TestWorker, confirm_all, insert_job, insert_rows};
 use support::{CONFIG, TestApp};
@@ -268,13 +268,17 @@ async fn a_change_is_no_news_until_a_steady_control_lets_it_go(pool: PgPool) {
     let app = TestApp::start(&pool).await;
     let (_, suspect) = suspicious(&pool, &app).await;
     let hash = format!("{:0>40}", "5");
+    index::tick(&app.context).await.unwrap();
     let held = [
         (
-            "/".to_owned(),
+            "/runtimes/cpython-main".to_owned(),
             "0 worse</span> <span class=\"badge improved\">0 better</span> <span class=\"badge held\"",
         ),
-        ("/".to_owned(), "2 held back</span> of 2"),
-        ("/".to_owned(), "% held</span>"),
+        (
+            "/runtimes/cpython-main".to_owned(),
+            "2 held back</span> of 2",
+        ),
+        ("/runtimes/cpython-main".to_owned(), "% held</span>"),
         ("/runtimes/cpython-main".to_owned(), "2 held back"),
         (
             format!("/commits/{hash}"),
@@ -338,7 +342,8 @@ async fn a_change_is_no_news_until_a_steady_control_lets_it_go(pool: PgPool) {
         let (_, page) = app.get(path).await;
         assert!(!page.contains(words), "{path}: {page}");
     }
-    let (_, page) = app.get("/").await;
+    index::tick(&app.context).await.unwrap();
+    let (_, page) = app.get("/runtimes/cpython-main").await;
     assert!(page.contains("2 worse</span>"), "{page}");
     let commits = json("/api/v1/runtimes/cpython-main/commits?limit=4").await;
     assert_eq!(counts(&commits), [2, 0, 0]);

@@ -5,7 +5,7 @@
 mod support;
 
 use speedwell_backend::db::enqueue;
-use speedwell_backend::scheduler::{control, detect, noise};
+use speedwell_backend::scheduler::{control, detect, index, noise};
 use speedwell_wire::{HostFlag, HostSeverity};
 use sqlx::PgPool;
 use support::TestApp;
@@ -138,6 +138,7 @@ async fn a_control_that_moves_begins_an_epoch_that_nothing_looks_across(pool: Pg
 
 /// The overview's comparison of the only runtime: the release or commit, and the badge's text.
 async fn reference(app: &TestApp) -> (serde_json::Value, Option<String>) {
+    index::tick(&app.context).await.unwrap();
     let (_, page) = app.get("/").await;
     let mean = page.split("badge large").nth(1);
     let text = mean.and_then(|rest| rest.split('>').nth(1)?.split('<').next());

@@ -3,6 +3,7 @@
 mod support;
 
 use speedwell_backend::db::suites;
+use speedwell_backend::scheduler::index;
 use speedwell_wire::{FailureKind, HostFlag, HostSeverity, JobFailure, Phase, paths};
 use sqlx::PgPool;
 use support::TestApp;
@@ -147,7 +148,8 @@ async fn every_number_leads_to_its_source(pool: PgPool) {
     let app = TestApp::start(&pool).await;
     let rows = insert_rows(&pool, 3).await;
     measure(&pool, &app, &rows, &[0.1, 0.1]).await;
-    let (_, overview) = app.get("/").await;
+    index::tick(&app.context).await.unwrap();
+    let (_, overview) = app.get("/runtimes/cpython-main").await;
     assert!(
         overview.contains("/benchmarks/nbody?runtime=cpython-main")
             && overview.contains("<svg class=\"spark\""),
@@ -174,9 +176,11 @@ async fn every_number_leads_to_its_source(pool: PgPool) {
     assert!(status == 400 && page.contains("<nav"), "{page}");
     let (_, list) = app.get("/suites").await;
     assert!(list.contains("/suites/portable"), "{list}");
-    let (_, suite) = app.get("/suites/portable?baseline=cpython-2.7").await;
+    let (_, suite) = app.get("/suites/portable").await;
     assert!(
-        suite.contains("Wall time") && suite.contains("/runs/") && suite.contains("Version 1"),
+        suite.contains("Wall time")
+            && suite.contains("/matrix?suite=portable")
+            && suite.contains("Version 1"),
         "{suite}"
     );
     for words in [
@@ -319,7 +323,7 @@ async fn the_api_is_described_and_health_is_honest(pool: PgPool) {
     let (_, text) = app.get("/api/v1/openapi.json").await;
     let description: serde_json::Value = serde_json::from_str(&text).unwrap();
     let described = description["paths"].as_object().unwrap();
-    assert_eq!(described.len(), 20);
+    assert_eq!(described.len(), 22);
     for (path, item) in described {
         if item.get("get").is_none() {
             continue;

@@ -205,8 +205,8 @@ fn write_suite(folder: &Path) {
     let own = folder.join("small/own");
     fs::create_dir_all(&own).unwrap();
     let script = "import pyperf, pytz, six\nassert six.PY3 and pytz.utc\nopen('beside.txt', 'w').close()\n\
-                  pyperf.Runner().bench_func('one', sum, range(20000))\n\
-                  pyperf.Runner().bench_func('two', sum, range(10000))\n";
+                  runner = pyperf.Runner()\nrunner.bench_func('one', sum, range(20000))\n\
+                  runner.bench_func('two', sum, range(10000))\n";
     fs::write(own.join("both.py"), script).unwrap();
     let lock = "pytz==2021.1 \\\n    --hash=sha256:eb10ce3e7736052ed3623d49975ce333bcd712c7bb19a58b9e2089d4057d0798\n";
     fs::write(own.join("pure.txt"), lock).unwrap();

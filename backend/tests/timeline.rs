@@ -4,12 +4,14 @@
 
 mod support;
 
+use fantoccini::Locator;
 use speedwell_backend::db::traces::{self, Range, Trace};
 use speedwell_backend::db::{commits, repetitions};
 use speedwell_backend::domain::role::Role;
 use speedwell_backend::scheduler::trace;
 use sqlx::PgPool;
 use support::TestApp;
+use support::browser::{open, start_driver};
 use support::triage::{insert_point, insert_regression, insert_token};
 use support::worker::{TestWorker, facts, insert_job, insert_rows, measure, measure_places};
 
@@ -472,4 +474,75 @@ async fn names_from_outside_stay_text(pool: PgPool) {
         .get(&format!("/timeline.csv?benchmark={benchmark}"))
         .await;
     assert!(csv.contains("\n\"'=\"\"><img src=x>\","), "{csv}");
+}
+
+/// The query of the browser's address, once it is as wanted.
+async fn address(client: &fantoccini::Client, wanted: impl Fn(&str) -> bool) -> String {
+    for _ in 0..200 {
+        let query = client
+            .current_url()
+            .await
+            .unwrap()
+            .query()
+            .unwrap_or_default()
+            .to_owned();
+        if wanted(&query) {
+            return query;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("the address stays {}", client.current_url().await.unwrap());
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn a_browser_zooms_by_keys_and_the_address_follows(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    let rows = insert_rows(&pool, 8).await;
+    measure(
+        &pool,
+        &app,
+        &rows,
+        &[0.1, 0.1, 0.11, 0.1, 0.1, 0.12, 0.1, 0.1],
+    )
+    .await;
+    trace::tick(&app.context).await.unwrap();
+    let driver = start_driver();
+    let client = open(&driver, 1280, false).await;
+    client
+        .goto(&format!("{}/timeline?benchmark=nbody&last=50", app.address))
+        .await
+        .unwrap();
+    // The picture makes room for a canvas.
+    let canvas = client
+        .wait()
+        .for_element(Locator::Css(".canvas canvas"))
+        .await;
+    canvas.unwrap();
+    assert!(
+        client
+            .find_all(Locator::Css("svg.chart"))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    let region = client.find(Locator::Css(".chart-scroll")).await.unwrap();
+    region.send_keys("+").await.unwrap();
+    let zoomed = address(&client, |query| query.contains("from=")).await;
+    assert!(
+        zoomed.contains("benchmark=nbody") && zoomed.contains("to=") && !zoomed.contains("last="),
+        "{zoomed}"
+    );
+    client.refresh().await.unwrap();
+    client
+        .wait()
+        .for_element(Locator::Css(".canvas canvas"))
+        .await
+        .unwrap();
+    let value = client.find(Locator::Css("input[name=from]")).await.unwrap();
+    let value = value.prop("value").await.unwrap().unwrap();
+    assert!(
+        zoomed.contains(&format!("from={value}")),
+        "the state is in the address: {value}"
+    );
+    client.close().await.unwrap();
 }

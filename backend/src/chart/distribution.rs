@@ -243,11 +243,9 @@ fn density(places: &[f64], middle: f64) -> Option<String> {
     if bandwidth < 0.3 {
         return None;
     }
-    let (first, last) = (
-        places.first()? - 2.5 * bandwidth,
-        places.last()? + 2.5 * bandwidth,
-    );
-    let (first, last) = (first.max(0.0), last.min(WIDTH));
+    // Hardly further than values were seen: what lies beyond is the kernel's.
+    let (first, last) = (places.first()? - bandwidth, places.last()? + bandwidth);
+    let (first, last) = (first.max(MARGIN / 2.0), last.min(WIDTH - MARGIN / 2.0));
     let at = |step: usize| first + (last - first) * step as f64 / (STEPS - 1) as f64;
     let height = |x: f64| -> f64 {
         let each = places

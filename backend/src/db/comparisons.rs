@@ -251,3 +251,22 @@ pub async fn list_kinds(
     .fetch_all(db)
     .await
 }
+
+/// The series of one runtime on one host by one metric from one source, as `(identity of the benchmark, series)`.
+pub async fn list_series(
+    db: impl PgExecutor<'_>,
+    run: &SubjectRun,
+    metric: &str,
+    source: &str,
+) -> sqlx::Result<Vec<(String, i64)>> {
+    sqlx::query_as(
+        "SELECT benchmark.identity, series.id FROM series JOIN benchmark ON benchmark.id = benchmark_id
+         WHERE runtime_id = $1 AND metric = $2 AND host_id = $3 AND counter_source = $4",
+    )
+    .bind(run.runtime_id)
+    .bind(metric)
+    .bind(run.host_id)
+    .bind(source)
+    .fetch_all(db)
+    .await
+}

@@ -44,8 +44,7 @@ pub async fn list_commits(
             WHERE hash ~>=~ $1 AND hash ~<~ ($1 || 'g') ORDER BY committed_at DESC, id DESC LIMIT $3 + $4),
          worded AS (
             SELECT id, committed_at, false AS by_hash FROM commit
-            WHERE to_tsvector('simple', regexp_replace(subject || ' ' || author_name || ' ' || author_email, '[^[:alnum:]]+', ' ', 'g'))
-                  @@ to_tsquery('simple', $2)
+            WHERE words @@ to_tsquery('simple', $2)
               AND ($1 IS NULL OR NOT (hash ~>=~ $1 AND hash ~<~ ($1 || 'g')))
             ORDER BY committed_at DESC, id DESC LIMIT $3 + $4),
          found AS (

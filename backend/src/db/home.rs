@@ -86,11 +86,12 @@ pub struct RecentRow {
     pub change_low: f64,
     /// Upper end.
     pub change_high: f64,
-    /// Benchmarks of this runtime that moved.
-    pub benchmarks: i64,
+    /// Series of this runtime that moved.
+    pub series: i64,
 }
 
-/// Changes of main metrics that were first seen after a moment, the largest step of each in each runtime; the newest ones.
+/// Changes that were first seen after a moment, with the largest step of each in each runtime (of a main metric where there is
+/// one); the newest ones.
 pub async fn list_recent(
     db: impl PgExecutor<'_>,
     since: DateTime<Utc>,
@@ -99,14 +100,14 @@ pub async fn list_recent(
     sqlx::query_as(
         "SELECT DISTINCT ON (series.runtime_id, recent.id) series.runtime_id, recent.id, recent.better,
             recent.state <> 'suspected' AS confirmed, benchmark.name AS benchmark, metric, change, change_low, change_high,
-            count(*) OVER (PARTITION BY series.runtime_id, recent.id) AS benchmarks
+            count(*) OVER (PARTITION BY series.runtime_id, recent.id) AS series
          FROM (SELECT id, better, state FROM regression WHERE created_at > $1 AND state <> 'invalid'
                ORDER BY created_at DESC LIMIT $2) recent
          JOIN change_point point ON point.regression_id = recent.id
             AND point.state = CASE recent.state WHEN 'suspected' THEN 'suspected' ELSE 'confirmed' END
-         JOIN series ON series.id = series_id AND metric IN ('wall_time', 'requests_per_second')
+         JOIN series ON series.id = series_id
          JOIN benchmark ON benchmark.id = benchmark_id
-         ORDER BY series.runtime_id, recent.id, abs(ln(greatest(1 + change, 1e-9))) DESC, point.id",
+         ORDER BY series.runtime_id, recent.id, metric IN ('wall_time', 'requests_per_second') DESC, abs(ln(greatest(1 + change, 1e-9))) DESC, point.id",
     )
     .bind(since)
     .bind(limit)
@@ -138,13 +139,13 @@ pub const COUNTED: i64 = 1000;
 pub async fn find_standing(db: impl PgExecutor<'_>) -> sqlx::Result<Standing> {
     sqlx::query_as(
         "SELECT (SELECT count(*) FROM (SELECT FROM regression WHERE state IN ('confirmed', 'bisecting', 'found')
-                    AND NOT better LIMIT $1) some) AS open,
-                (SELECT count(*) FROM (SELECT FROM regression WHERE state = 'acknowledged' AND NOT better LIMIT $1) some)
+                    AND NOT better LIMIT $1) counted) AS open,
+                (SELECT count(*) FROM (SELECT FROM regression WHERE state = 'acknowledged' AND NOT better LIMIT $1) counted)
                     AS taken_on,
-                (SELECT count(*) FROM (SELECT FROM regression WHERE state = 'suspected' LIMIT $1) some) AS suspected,
-                (SELECT count(*) FROM (SELECT FROM job WHERE state = 'queued' LIMIT $1) some) AS queued,
-                (SELECT count(*) FROM (SELECT FROM job WHERE state = 'running' LIMIT $1) some) AS running,
-                (SELECT count(*) FROM (SELECT FROM repository WHERE last_fetch_error IS NOT NULL LIMIT $1) some) AS unfetched",
+                (SELECT count(*) FROM (SELECT FROM regression WHERE state = 'suspected' LIMIT $1) counted) AS suspected,
+                (SELECT count(*) FROM (SELECT FROM job WHERE state = 'queued' LIMIT $1) counted) AS queued,
+                (SELECT count(*) FROM (SELECT FROM job WHERE state = 'running' LIMIT $1) counted) AS running,
+                (SELECT count(*) FROM (SELECT FROM repository WHERE last_fetch_error IS NOT NULL LIMIT $1) counted) AS unfetched",
     )
     .bind(COUNTED)
     .fetch_one(db)

@@ -1,14 +1,15 @@
 //! From the words of an address to runs: which commit a subject means, and which runs of it there are on which host.
 
 use chrono::{DateTime, Utc};
-use speedwell_wire::{BuildRecipe, Metric};
+use serde_json::Value;
+use speedwell_wire::Metric;
 use sqlx::PgExecutor;
 use sqlx::types::Json;
 
 use crate::domain::subject::Subject;
 
 /// Series that are asked for a host's newest commit: those that came last, so that a benchmark that is gone does not speak for all.
-const ASKED: i64 = 12;
+const ASKED: i64 = 6;
 /// Most runs of one commit on one host that a comparison is made from, the newest ones.
 const MOST_RUNS: i64 = 20;
 
@@ -21,8 +22,8 @@ pub struct Place {
     pub runtime_id: Option<i64>,
     /// What it executes.
     pub language: Option<String>,
-    /// How it is built.
-    pub recipe: Option<Json<BuildRecipe>>,
+    /// How it is built, as [`speedwell_wire::BuildRecipe`]; one that this version cannot read hinders no comparison.
+    pub recipe: Option<Json<Value>>,
     /// Commits by tag, or if there is no such tag, by hash; at most two, of which more than one is ambiguous. Empty for the head.
     pub commit_ids: Vec<i64>,
 }
@@ -121,6 +122,8 @@ pub struct Wanted {
 /// The runs of each subject's commit on each host, for the head of the newest measured commit there (rather one of which the whole
 /// suite was run than a newer one of which some benchmarks were). By subject, newest run first. Runs that a repetition
 /// stands in for are left out.
+///
+/// The sum in the order of series keeps the planner from walking all series backwards by their key.
 pub async fn list_runs(
     db: impl PgExecutor<'_>,
     wanted: &[Wanted],
@@ -139,7 +142,7 @@ pub async fn list_runs(
          CROSS JOIN LATERAL (SELECT coalesce(asked.commit_id, (
             SELECT newest.commit_id
             FROM (SELECT series.id FROM series WHERE series.runtime_id = asked.runtime_id AND series.host_id = host.id
-                    AND metric = ANY($5) ORDER BY series.id DESC LIMIT $6) latest
+                    AND metric = ANY($5) ORDER BY series.id + 0 DESC LIMIT $6) latest
             CROSS JOIN LATERAL (SELECT commit_id, run_id, position FROM measurement
                 WHERE series_id = latest.id AND position IS NOT NULL ORDER BY position DESC, id DESC LIMIT 1) newest
             JOIN run ON run.id = newest.run_id JOIN job ON job.id = run.job_id
@@ -175,8 +178,8 @@ pub struct Measurable {
     pub language: String,
     /// Its branch.
     pub branch_id: i64,
-    /// How it is built.
-    pub recipe: Json<BuildRecipe>,
+    /// How it is built, as [`speedwell_wire::BuildRecipe`].
+    pub recipe: Json<Value>,
     /// Whether it is a frozen one by which hosts are watched.
     pub control: bool,
     /// Whether it is still configured.

@@ -344,8 +344,10 @@ pub async fn find_base(
 ) -> sqlx::Result<Vec<(i64, i32)>> {
     sqlx::query_as(
         "WITH named AS (
-            SELECT commit.id FROM tag JOIN commit ON commit.repository_id = tag.repository_id AND hash = commit_hash WHERE tag.name = $2
-            UNION SELECT id FROM commit WHERE length($2) >= 7 AND $2 ~ '^[0-9a-f]+$' AND hash LIKE $2 || '%')
+            SELECT commit.id FROM branch JOIN tag ON tag.repository_id = branch.repository_id AND tag.name = $2
+            JOIN commit ON commit.repository_id = tag.repository_id AND hash = commit_hash WHERE branch.id = ANY($1)
+            UNION SELECT commit.id FROM branch JOIN commit ON commit.repository_id = branch.repository_id
+            WHERE branch.id = ANY($1) AND length($2) >= 7 AND $2 ~ '^[0-9a-f]+$' AND hash >= $2 AND hash < $2 || 'g')
          SELECT branch_id, position FROM named JOIN branch_commit ON commit_id = named.id WHERE branch_id = ANY($1)",
     )
     .bind(branches)

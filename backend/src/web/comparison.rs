@@ -107,7 +107,7 @@ pub(super) struct Resolved {
     pub(super) subject: Subject,
     /// What its runtime executes.
     pub(super) language: String,
-    /// How its runtime is built.
+    /// How its runtime is built; absent for a recipe that this version cannot read.
     pub(super) recipe: Option<BuildRecipe>,
     /// Newest first; never empty.
     pub(super) runs: Vec<SubjectRun>,
@@ -187,7 +187,10 @@ pub(super) async fn resolve(
         resolved.push(Ok(Resolved {
             subject: subject.clone(),
             language: place.language.clone().unwrap_or_default(),
-            recipe: place.recipe.clone().map(|recipe| recipe.0),
+            recipe: place
+                .recipe
+                .clone()
+                .and_then(|recipe| serde_json::from_value(recipe.0).ok()),
             unused: on_host.len() - runs.len(),
             runs,
         }));
@@ -332,7 +335,7 @@ pub(super) async fn load_all(pool: &PgPool, choice: &Choice) -> Result<Loaded, E
     let metric = choice.metric.unwrap_or_else(|| default_metric(&kinds));
     let comparison = load(pool, &subjects, metric, choice.source).await?;
     Ok(Loaded {
-        marks: marks(&subjects),
+        marks: marks(&subjects, &LETTERS),
         subjects,
         kinds,
         comparison,

@@ -1,3 +1,5 @@
+//! Verdicts, reasons and means: what is alike, what is not, and nonsense.
+
 use super::*;
 
 fn value(subject: usize, benchmark: &str, median: f64) -> Entry {

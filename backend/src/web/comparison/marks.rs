@@ -1,6 +1,6 @@
 //! What has to be known of a comparison before its numbers: what else differs between the subjects than what they are.
 
-use super::{LETTERS, Resolved};
+use super::Resolved;
 use crate::db::subjects::SubjectRun;
 
 /// A sentence that stands above the numbers.
@@ -14,12 +14,12 @@ pub(in crate::web) struct Mark {
     pub(in crate::web) is_grave: bool,
 }
 
-/// What differs, the gravest first.
-pub(in crate::web) fn marks(subjects: &[Resolved]) -> Vec<Mark> {
-    let newest: Vec<(&str, &SubjectRun)> = LETTERS
+/// What differs, the gravest first. `names` are what the page calls the subjects.
+pub(in crate::web) fn marks(subjects: &[Resolved], names: &[&str]) -> Vec<Mark> {
+    let newest: Vec<(&str, &SubjectRun)> = names
         .iter()
         .zip(subjects)
-        .filter_map(|(letter, subject)| Some((*letter, subject.newest()?)))
+        .filter_map(|(name, subject)| Some((*name, subject.newest()?)))
         .collect();
     let Some((_, base)) = newest.first() else {
         return Vec::new();
@@ -27,7 +27,7 @@ pub(in crate::web) fn marks(subjects: &[Resolved]) -> Vec<Mark> {
     let list = |of: &dyn Fn(&SubjectRun) -> String| {
         let each = newest
             .iter()
-            .map(|(letter, run)| format!("{letter}: {}", of(run)));
+            .map(|(name, run)| format!("{name}: {}", of(run)));
         each.collect::<Vec<_>>().join(", ")
     };
     let differs =
@@ -63,7 +63,7 @@ pub(in crate::web) fn marks(subjects: &[Resolved]) -> Vec<Mark> {
     let bad: Vec<&str> = newest
         .iter()
         .filter(|(_, run)| run.marked)
-        .map(|(letter, _)| *letter)
+        .map(|(name, _)| *name)
         .collect();
     if !bad.is_empty() {
         let text = format!(
@@ -82,7 +82,7 @@ pub(in crate::web) fn marks(subjects: &[Resolved]) -> Vec<Mark> {
     let part: Vec<&str> = newest
         .iter()
         .filter(|(_, run)| !run.is_whole)
-        .map(|(letter, _)| *letter)
+        .map(|(name, _)| *name)
         .collect();
     if !part.is_empty() {
         let text = format!(

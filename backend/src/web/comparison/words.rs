@@ -45,24 +45,19 @@ fn number(value: f64, ratio: &Ratio) -> String {
     format!("{value:.places$}")
 }
 
-/// A verdict in words; of a speed with its factor: `1.92× faster`.
+/// A verdict in words. A speed whose ratio is below 1 gets the factor that the ratio hides: 0.52 is `1.92× faster`.
 pub(in crate::web) fn verdict_words(one: &Compared, metric: Metric) -> String {
     let words = one.verdict.words(metric);
     let is_speed = matches!(metric.unit(), Unit::Seconds | Unit::PerSecond);
     match one.verdict {
-        Verdict::Better | Verdict::Worse if is_speed => {
-            let is_more = one.ratio.ratio > 1.0;
-            let of_speed = if is_more {
-                one.ratio
-            } else {
-                Ratio {
-                    ratio: 1.0 / one.ratio.ratio,
-                    low: 1.0 / one.ratio.high,
-                    high: 1.0 / one.ratio.low,
-                    count: one.ratio.count,
-                }
+        Verdict::Better | Verdict::Worse if is_speed && one.ratio.ratio < 1.0 => {
+            let factor = Ratio {
+                ratio: 1.0 / one.ratio.ratio,
+                low: 1.0 / one.ratio.high,
+                high: 1.0 / one.ratio.low,
+                count: one.ratio.count,
             };
-            format!("{}× {words}", ratio_text(&of_speed))
+            format!("{}× {words}", ratio_text(&factor))
         }
         Verdict::Better | Verdict::Worse | Verdict::Within | Verdict::TooFew => words.to_owned(),
     }

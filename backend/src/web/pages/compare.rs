@@ -6,23 +6,32 @@ mod export;
 mod presets;
 mod table;
 
+use std::collections::HashMap;
+
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Query};
 use askama::Template;
 use speedwell_wire::{CounterSource, Metric};
 
 use self::table::{Column, RowView, View};
+use super::widgets::spark;
 use super::{PageError, Shell, render};
 use crate::context::Context;
+use crate::db::comparisons;
+use crate::db::traces::{self, Range};
 use crate::domain::comparison::{LeftOut, Mean, Verdict};
 use crate::web::comparison::{
     self, Address, Choice, LETTERS, Loaded, Mark, Resolved, interval, parameter, ratio_text,
     source_words, verdict_class,
 };
+use crate::web::error::Error;
 use crate::web::format;
 
 pub(super) use benchmark::benchmark;
 pub(super) use export::{csv, json, markdown};
+
+/// Points of a row's small picture.
+const HISTORY: usize = 60;
 
 /// Names and values of an address.
 pub(super) type Pairs = Query<Vec<(String, String)>>;
@@ -46,6 +55,8 @@ struct Page {
     left_out: Vec<(String, String, String)>,
     choose: String,
     query: String,
+    /// Shows or hides the histories.
+    history: String,
     noise_unknown: usize,
     time: bool,
 }
@@ -109,15 +120,45 @@ pub(super) async fn compare(
     let choice = comparison::parse(&pairs)?;
     let view = View::parse(&pairs, choice.subjects.len())?;
     let loaded = comparison::load_all(&context.pool, &choice).await?;
-    render(&page(&choice, &loaded, view))
+    let histories = if view.history {
+        histories(&context, &loaded).await?
+    } else {
+        HashMap::new()
+    };
+    render(&page(&choice, &loaded, view, &histories))
 }
 
-fn page(choice: &Choice, loaded: &Loaded, view: View) -> Page {
+/// The newest points of the base's series as small pictures, by the benchmark's identity.
+async fn histories(context: &Context, loaded: &Loaded) -> Result<HashMap<String, String>, Error> {
+    let comparison = &loaded.comparison;
+    let base = loaded.subjects.first().and_then(Resolved::newest);
+    let (Some(run), Some(source)) = (base, comparison.source) else {
+        return Ok(HashMap::new());
+    };
+    let metric = comparison.metric.as_str();
+    let series = comparisons::list_series(&context.pool, run, metric, source.as_str()).await?;
+    let keys: Vec<i64> = series.iter().map(|(_, id)| *id).collect();
+    let newest = Range {
+        newest: HISTORY,
+        ..Range::default()
+    };
+    let traces = traces::list_range(&context.pool, &keys, &newest).await?;
+    let drawn = |(identity, id): &(String, i64)| {
+        let trace = traces.iter().find(|trace| trace.series_id == *id)?;
+        let values: Vec<f64> = trace.points.iter().map(|point| point.median).collect();
+        let label = format!("the newest {} points of the base", values.len());
+        Some((identity.clone(), spark(label, &values)))
+    };
+    Ok(series.iter().filter_map(drawn).collect())
+}
+
+fn page(choice: &Choice, loaded: &Loaded, view: View, histories: &HashMap<String, String>) -> Page {
     let comparison = &loaded.comparison;
     let address = Address::of(&choice.subjects).with_metric(choice.metric, choice.source);
     let whole = view.on(&address);
     let columns = loaded.columns();
     let shown = view.apply(comparison);
+    let history = if view.history { "" } else { "1" };
     let means: Vec<MeanView> = columns
         .iter()
         .map(|column| mean_view(loaded, *column))
@@ -143,7 +184,7 @@ fn page(choice: &Choice, loaded: &Loaded, view: View) -> Page {
         common: common.map_or(0, |mean| mean.ratio.count),
         means,
         columns: table::columns(loaded, &view, &whole),
-        rows: table::rows(loaded, &shown, &address),
+        rows: table::rows(loaded, &shown, &address, histories),
         total: comparison
             .rows
             .iter()
@@ -152,6 +193,7 @@ fn page(choice: &Choice, loaded: &Loaded, view: View) -> Page {
         left_out: left_out(&comparison.left_out(&columns)),
         choose: address.with("choose", "1").query(),
         query: address.query(),
+        history: whole.with("history", history).query(),
         noise_unknown: shown.iter().copied().filter(unknown).count(),
         time: comparison.metric.unit() == speedwell_wire::Unit::Seconds,
         view,

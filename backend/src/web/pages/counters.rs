@@ -15,7 +15,7 @@ use crate::web::error::Error;
 use crate::web::format;
 
 /// Level 1 of the top-down analysis, in the order of the bars, and for each its parts on level 2.
-const TOP_DOWN: [(Metric, [Metric; 2]); 4] = [
+pub(super) const TOP_DOWN: [(Metric, [Metric; 2]); 4] = [
     (
         Metric::FrontendBound,
         [Metric::FetchLatency, Metric::FetchBandwidth],
@@ -69,13 +69,13 @@ struct Page {
 }
 
 /// Where the slots of one benchmark's pipeline went.
-struct Bars {
-    benchmark: String,
+pub(super) struct Bars {
+    pub(super) benchmark: String,
     /// False: the mean over the benchmarks.
-    is_benchmark: bool,
-    svg: String,
+    pub(super) is_benchmark: bool,
+    pub(super) svg: String,
     /// Each share of level 1, and its parts in words.
-    cells: Vec<(String, String)>,
+    pub(super) cells: Vec<(String, String)>,
 }
 
 /// All values of one source.
@@ -121,7 +121,7 @@ fn is_top_down(metric: Metric) -> bool {
         .any(|(whole, parts)| *whole == metric || parts.contains(&metric))
 }
 
-type Values = BTreeMap<Metric, f64>;
+pub(super) type Values = BTreeMap<Metric, f64>;
 
 /// A bar for each benchmark that has all of level 1, and before them their mean. With the source, which is one: shares of two
 /// sources are not set side by side, and those of the first are shown.
@@ -161,7 +161,7 @@ fn bars(measurements: &[RunMeasurement]) -> (Vec<Bars>, String) {
     (rows, source)
 }
 
-fn bar(benchmark: String, is_benchmark: bool, values: &Values) -> Bars {
+pub(super) fn bar(benchmark: String, is_benchmark: bool, values: &Values) -> Bars {
     let of = |metric: Metric| values.get(&metric).copied();
     let percent = |share: f64| format!("{:.1}\u{a0}%", share * 100.0);
     let shares: Vec<Share> = TOP_DOWN

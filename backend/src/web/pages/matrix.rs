@@ -242,6 +242,8 @@ fn page(
     if !bases.contains(&base) {
         bases.push(base.clone());
     }
+    let labels: Vec<String> = resolved.iter().map(Resolved::label).collect();
+    let names: Vec<&str> = labels.iter().map(String::as_str).collect();
     let host = resolved
         .first()
         .and_then(Resolved::newest)
@@ -250,7 +252,7 @@ fn page(
         shell: Shell::new("Matrix", "matrix"),
         base: resolved.first().map(Resolved::label).unwrap_or_default(),
         what: source_words(comparison.metric, comparison.source),
-        marks: marks(resolved),
+        marks: marks(resolved, &names),
         bases: bases.iter().map(|one| option(one, Some(&base))).collect(),
         hosts: hosts
             .iter()

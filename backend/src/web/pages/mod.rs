@@ -9,6 +9,7 @@ mod compare;
 mod counters;
 mod error;
 mod feed;
+mod generations;
 mod grid;
 mod home;
 mod host;
@@ -20,6 +21,7 @@ mod queue;
 mod recompute;
 mod regression;
 mod regressions;
+mod releases;
 mod report;
 mod reproduce;
 mod run;
@@ -31,6 +33,7 @@ mod steps;
 mod subscriptions;
 mod suite;
 mod timeline;
+mod topdown;
 mod unsubscribe;
 mod widgets;
 
@@ -131,6 +134,9 @@ pub fn configure(config: &mut ServiceConfig) {
             "/runs/{id}/profiles/{benchmark}/flame.svg",
             get().to(profile::flame),
         )
+        .route("/releases", get().to(releases::releases))
+        .route("/generations", get().to(generations::generations))
+        .route("/topdown", get().to(topdown::topdown))
         .route(
             "/runs/{id}/reproduce/{benchmark}.tar.gz",
             get().to(reproduce::archive),

@@ -1,23 +1,22 @@
-//! The suites: what each is, what changed between its versions, and its newest results on every runtime side by side.
+//! The suites: what each is, what changed between its versions, and benchmarks beside those that do the same work.
 
 mod tables;
 
 use std::collections::BTreeSet;
 
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Path, Query};
+use actix_web::web::{Data, Path};
 use askama::Template;
-use serde::Deserialize;
 use speedwell_wire::{CounterSource, LockedPackage, Metric};
 
-use self::tables::{Cell, Kind, Table, by_baseline, by_runtime};
+use self::tables::{Cell, Kind, Table, by_baseline};
 use super::{PageError, Shell, render};
 use crate::context::Context;
 use crate::db::suites::{self, SuiteBenchmark, SuiteName, SuiteResult};
 use crate::web::error::Error;
 use crate::web::format;
 
-/// The metrics that runtimes are compared by, as far as a suite has them.
+/// The metrics that benchmarks are compared by, as far as a suite has them.
 const COMPARED: [Metric; 19] = [
     Metric::WallTime,
     Metric::SteadyTime,
@@ -67,7 +66,6 @@ struct Page {
     benchmarks: Vec<SuiteBenchmark>,
     host: String,
     runtimes: Vec<Runtime>,
-    tables: Vec<Table>,
     /// Benchmarks against their baselines.
     within: Vec<Table>,
 }
@@ -90,18 +88,11 @@ struct Version {
 struct Runtime {
     name: String,
     run_id: i64,
-    baseline: bool,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct Choice {
-    baseline: Option<String>,
 }
 
 pub(super) async fn suite(
     context: Data<Context>,
     name: Path<String>,
-    Query(choice): Query<Choice>,
 ) -> Result<HttpResponse, PageError> {
     let all = suites::list_versions(&context.pool, &name).await?;
     let Some(newest) = all.first().map(|one| one.version) else {
@@ -119,16 +110,8 @@ pub(super) async fn suite(
             runtimes.push(Runtime {
                 name: one.runtime.clone(),
                 run_id: one.run_id,
-                baseline: false,
             });
         }
-    }
-    let wanted = choice
-        .baseline
-        .and_then(|name| runtimes.iter().position(|one| one.name == name));
-    let baseline = wanted.unwrap_or(0);
-    if let Some(one) = runtimes.get_mut(baseline) {
-        one.baseline = true;
     }
     let versions = versions(&all);
     let benchmarks: Vec<SuiteBenchmark> = all
@@ -142,10 +125,6 @@ pub(super) async fn suite(
         description,
         locks: locks(&packages),
         versions,
-        tables: each
-            .clone()
-            .filter_map(|kind| by_runtime(kind, &runtimes, baseline, &results))
-            .collect(),
         within: each
             .filter_map(|kind| by_baseline(kind, &runtimes, &benchmarks, &results))
             .collect(),
@@ -159,7 +138,7 @@ pub(super) async fn suite(
     })
 }
 
-/// What runtimes are compared by here: each metric by each source that gave values, for values of two sources are never compared.
+/// What benchmarks are compared by here: each metric by each source that gave values, for values of two sources are never compared.
 fn kinds(results: &[SuiteResult]) -> Vec<Kind> {
     let sources = |metric: Metric| {
         let of_metric = results

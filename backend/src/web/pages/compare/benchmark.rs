@@ -147,7 +147,7 @@ fn page(
             .enumerate()
             .map(|(index, one)| subject_view(choice, index, one))
             .collect(),
-        marks: marks(subjects),
+        marks: marks(subjects, &LETTERS),
         metrics: options(&compared, wanted, chosen),
         hidden: address.pairs().to_vec(),
         what: comparison::source_words(wanted, chosen),

@@ -35,7 +35,7 @@ pub(super) fn presets(runtimes: &[Measurable], tags: &[(String, String)]) -> Vec
     pairs(&mut found, "CPython against others", &live, interpreters);
     let place = |one: &Measurable| live.iter().position(|other| other.name == one.name);
     let options = |a: &Measurable, b: &Measurable| {
-        a.branch_id == b.branch_id && a.recipe.sha256 != b.recipe.sha256 && place(a) < place(b)
+        a.branch_id == b.branch_id && a.recipe != b.recipe && place(a) < place(b)
     };
     pairs(&mut found, "Build options, JIT on and off", &live, options);
     let of = |one: &Measurable| -> Vec<&str> {
@@ -69,7 +69,7 @@ pub(super) fn presets(runtimes: &[Measurable], tags: &[(String, String)]) -> Vec
 }
 
 fn family(one: &Measurable) -> &str {
-    &one.recipe.family
+    one.recipe["family"].as_str().unwrap_or_default()
 }
 
 /// Adds the pairs of one kind that were measured on one host.

@@ -1,6 +1,7 @@
 //! The table of a comparison: which rows, in which order, and what stands in them.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 
 use speedwell_wire::Metric;
 
@@ -30,6 +31,8 @@ pub(super) struct View {
     pub(super) only_changed: bool,
     /// Only benchmarks whose name holds this.
     pub(super) matching: String,
+    /// With a small picture of the base's history in each row.
+    pub(super) history: bool,
 }
 
 /// The head of a column.
@@ -50,6 +53,8 @@ pub(super) struct RowView {
     pub(super) base: String,
     pub(super) interval: String,
     pub(super) cells: Vec<Cell>,
+    /// The base's newest points as a picture; empty where none is asked for or there.
+    pub(super) history: String,
 }
 
 pub(super) enum Cell {
@@ -98,6 +103,7 @@ impl View {
             is_descending,
             only_changed: only.is_some(),
             matching: parameter(pairs, "match").unwrap_or_default().to_owned(),
+            history: parameter(pairs, "history").is_some(),
         })
     }
 
@@ -108,6 +114,7 @@ impl View {
             .with("sort", if sort == "name" { "" } else { &sort })
             .with("only", if self.only_changed { "changed" } else { "" })
             .with("match", &self.matching)
+            .with("history", if self.history { "1" } else { "" })
     }
 
     fn name(&self, key: Key, is_descending: bool) -> String {
@@ -187,7 +194,12 @@ pub(super) fn columns(loaded: &Loaded, view: &View, whole: &Address) -> Vec<Colu
 }
 
 /// The rows as the page shows them.
-pub(super) fn rows(loaded: &Loaded, shown: &[&Row], address: &Address) -> Vec<RowView> {
+pub(super) fn rows(
+    loaded: &Loaded,
+    shown: &[&Row],
+    address: &Address,
+    histories: &HashMap<String, String>,
+) -> Vec<RowView> {
     let metric = loaded.comparison.metric;
     let text = |value| format::value(value, metric.unit());
     let query = address.query();
@@ -212,6 +224,7 @@ pub(super) fn rows(loaded: &Loaded, shown: &[&Row], address: &Address) -> Vec<Ro
             link: format!("/compare/{name}?{query}"),
             timeline: format!("/timeline?benchmark={name}&metric={metric}{runtimes}"),
             cells: row.others.iter().map(|one| cell(one, metric)).collect(),
+            history: histories.get(&row.identity).cloned().unwrap_or_default(),
             benchmark: row.benchmark.clone(),
             base,
             interval,

@@ -130,10 +130,17 @@ fn value(line: &Line, found: Option<Drift>, floor: Option<f64>, metric: Metric) 
             let beyond = floor.is_none_or(|floor| (ratio.ratio - 1.0).abs() > floor);
             let rose = ratio.ratio > 1.0;
             let better = rose == (metric.direction() == Direction::HigherIsBetter);
-            let (class, verdict) = match (ratio.is_significant() && beyond, better) {
-                (false, _) => ("unchanged", "within the noise"),
-                (true, true) => ("improved", "better"),
-                (true, false) => ("regressed", "worse"),
+            let small = |floor: f64| {
+                format!(
+                    "within the noise: less than {:.1}\u{a0}% between two runs says nothing",
+                    floor * 100.0
+                )
+            };
+            let (class, verdict) = match (ratio.is_significant(), beyond, better) {
+                (false, _, _) => ("unchanged", "within the noise".to_owned()),
+                (true, false, _) => ("unchanged", small(floor.unwrap_or_default())),
+                (true, true, true) => ("improved", "better".to_owned()),
+                (true, true, false) => ("regressed", "worse".to_owned()),
             };
             let interval = format!(
                 "{} to {}",

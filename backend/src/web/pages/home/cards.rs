@@ -160,12 +160,14 @@ fn spark(row: &RuntimeOverview, points: &[PointRow]) -> String {
     if own.is_empty() {
         return String::new();
     }
+    // From nothing on: the drawing leaves air in proportion to its numbers.
+    let first = own.first().map_or(0, |one| one.position);
     let stretches = own.chunk_by(|a, b| a.reference_run_id == b.reference_run_id);
     let stretches = stretches.map(|stretch| {
         let points = stretch.iter().filter_map(|one| {
             let value = one.mean?;
             Some(Point {
-                x: f64::from(one.position),
+                x: f64::from(one.position) - f64::from(first),
                 value,
                 low: value,
                 high: value,
@@ -194,20 +196,23 @@ fn spark(row: &RuntimeOverview, points: &[PointRow]) -> String {
 }
 
 fn change(one: &RecentRow) -> Change {
-    let others = match one.benchmarks {
+    let others = match one.series {
         0 | 1 => String::new(),
-        2 => " and one more benchmark".to_owned(),
-        many => format!(" and {} more benchmarks", many - 1),
+        2 => " and one more series".to_owned(),
+        many => format!(" and {} more series", many - 1),
     };
     Change {
         id: one.id,
-        words: format!("{}{others}", one.benchmark),
+        words: format!(
+            "{} of {}{others}",
+            format::metric_label(&one.metric),
+            one.benchmark
+        ),
         size: format::percent(one.change),
         interval: format!(
-            "95 % interval {} to {}, {}",
+            "95 % interval {} to {}",
             format::percent(one.change_low),
-            format::percent(one.change_high),
-            format::metric_label(&one.metric).to_lowercase()
+            format::percent(one.change_high)
         ),
     }
 }
@@ -260,7 +265,7 @@ pub(super) mod tests {
             change,
             change_low: change - 0.01,
             change_high: change + 0.01,
-            benchmarks: 2,
+            series: 2,
         }
     }
 
@@ -275,7 +280,10 @@ pub(super) mod tests {
         let card = card(row(now), &[], &all, now);
         let ids: Vec<i64> = card.worse.iter().map(|one| one.id).collect();
         assert_eq!((ids, card.more, card.suspected), (vec![5, 4, 3], 2, 1));
-        assert_eq!(card.better[0].words, "nbody and one more benchmark");
+        assert_eq!(
+            card.better[0].words,
+            "Wall time of nbody and one more series"
+        );
         let mean = card.mean.unwrap();
         assert_eq!((mean.badge.class.as_str(), mean.left_out), ("regressed", 1));
     }

@@ -1,4 +1,5 @@
-//! Tables of a suite's newest results: runtimes side by side, and benchmarks beside the ones they are compared with.
+//! Tables of a suite's newest results: benchmarks beside the ones of the same suite that they are compared with. Runtimes stand side by
+//! side in the matrix.
 
 use speedwell_wire::{CounterSource, Direction, Metric};
 
@@ -49,15 +50,13 @@ impl Kind {
     }
 }
 
-/// One metric: benchmarks by runtimes. Ratios are to another cell of the same table.
+/// One metric: benchmarks by runtimes. Ratios are to another benchmark on the same runtime.
 pub(super) struct Table {
     pub(super) label: String,
     pub(super) better: &'static str,
     /// What is to be known of all values, once.
     pub(super) note: &'static str,
     pub(super) rows: Vec<(String, Vec<Cell>)>,
-    /// Geometric mean of the ratios of each runtime, with how many benchmarks it is over.
-    pub(super) means: Vec<Option<(String, usize)>>,
 }
 
 pub(super) enum Cell {
@@ -69,51 +68,6 @@ pub(super) enum Cell {
     },
     Unavailable(String),
     Missing,
-}
-
-/// Every benchmark of a metric; each runtime against the one at `baseline`.
-pub(super) fn by_runtime(
-    kind: &Kind,
-    runtimes: &[Runtime],
-    baseline: usize,
-    results: &[SuiteResult],
-) -> Option<Table> {
-    let mut names: Vec<&str> = results
-        .iter()
-        .filter(|one| one.median.is_some() && kind.has(one))
-        .map(|one| one.benchmark.as_str())
-        .collect();
-    names.sort_unstable();
-    names.dedup();
-    if names.is_empty() {
-        return None;
-    }
-    let mut logarithms: Vec<Vec<f64>> = vec![Vec::new(); runtimes.len()];
-    let mut rows = Vec::new();
-    for name in names {
-        let base = runtimes
-            .get(baseline)
-            .and_then(|runtime| find(results, *kind, runtime, name));
-        let mut cells = Vec::new();
-        for (index, runtime) in runtimes.iter().enumerate() {
-            let base = base.filter(|_| index != baseline);
-            let (cell, ratio) = cell(*kind, find(results, *kind, runtime, name), base);
-            logarithms[index].extend(ratio.map(f64::ln));
-            cells.push(cell);
-        }
-        rows.push((name.to_owned(), cells));
-    }
-    let mean = |values: &Vec<f64>| {
-        let mean = (values.iter().sum::<f64>() / values.len() as f64).exp();
-        (!values.is_empty()).then(|| (format!("{mean:.2}×"), values.len()))
-    };
-    Some(Table {
-        label: kind.label(),
-        better: better(kind.metric),
-        note: kind.note(),
-        means: logarithms.iter().map(mean).collect(),
-        rows,
-    })
 }
 
 /// The benchmarks that have a baseline in the suite, against it on the same runtime.
@@ -133,7 +87,7 @@ pub(super) fn by_baseline(
             .map(|runtime| {
                 let base = find(results, *kind, runtime, baseline);
                 let found = find(results, *kind, runtime, &one.name);
-                with_difference(*kind, cell(*kind, found, base).0, found, base)
+                with_difference(*kind, cell(*kind, found, base), found, base)
             })
             .collect();
         if cells.iter().any(|cell| matches!(cell, Cell::Value { .. })) {
@@ -145,7 +99,6 @@ pub(super) fn by_baseline(
         better: better(kind.metric),
         note: kind.note(),
         rows,
-        means: Vec::new(),
     })
 }
 
@@ -194,20 +147,13 @@ fn find<'a>(
         .find(|one| one.runtime == runtime.name && one.benchmark == name && kind.has(one))
 }
 
-/// A cell, and its ratio to the baseline. The ratio has a colour only where the two intervals are apart.
-fn cell(
-    kind: Kind,
-    found: Option<&SuiteResult>,
-    base: Option<&SuiteResult>,
-) -> (Cell, Option<f64>) {
+/// A cell with its ratio to the baseline. The ratio has a colour only where the two intervals are apart.
+fn cell(kind: Kind, found: Option<&SuiteResult>, base: Option<&SuiteResult>) -> Cell {
     let Some(found) = found else {
-        return (Cell::Missing, None);
+        return Cell::Missing;
     };
     let (Some(median), Some(low), Some(high)) = (found.median, found.low, found.high) else {
-        return (
-            Cell::Unavailable(found.reason.clone().unwrap_or_default()),
-            None,
-        );
+        return Cell::Unavailable(found.reason.clone().unwrap_or_default());
     };
     let metric = kind.metric;
     let text = |value| format::value(value, metric.unit());
@@ -232,7 +178,7 @@ fn cell(
                 }
             }
         });
-    let cell = Cell::Value {
+    Cell::Value {
         value: text(median),
         interval: if exact {
             String::new()
@@ -242,8 +188,7 @@ fn cell(
             "too few values for an interval".to_owned()
         },
         ratio: ratio.map(|ratio| (format!("{ratio:.2}×"), class)),
-    };
-    (cell, ratio)
+    }
 }
 
 #[cfg(test)]

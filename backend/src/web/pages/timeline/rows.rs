@@ -21,6 +21,10 @@ use crate::web::timeline::read::{Line, Timeline, read};
 
 /// Rows on a page.
 const SHOWN: usize = 100;
+/// Points that one file of values holds.
+const MOST_WRITTEN: usize = 200_000;
+/// Files above this many bytes are sent without being compared with what a browser has.
+const LARGE: usize = 4 << 20;
 
 /// One point in the table.
 pub(super) struct Row {
@@ -137,6 +141,17 @@ pub(in crate::web::pages) async fn csv(
 ) -> Result<HttpResponse, PageError> {
     let asked = Asked::parse(pairs)?;
     let read = read(&context, &asked).await?;
+    if read.count() > MOST_WRITTEN {
+        let message = format!(
+            "last: {} points are more than one file holds, {MOST_WRITTEN}; ask for fewer lines, or a shorter range with from and to",
+            read.count()
+        );
+        return Err(Error::BadRequest {
+            field: "last".to_owned(),
+            message,
+        }
+        .into());
+    }
     let mut places: Vec<(i64, i32)> = read
         .lines
         .iter()
@@ -156,14 +171,20 @@ pub(in crate::web::pages) async fn csv(
         .into_iter()
         .map(|(branch, position, hash)| ((branch, position), hash))
         .collect();
+    let text = write_csv(&read, &hashes);
+    let keeping = if text.len() > LARGE {
+        "no-store"
+    } else {
+        "no-cache"
+    };
     Ok(HttpResponse::Ok()
         .content_type("text/csv; charset=utf-8")
         .insert_header((
             header::CONTENT_DISPOSITION,
             "attachment; filename=\"timeline.csv\"",
         ))
-        .insert_header((header::CACHE_CONTROL, "no-cache"))
-        .body(write_csv(&read, &hashes)))
+        .insert_header((header::CACHE_CONTROL, keeping))
+        .body(text))
 }
 
 fn write_csv(read: &Timeline, hashes: &HashMap<(i64, i32), String>) -> String {
