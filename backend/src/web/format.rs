@@ -37,6 +37,18 @@ pub fn metric_value(number: f64, metric: &str) -> String {
     }
 }
 
+/// How the axis of a metric writes its values.
+pub fn axis(metric: &str) -> fn(f64) -> String {
+    match metric.parse::<Metric>().map(Metric::unit) {
+        Ok(Unit::Seconds) => |number| value(number, Unit::Seconds),
+        Ok(Unit::Bytes) => |number| value(number, Unit::Bytes),
+        Ok(Unit::Count) => |number| value(number, Unit::Count),
+        Ok(Unit::Joules) => |number| value(number, Unit::Joules),
+        Ok(Unit::PerSecond) => |number| value(number, Unit::PerSecond),
+        Ok(Unit::Ratio) | Err(_) => |number| value(number, Unit::Ratio),
+    }
+}
+
 /// A unit by a stable name, for exports and the API.
 pub fn unit_name(unit: Unit) -> &'static str {
     match unit {

@@ -4,14 +4,14 @@
 mod tables;
 
 use actix_web::HttpResponse;
+use actix_web::http::header;
 use actix_web::web::{Data, Path, Query};
 use askama::Template;
 use serde::Deserialize;
 use speedwell_wire::Metric;
 
 use self::tables::{Change, Event, Listed, Measured, VersionRow};
-use super::series::selection::version_of;
-use super::{PageError, Shell, render, series};
+use super::{PageError, Shell, line_chart, render};
 use crate::chart;
 use crate::context::Context;
 use crate::db::benchmarks::{self, Lacking, Standing, Version};
@@ -19,6 +19,8 @@ use crate::db::series::{self as db_series, SeriesName, SeriesPoint};
 use crate::domain::query;
 use crate::web::error::Error;
 use crate::web::format;
+use crate::web::timeline::asked::{Asked, End};
+use crate::web::timeline::choose::version_of;
 
 /// Points of each line of the chart and of each small history.
 const HISTORY: i64 = 60;
@@ -31,7 +33,7 @@ const MOST_EVENTS: i64 = 50;
 /// Lines of a source that are shown.
 const MOST_SOURCE_LINES: usize = 5000;
 
-/// The query parameters that ask for series: the page of one benchmark was a chart once, and links to it are about.
+/// The query parameters that ask for series: this page was a chart once, and links to it are in mails, notes and bookmarks.
 const OF_SERIES: [&str; 6] = ["runtime", "metric", "host", "version", "last", "before"];
 
 #[derive(Template)]
@@ -109,8 +111,7 @@ struct Source {
     is_binary: bool,
 }
 
-/// The page of a benchmark. With a choice of series in the query it is the page of series: once `/timeline` is there, this is the
-/// place to redirect to it.
+/// The page of a benchmark. With a choice of series in the query it leads to the timeline of that choice.
 pub(super) async fn benchmark(
     context: Data<Context>,
     name: Path<String>,
@@ -120,7 +121,10 @@ pub(super) async fn benchmark(
         .iter()
         .any(|(key, _)| OF_SERIES.contains(&key.as_str()))
     {
-        return series::series(context, name, pairs).await;
+        let asked = timeline_of(name.into_inner(), pairs)?;
+        return Ok(HttpResponse::TemporaryRedirect()
+            .insert_header((header::LOCATION, asked.address()))
+            .finish());
     }
     let versions = benchmarks::list_versions(&context.pool, &name).await?;
     let Some(newest) = versions.first() else {
@@ -172,6 +176,24 @@ pub(super) async fn benchmark(
         source,
         name: name.into_inner(),
     })
+}
+
+/// The timeline of what the query asks for; `before` was the first position that is not shown.
+fn timeline_of(name: String, pairs: Vec<(String, String)>) -> Result<Asked, Error> {
+    let (own, before): (Vec<_>, Vec<_>) = pairs
+        .into_iter()
+        .filter(|(key, _)| key != "benchmark")
+        .partition(|(key, _)| key != "before");
+    let mut asked = Asked::parse(own)?;
+    for (field, value) in before {
+        let position: i32 = value.parse().map_err(|_not_one| Error::BadRequest {
+            message: format!("{field}: {value:?} is no number"),
+            field,
+        })?;
+        asked.to = Some(End::Position(position.saturating_sub(1)));
+    }
+    asked.benchmarks = vec![name];
+    Ok(asked)
 }
 
 /// A version's script, as far as it was sent.
@@ -229,12 +251,16 @@ fn history(
     absent.extend(other_hosts.map(|one| format!("{} on {}", one.runtime, one.host)));
     let legend = names.iter().enumerate();
     Some(History {
-        svg: series::draw(name, &first.metric, &lines, &of_lines),
+        svg: line_chart::draw(name, &first.metric, &lines, &of_lines),
         legend: legend
             .map(|(place, one)| (place % chart::PALETTE, one.runtime.clone()))
             .collect(),
         metric: format::metric_label(&first.metric),
-        link: tables::series_link(name, identity, None, &host, &first.metric),
+        link: Asked {
+            runtimes: names.iter().map(|one| one.runtime.clone()).collect(),
+            ..tables::series_of(name, identity, "", &host, &first.metric)
+        }
+        .address(),
         host,
         absent,
     })

@@ -16,6 +16,7 @@ use crate::domain::compare::{Estimate, geometric_mean};
 use crate::web::find::find_commit;
 use crate::web::format;
 use crate::web::session::Visitor;
+use crate::web::timeline::asked::Asked;
 
 #[derive(Template)]
 #[template(path = "commit.html")]
@@ -174,12 +175,7 @@ fn row(run: &CommitRun, one: &Comparison, comparable: bool, metric: Metric) -> R
     });
     let verdict = one.verdict.as_deref().unwrap_or_default();
     Row {
-        link: format!(
-            "/benchmarks/{}?runtime={}&host={}&metric={metric}",
-            format::encode(&one.benchmark),
-            format::encode(&run.runtime),
-            format::encode(&run.host)
-        ),
+        link: Asked::of(&one.benchmark, &run.runtime, &run.host, metric.as_str()).address(),
         benchmark: one.benchmark.clone(),
         value: format::value(one.median, metric.unit()),
         interval: format!(

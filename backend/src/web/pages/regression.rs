@@ -8,7 +8,7 @@ use actix_web::web::{Data, Form, Path};
 use askama::Template;
 
 use super::regressions::{Row, keep_private};
-use super::series::chart_of;
+use super::line_chart::chart_of;
 use super::{PageError, Shell, render};
 use crate::chart::{self, Band};
 use crate::context::Context;
@@ -24,6 +24,7 @@ use crate::domain::role::Role;
 use crate::web::error::Error;
 use crate::web::format;
 use crate::web::session::{Triager, Visitor};
+use crate::web::timeline::asked::Asked;
 use crate::web::triage::{decide, request_of};
 use explanation::{Explained, explained};
 
@@ -218,18 +219,9 @@ fn draw(name: &SeriesName, points: &[SeriesPoint], (before, after): (i32, i32)) 
             name.runtime,
             name.host
         ),
-        link: series_link(&name.benchmark, &name.runtime, &name.host, &name.metric),
+        link: Asked::of(&name.benchmark, &name.runtime, &name.host, &name.metric).address(),
         rows: rows.collect(),
     }
-}
-
-fn series_link(benchmark: &str, runtime: &str, host: &str, metric: &str) -> String {
-    format!(
-        "/benchmarks/{}?runtime={}&host={}&metric={metric}",
-        format::encode(benchmark),
-        format::encode(runtime),
-        format::encode(host)
-    )
 }
 
 fn interval(low: f64, high: f64) -> String {
@@ -238,7 +230,7 @@ fn interval(low: f64, high: f64) -> String {
 
 fn point_row(row: ChangePointRow) -> PointRow {
     PointRow {
-        link: series_link(&row.benchmark, &row.runtime, &row.host, &row.metric),
+        link: Asked::of(&row.benchmark, &row.runtime, &row.host, &row.metric).address(),
         short: format::short(&row.hash),
         metric: format::metric_label(&row.metric),
         change: format::percent(row.change),

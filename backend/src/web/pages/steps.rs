@@ -1,17 +1,19 @@
 //! What single steps of an interpreter cost, in instructions: the suite `micro`, each statement less the one it is compared with.
 
+mod history;
+mod selection;
+
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Path, Query};
+use actix_web::web::Data;
 use askama::Template;
 use speedwell_wire::{CounterSource, Metric, Unit};
 
-use super::series::selection::{Choices, Selection, choose};
-use super::{PageError, Shell, render, series};
+use super::{PageError, Shell, render};
 use crate::context::Context;
-use crate::db::series::{self as stored, SeriesName, SeriesPoint};
 use crate::db::suites::{self, SuiteBenchmark, SuiteResult};
-use crate::web::error::Error;
 use crate::web::format;
+
+pub(super) use history::history;
 
 /// The suite of single steps.
 const SUITE: &str = "micro";
@@ -145,108 +147,6 @@ fn cell(source: CounterSource, own: &SuiteResult, base: Option<&SuiteResult>) ->
             format!("{} – {}", count(low - base_high), count(high - base_low))
         },
     })
-}
-
-#[derive(Template)]
-#[template(path = "step.html")]
-struct HistoryPage {
-    shell: Shell,
-    name: String,
-    description: String,
-    baseline: Option<String>,
-    choices: Choices,
-    chart: String,
-    legend: Vec<series::Legend>,
-    rows: Vec<series::Row>,
-}
-
-/// One step over commits.
-pub(super) async fn history(
-    context: Data<Context>,
-    name: Path<String>,
-    Query(pairs): Query<Vec<(String, String)>>,
-) -> Result<HttpResponse, PageError> {
-    let selection = Selection::parse(pairs)?.of_metric(Metric::Instructions);
-    let all = suites::list_versions(&context.pool, SUITE).await?;
-    let newest = all.iter().find(|one| one.name == *name);
-    let benchmark = newest.ok_or_else(|| {
-        Error::NotFound(format!(
-            "The suite {SUITE} has no step {:?}.",
-            name.as_str()
-        ))
-    })?;
-    let own = stored::list_of_benchmark(&context.pool, &name).await?;
-    let base = match &benchmark.baseline {
-        Some(baseline) => stored::list_of_benchmark(&context.pool, baseline).await?,
-        None => Vec::new(),
-    };
-    let counted: Vec<SeriesName> = own.into_iter().filter(is_counted).collect();
-    let (chosen, choices) = choose(&counted, &selection);
-    let pairs: Vec<(i64, Option<i64>)> = chosen
-        .iter()
-        .map(|one| (one.id, same_elsewhere(one, &base)))
-        .collect();
-    let keys: Vec<i64> = pairs
-        .iter()
-        .flat_map(|(own, base)| [Some(*own), *base])
-        .flatten()
-        .collect();
-    let points = stored::list_points(&context.pool, &keys, None, choices.last).await?;
-    let points = match benchmark.baseline {
-        Some(_) => differences(&pairs, &points),
-        None => points,
-    };
-    let metric = Metric::Instructions.as_str();
-    render(&HistoryPage {
-        shell: Shell::new(format!("What {} costs", benchmark.name), "suites"),
-        chart: series::draw(&benchmark.name, metric, &chosen, &points),
-        legend: series::legend(&chosen),
-        rows: series::rows(&chosen, &points, metric),
-        name: benchmark.name.clone(),
-        description: benchmark.description.clone(),
-        baseline: benchmark.baseline.clone(),
-        choices,
-    })
-}
-
-fn is_counted(one: &SeriesName) -> bool {
-    one.metric == Metric::Instructions.as_str()
-}
-
-/// The series of the baseline for the same runtime, host and source.
-fn same_elsewhere(one: &SeriesName, base: &[SeriesName]) -> Option<i64> {
-    let same = |other: &&SeriesName| {
-        (
-            &other.runtime,
-            &other.host,
-            &other.counter_source,
-            &other.metric,
-        ) == (&one.runtime, &one.host, &one.counter_source, &one.metric)
-    };
-    base.iter().find(same).map(|found| found.id)
-}
-
-/// Each point less its baseline's in the same run. A point whose run has none is left out, and no verdict is taken over: it was
-/// made of the whole statement.
-fn differences(pairs: &[(i64, Option<i64>)], points: &[SeriesPoint]) -> Vec<SeriesPoint> {
-    let difference = |point: &SeriesPoint| {
-        let base = pairs.iter().find(|(own, _)| *own == point.series_id)?.1?;
-        let base = points
-            .iter()
-            .find(|other| other.series_id == base && other.run_id == point.run_id)?;
-        Some(SeriesPoint {
-            median: point.median - base.median,
-            interval_low: point.interval_low - base.interval_high,
-            interval_high: point.interval_high - base.interval_low,
-            min: point.min - base.max,
-            max: point.max - base.min,
-            verdict: None,
-            change: None,
-            threshold: None,
-            ..point.clone()
-        })
-    };
-    points.iter().filter_map(difference).collect()
 }
 
 #[cfg(test)]

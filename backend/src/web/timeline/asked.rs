@@ -106,6 +106,21 @@ impl Asked {
         Ok(asked)
     }
 
+    /// The series of one benchmark; what is empty is left open, and so is a metric that is not known.
+    pub(in crate::web) fn of(benchmark: &str, runtime: &str, host: &str, metric: &str) -> Self {
+        let names = |name: &str| -> Vec<String> {
+            let name = Some(name).filter(|name| !name.is_empty());
+            name.map(str::to_owned).into_iter().collect()
+        };
+        Self {
+            benchmarks: names(benchmark),
+            runtimes: names(runtime),
+            hosts: names(host),
+            metrics: metric.parse().into_iter().collect(),
+            ..Self::default()
+        }
+    }
+
     /// The query of this choice; without a leading `?`.
     pub(in crate::web) fn query(&self) -> String {
         let mut parts: Vec<String> = Vec::new();
@@ -245,6 +260,10 @@ mod tests {
             .collect();
         assert_eq!(Asked::parse(pairs).unwrap(), asked);
         assert_eq!(parse(&[]).unwrap().address(), "/timeline?");
+        assert_eq!(
+            Asked::of("a&b", "", "lab 1", "wall_time").address(),
+            "/timeline?benchmark=a%26b&host=lab%201&metric=wall_time"
+        );
     }
 
     #[test]

@@ -8,7 +8,8 @@ use crate::db::series::SeriesPoint;
 use crate::web::format;
 use crate::web::pages::host::percent;
 use crate::web::pages::run::class_words;
-use crate::web::pages::series::selection::version_of;
+use crate::web::timeline::asked::Asked;
+use crate::web::timeline::choose::version_of;
 
 /// A benchmark in the list.
 pub(super) struct Listed {
@@ -136,7 +137,7 @@ pub(super) fn measured(
     Measured {
         label: format::metric_label(&row.metric),
         version: version_of(identity),
-        link: series_link(name, identity, Some(&row.runtime), &row.host, &row.metric),
+        link: series_of(name, identity, &row.runtime, &row.host, &row.metric).address(),
         reproduce: format!("/runs/{}/reproduce/{}", row.run_id, format::encode(name)),
         value: text(row.median),
         interval: format!("{} – {}", text(row.interval_low), text(row.interval_high)),
@@ -157,23 +158,18 @@ pub(super) fn measured(
     }
 }
 
-/// The address of the points of a series.
-pub(super) fn series_link(
+/// The series of this version on a host, for links to its points.
+pub(super) fn series_of(
     name: &str,
     identity: &str,
-    runtime: Option<&str>,
+    runtime: &str,
     host: &str,
     metric: &str,
-) -> String {
-    let runtime = runtime.map(|runtime| format!("&runtime={}", format::encode(runtime)));
-    format!(
-        "/timeline?benchmark={}&version={}{}&host={}&metric={}",
-        format::encode(name),
-        version_of(identity),
-        runtime.unwrap_or_default(),
-        format::encode(host),
-        format::encode(metric)
-    )
+) -> Asked {
+    Asked {
+        version: version_of(identity),
+        ..Asked::of(name, runtime, host, metric)
+    }
 }
 
 /// The measured commits at equal distances; a break parts the line.

@@ -4,6 +4,8 @@ use speedwell_wire::{CounterSource, Metric};
 
 use crate::db::noise::FloorRow;
 use crate::web::format;
+use crate::web::timeline::asked::Asked;
+use crate::web::timeline::choose::version_of;
 
 /// One metric from one source.
 pub(super) struct Table {
@@ -60,14 +62,11 @@ fn row(one: &FloorRow, host: &str, runtime: &str) -> Row {
         Some((percent(deviation?), count?))
     };
     Row {
-        link: format!(
-            "/benchmarks/{}?version={}&runtime={}&host={}&metric={}",
-            format::encode(&one.benchmark),
-            one.identity.chars().take(12).collect::<String>(),
-            format::encode(runtime),
-            format::encode(host),
-            format::encode(&one.metric)
-        ),
+        link: Asked {
+            version: version_of(&one.identity),
+            ..Asked::of(&one.benchmark, runtime, host, &one.metric)
+        }
+        .address(),
         benchmark: one.benchmark.clone(),
         processes: cell(one.process_deviation, one.process_count),
         runs: cell(one.run_deviation, one.run_count),

@@ -3,6 +3,7 @@
 use crate::db::overview::{BenchmarkOverview, RuntimeOverview};
 use crate::web::format;
 use crate::web::pages::widgets::{Badge, spark, verdict_class, verdict_words};
+use crate::web::timeline::asked::Asked;
 
 pub(super) struct Tile {
     pub(super) name: String,
@@ -47,12 +48,13 @@ pub(super) fn tile(row: &RuntimeOverview, one: &BenchmarkOverview) -> Tile {
         ),
     });
     Tile {
-        link: format!(
-            "/benchmarks/{}?runtime={}&host={}",
-            format::encode(&one.name),
-            format::encode(&row.name),
-            format::encode(row.host.as_deref().unwrap_or_default())
-        ),
+        link: Asked::of(
+            &one.name,
+            &row.name,
+            row.host.as_deref().unwrap_or_default(),
+            &one.metric,
+        )
+        .address(),
         name: one.name.clone(),
         description: one.description.clone(),
         spark: spark(

@@ -7,7 +7,6 @@ use crate::chart::Point;
 use crate::chart::panel::{Change, Mark, Panel, Trend, panel};
 use crate::domain::trace::TracePoint;
 use crate::web::format;
-use crate::web::pages::series::axis_format;
 use crate::web::pages::widgets::{verdict_class, verdict_words};
 use crate::web::timeline::asked::Asked;
 use crate::web::timeline::details::Details;
@@ -63,7 +62,7 @@ pub(super) fn pictures(
             format: if normalised {
                 |value| format!("{value:.3}")
             } else {
-                axis_format(metric)
+                format::axis(metric)
             },
             log: asked.log,
             level: normalised.then_some(1.0),
