@@ -114,6 +114,7 @@ async fn main() {
         "/",
         "/benchmarks",
         "/benchmarks/bench_7",
+        "/timeline?benchmark=bench_7",
         "/runtimes/cpython-main",
         "/commits/0000000000000000000000000000000000000020",
         "/runs/20",

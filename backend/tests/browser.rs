@@ -7,7 +7,7 @@ mod support;
 use fantoccini::key::Key;
 use fantoccini::{Client, Locator};
 use speedwell_backend::domain::role::Role;
-use speedwell_backend::scheduler::explain;
+use speedwell_backend::scheduler::{explain, trace};
 use sqlx::PgPool;
 use support::TestApp;
 use support::browser::{fits, number, open, start_driver};
@@ -17,6 +17,7 @@ use support::worker::{insert_job, insert_rows, measure};
 async fn fill(pool: &PgPool, app: &TestApp) {
     let rows = insert_rows(pool, 4).await;
     measure(pool, app, &rows, &[0.1; 3]).await;
+    trace::tick(&app.context).await.unwrap();
     insert_job(pool, &rows, 3, 1).await;
 }
 
@@ -104,10 +105,10 @@ async fn the_main_pages_work_in_a_browser(pool: PgPool) {
         .for_element(Locator::Css("pre.log"))
         .await
         .unwrap();
-    // The form of the series page needs no script.
+    // The form of the timeline needs no script.
     client
         .goto(&format!(
-            "{}/benchmarks/richards?metric=wall_time",
+            "{}/timeline?benchmark=richards&metric=wall_time",
             app.address
         ))
         .await
@@ -161,7 +162,7 @@ async fn pages_fit_a_phone_and_follow_the_dark(pool: PgPool) {
         "/queue",
         "/benchmarks",
         "/benchmarks/nbody",
-        "/benchmarks/nbody?metric=wall_time",
+        "/timeline?benchmark=nbody&metric=wall_time",
         "/search?q=nbody",
         "/runs/1/reproduce/nbody",
         "/runs/1",
@@ -181,7 +182,7 @@ async fn pages_fit_a_phone_and_follow_the_dark(pool: PgPool) {
     // The colours of a chart follow too: its grid is a variable.
     phone
         .goto(&format!(
-            "{}/benchmarks/nbody?metric=wall_time",
+            "{}/timeline?benchmark=nbody&metric=wall_time",
             app.address
         ))
         .await

@@ -6,7 +6,7 @@ mod support;
 
 use speedwell_backend::db::repositories::{self, RuntimeSettings};
 use speedwell_backend::db::{controls, repetitions};
-use speedwell_backend::scheduler::{control, detect, enqueue, index};
+use speedwell_backend::scheduler::{control, detect, enqueue, index, trace};
 use sqlx::PgPool;
 use support::worker::{Rows, TestWorker, confirm_all, insert_job, insert_rows};
 use support::{CONFIG, TestApp};
@@ -269,6 +269,7 @@ async fn a_change_is_no_news_until_a_steady_control_lets_it_go(pool: PgPool) {
     let (_, suspect) = suspicious(&pool, &app).await;
     let hash = format!("{:0>40}", "5");
     index::tick(&app.context).await.unwrap();
+    trace::tick(&app.context).await.unwrap();
     let held = [
         (
             "/runtimes/cpython-main".to_owned(),
@@ -285,7 +286,7 @@ async fn a_change_is_no_news_until_a_steady_control_lets_it_go(pool: PgPool) {
             "but held back: the host&#39;s control has not run since",
         ),
         (
-            "/benchmarks/nbody?metric=wall_time".to_owned(),
+            "/timeline?benchmark=nbody&metric=wall_time".to_owned(),
             "class=\"point s0 held\"",
         ),
         (

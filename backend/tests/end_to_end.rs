@@ -90,6 +90,20 @@ impl Quickstart {
             .unwrap_or(Value::Null)
     }
 
+    /// A page with a chart, once its points have been packed.
+    async fn until_drawn(&self, path: &str) -> String {
+        let begun = Instant::now();
+        loop {
+            let page = self.get(path).await.unwrap();
+            if page.contains("<svg class=\"chart\"") && !page.contains("being prepared") {
+                return page;
+            }
+            let waited = begun.elapsed();
+            assert!(waited < Duration::from_secs(180), "no chart: {page}");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
     async fn until_measured(&mut self) {
         let begun = Instant::now();
         while self.json("/api/v1/runtimes").await[0]["measured_count"] != 2 {
@@ -271,9 +285,8 @@ async fn two_commits_of_cpython_become_two_points_on_the_chart() {
     assert_eq!(positions, [0, 1]);
     // On the chart: both are links to their commits, with believable values.
     let page = quickstart
-        .get("/benchmarks/richards?metric=wall_time")
-        .await
-        .unwrap();
+        .until_drawn("/timeline?benchmark=richards&metric=wall_time")
+        .await;
     for point in points {
         let seconds = point["median"].as_f64().unwrap();
         assert!(
@@ -281,7 +294,7 @@ async fn two_commits_of_cpython_become_two_points_on_the_chart() {
             "richards takes {seconds} s"
         );
         let link = format!(
-            "<a href=\"/commits/{}\"><line",
+            "<a href=\"/commits/{}\"><circle",
             point["hash"].as_str().unwrap()
         );
         assert!(page.contains(&link), "{page}");

@@ -5,7 +5,7 @@
 mod support;
 
 use speedwell_backend::db::enqueue;
-use speedwell_backend::scheduler::{control, detect, index, noise};
+use speedwell_backend::scheduler::{control, detect, index, noise, trace};
 use speedwell_wire::{HostFlag, HostSeverity};
 use sqlx::PgPool;
 use support::TestApp;
@@ -118,7 +118,7 @@ async fn a_control_that_moves_begins_an_epoch_that_nothing_looks_across(pool: Pg
         "&#60;i&#62;busy&#60;/i&#62;",
         "Between rebuilds",
         "not repeated",
-        "/benchmarks/nbody?version=",
+        "/timeline?benchmark=nbody&#38;runtime=cpython-main&#38;host=lab-1&#38;metric=wall_time&#38;version=",
     ] {
         assert!(page.contains(words), "{words}: {page}");
     }
@@ -132,7 +132,10 @@ async fn a_control_that_moves_begins_an_epoch_that_nothing_looks_across(pool: Pg
         let (_, page) = app.get(path).await;
         assert!(page.contains("href=\"/hosts/lab-1\""), "{path}: {page}");
     }
-    let (_, page) = app.get("/benchmarks/nbody?runtime=cpython-main").await;
+    trace::tick(&app.context).await.unwrap();
+    let (_, page) = app
+        .get("/timeline?benchmark=nbody&runtime=cpython-main")
+        .await;
     assert!(page.contains("class=\"break\""), "{page}");
 }
 

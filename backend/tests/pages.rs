@@ -3,7 +3,7 @@
 mod support;
 
 use speedwell_backend::db::suites;
-use speedwell_backend::scheduler::index;
+use speedwell_backend::scheduler::{index, trace};
 use speedwell_wire::{FailureKind, HostFlag, HostSeverity, JobFailure, Phase, paths};
 use sqlx::PgPool;
 use support::TestApp;
@@ -106,13 +106,14 @@ async fn nothing_from_outside_becomes_markup(pool: PgPool) {
             .0,
         200
     );
+    trace::tick(&app.context).await.unwrap();
     for path in [
         "/",
         "/queue",
         "/jobs/1",
         "/runs/1",
         "/benchmarks/nbody",
-        "/benchmarks/nbody?metric=wall_time",
+        "/timeline?benchmark=nbody&metric=wall_time",
         "/runs/1/reproduce/nbody",
         "/runtimes/cpython-main",
         "/commits/0000000000000000000000000000000000000002",
@@ -149,28 +150,30 @@ async fn every_number_leads_to_its_source(pool: PgPool) {
     let rows = insert_rows(&pool, 3).await;
     measure(&pool, &app, &rows, &[0.1, 0.1]).await;
     index::tick(&app.context).await.unwrap();
+    trace::tick(&app.context).await.unwrap();
     let (_, overview) = app.get("/runtimes/cpython-main").await;
     assert!(
-        overview.contains("/benchmarks/nbody?runtime=cpython-main")
+        overview.contains("/timeline?benchmark=nbody&#38;runtime=cpython-main")
             && overview.contains("<svg class=\"spark\""),
         "{overview}"
     );
     let (_, series) = app
-        .get("/benchmarks/nbody?runtime=cpython-main&metric=wall_time&last=10")
+        .get("/timeline?benchmark=nbody&runtime=cpython-main&metric=wall_time&last=10")
         .await;
     assert!(
         series.contains("/runs/2")
-            && series.contains("/commits/0000000000000000000000000000000000000002"),
+            && series.contains("/commits/0000000000000000000000000000000000000002")
+            && series.contains("href=\"/benchmarks/nbody\""),
         "{series}"
     );
     let (status, both) = app
-        .get("/benchmarks/nbody?runtime=cpython-main&runtime=cpython-2.7&last=20")
+        .get("/timeline?benchmark=nbody&runtime=cpython-main&runtime=cpython-2.7&last=20")
         .await;
-    assert!(status == 200 && both.contains("svg"), "{both}");
-    let (status, page) = app.get("/benchmarks/nbody?last=many").await;
     assert!(
-        status == 400 && page.contains("is no number") && page.contains("<nav"),
-        "{page}"
+        status == 200
+            && both.contains("<svg class=\"chart\"")
+            && both.contains("cpython-2.7: nothing"),
+        "{both}"
     );
     let (status, page) = app.get("/runtimes/cpython-main?before=x").await;
     assert!(status == 400 && page.contains("<nav"), "{page}");
@@ -277,7 +280,10 @@ async fn results_carry_what_was_wrong_with_their_host(pool: PgPool) {
     ] {
         assert!(page.contains(words), "{words}: {page}");
     }
-    let (_, page) = app.get("/benchmarks/nbody?runtime=cpython-main").await;
+    trace::tick(&app.context).await.unwrap();
+    let (_, page) = app
+        .get("/timeline?benchmark=nbody&runtime=cpython-main")
+        .await;
     assert!(page.contains("badge unfit"), "{page}");
     let (_, json) = app.get(&format!("/api/v1/runs/{run}")).await;
     assert!(json.contains("\"severity\":\"unfit\""), "{json}");
@@ -373,29 +379,83 @@ async fn benchmarks_of_one_name_are_told_apart_by_their_version(pool: PgPool) {
     ] {
         sqlx::query(statement).execute(&pool).await.unwrap();
     }
-    let old = "/benchmarks/nbody?runtime=cpython-main";
-    let new = "/benchmarks/nbody?runtime=cpython-modern";
-    for (path, seconds, other) in [
-        (old, "250", "125"),
-        (new, "125", "250"),
-        ("/benchmarks/nbody?metric=wall_time", "125", "250"),
+    trace::tick(&app.context).await.unwrap();
+    let all = "/timeline?benchmark=nbody";
+    for (query, seconds, other) in [
+        ("&runtime=cpython-main", "250", "125"),
+        ("&runtime=cpython-modern", "125", "250"),
+        ("&metric=wall_time", "125", "250"),
+        ("&version=ffffffffffff", "125", "250"),
         (
-            "/benchmarks/nbody?version=ffffffffffff&runtime=cpython-main",
+            "&version=ffffffffffff&runtime=cpython-modern&runtime=cpython-main",
             "125",
             "250",
         ),
     ] {
-        let (status, page) = app.get(path).await;
+        let path = format!("{all}{query}");
+        let (status, page) = app.get(&path).await;
         assert_eq!(status, 200, "{path}");
         let shows = |value: &str| {
             page.contains(&format!("{value}\u{a0}ms"))
                 || page.contains(&format!("{value}.0\u{a0}ms"))
         };
         assert!(shows(seconds) && !shows(other), "{path}: {page}");
-        assert!(page.contains("2 versions of this benchmark"), "{path}");
+        for words in ["2 versions of nbody", "modern 1", "portable 1"] {
+            assert!(page.contains(words), "{path}: {words}: {page}");
+        }
+    }
+    // The other version is asked for without the runtime that never ran it, and a version that is not there is named.
+    let (_, page) = app.get(&format!("{all}&runtime=cpython-main")).await;
+    assert!(
+        page.contains("Shown is ")
+            && page.contains(
+                "<a href=\"/timeline?benchmark=nbody&#38;version=ffffffffffff\">ffffffffffff of modern 1</a>"
+            ),
+        "{page}"
+    );
+    let query = "&runtime=cpython-main&version=ffffffffffff";
+    let (_, page) = app.get(&format!("{all}{query}")).await;
+    assert!(
+        page.contains("version ffffffffffff: nothing was measured for this together"),
+        "{page}"
+    );
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn old_addresses_of_series_lead_to_the_timeline(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    let client = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap();
+    for (old, new) in [
+        (
+            "/benchmarks/nbody?runtime=a%26b&runtime=c&host=lab%201&metric=wall_time&last=20&version=ffff",
+            "/timeline?benchmark=nbody&runtime=a%26b&runtime=c&host=lab%201&metric=wall_time&version=ffff&last=20",
+        ),
+        (
+            "/benchmarks/nbody?before=7&benchmark=other",
+            "/timeline?benchmark=nbody&to=6",
+        ),
+        (
+            "/benchmarks/n%0d%0a%2f%2fx?metric=",
+            "/timeline?benchmark=n%0D%0A%2F%2Fx",
+        ),
+    ] {
+        let request = client.get(format!("{}{old}", app.address));
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 307, "{old}");
+        assert_eq!(answer.headers()["location"].to_str().unwrap(), new, "{old}");
+    }
+    for (query, words) in [
+        ("last=many", "last: &#34;many&#34; is no number"),
+        ("before=x", "before: &#34;x&#34; is no number"),
+        ("metric=speed", "metric: &#34;speed&#34; is no metric"),
+    ] {
+        let (status, page) = app.get(&format!("/benchmarks/nbody?{query}")).await;
         assert!(
-            page.contains("modern 1") && page.contains("portable 1"),
-            "{path}"
+            status == 400 && page.contains(words) && page.contains("<nav"),
+            "{query}: {page}"
         );
     }
 }

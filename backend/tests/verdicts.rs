@@ -5,7 +5,7 @@
 mod support;
 
 use speedwell_backend::db::{commits, enqueue, repetitions};
-use speedwell_backend::scheduler::{detect, noise};
+use speedwell_backend::scheduler::{detect, noise, trace};
 use speedwell_wire::{HostFlag, HostSeverity};
 use sqlx::PgPool;
 use support::TestApp;
@@ -60,7 +60,8 @@ async fn a_step_becomes_a_verdict_and_shows_on_every_page(pool: PgPool) {
         page.contains("worse, beyond the noise") && page.contains("+19."),
         "{page}"
     );
-    let (_, page) = app.get("/benchmarks/nbody?metric=wall_time").await;
+    trace::tick(&app.context).await.unwrap();
+    let (_, page) = app.get("/timeline?benchmark=nbody&metric=wall_time").await;
     assert_eq!(page.matches("class=\"point s0 regressed\"").count(), 1);
     assert_eq!(
         page.matches("<a href=\"/commits/").count(),
@@ -208,7 +209,8 @@ async fn a_marked_run_is_repeated_and_its_repetition_counts_instead(pool: PgPool
         page.contains("Repetition of <a href=\"/runs/5\">run 5</a>"),
         "{page}"
     );
-    let (_, page) = app.get("/benchmarks/nbody?metric=wall_time").await;
+    trace::tick(&app.context).await.unwrap();
+    let (_, page) = app.get("/timeline?benchmark=nbody&metric=wall_time").await;
     assert_eq!(page.matches("<a href=\"/commits/").count(), 5);
     assert!(!page.contains("href=\"/runs/5\""), "{page}");
     let (_, answer) = app.get(&format!("/api/v1/runs/{run}")).await;

@@ -6,7 +6,7 @@ mod support;
 
 use serde_json::Value;
 use speedwell_backend::db::warmup as queries;
-use speedwell_backend::scheduler::warmup;
+use speedwell_backend::scheduler::{trace, warmup};
 use speedwell_wire::Sample;
 use sqlx::PgPool;
 use support::TestApp;
@@ -80,8 +80,14 @@ async fn iterations_become_classes_and_times_once(pool: PgPool) {
             && page.contains("process 1: warms up, steady after 20 iterations"),
         "{page}"
     );
-    let chart = app.get("/benchmarks/nbody?metric=steady_time").await;
-    assert_eq!(chart.0, 200);
+    trace::tick(&app.context).await.unwrap();
+    let (status, page) = app
+        .get("/timeline?benchmark=nbody&metric=steady_time")
+        .await;
+    assert!(
+        status == 200 && page.contains("<svg class=\"chart\"") && page.contains("1.003\u{a0}s"),
+        "{page}"
+    );
 
     // Made again: the same, and not twice.
     assert_eq!(queries::forget_all(&pool).await.unwrap(), 1);

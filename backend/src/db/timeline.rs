@@ -85,6 +85,35 @@ pub async fn list_series(
     .await
 }
 
+/// A version of a benchmark that has been measured.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct MeasuredVersion {
+    /// The benchmark's name.
+    pub benchmark: String,
+    /// The version's identity.
+    pub identity: String,
+    /// The suites that hold it, as `name version`; empty when none does any more.
+    pub suites: String,
+}
+
+/// The measured versions of benchmarks, whatever runtime or host measured them: by name, the newest first.
+pub async fn list_versions(
+    db: impl PgExecutor<'_>,
+    benchmarks: &[&str],
+) -> sqlx::Result<Vec<MeasuredVersion>> {
+    sqlx::query_as(
+        "SELECT benchmark.name AS benchmark, identity,
+                (SELECT coalesce(string_agg(suite.name || ' ' || suite.version, ', ' ORDER BY suite.id), '')
+                 FROM suite_benchmark JOIN suite ON suite.id = suite_id
+                 WHERE suite_benchmark.benchmark_id = benchmark.id) AS suites
+         FROM benchmark WHERE name = ANY($1) AND EXISTS (SELECT 1 FROM series WHERE benchmark_id = benchmark.id)
+         ORDER BY name, id DESC",
+    )
+    .bind(benchmarks)
+    .fetch_all(db)
+    .await
+}
+
 /// The benchmarks that the newest version of a suite has, by name.
 pub async fn list_suite(
     db: impl PgExecutor<'_>,

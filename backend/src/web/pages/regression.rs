@@ -7,8 +7,8 @@ use actix_web::http::header;
 use actix_web::web::{Data, Form, Path};
 use askama::Template;
 
-use super::regressions::{Row, keep_private};
 use super::line_chart::chart_of;
+use super::regressions::{Row, keep_private};
 use super::{PageError, Shell, render};
 use crate::chart::{self, Band};
 use crate::context::Context;

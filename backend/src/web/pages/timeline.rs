@@ -13,7 +13,7 @@ use speedwell_wire::Metric;
 
 use super::{PageError, Shell, render};
 use crate::context::Context;
-use crate::db::timeline::TimelineSeries;
+use crate::db::timeline::{self, TimelineSeries};
 use crate::domain::role::Role;
 use crate::web::assets::Asset;
 use crate::web::error::Error;
@@ -29,6 +29,7 @@ use marked::Marked;
 use picture::Picture;
 use rows::Row;
 pub(super) use rows::csv;
+use words::Versions;
 
 #[derive(Template)]
 #[template(path = "timeline.html")]
@@ -41,7 +42,8 @@ struct Page {
     choices: Vec<Choice>,
     form: Form,
     notes: Vec<String>,
-    versions: Vec<(String, String)>,
+    versions: Vec<Versions>,
+    benchmarks: Vec<(String, String)>,
     grid: String,
     pictures: Vec<Picture>,
     drawn: String,
@@ -92,6 +94,13 @@ pub(super) async fn timeline(
 
 async fn page(context: &Context, visitor: &Visitor, asked: &Asked) -> Result<Page, Error> {
     let read = read(context, asked).await?;
+    let mut names: Vec<&str> = read
+        .lines
+        .iter()
+        .map(|line| line.series.benchmark.as_str())
+        .collect();
+    names.dedup();
+    let versions = timeline::list_versions(&context.pool, &names).await?;
     let marks = marks::read(context, &read).await?;
     let dots = read.count() <= MOST_DOTS;
     let newest = rows::newest(&read);
@@ -119,7 +128,8 @@ async fn page(context: &Context, visitor: &Visitor, asked: &Asked) -> Result<Pag
         choices: choices(&read, asked),
         form: form(asked),
         notes: words::notes(&read, asked),
-        versions: words::versions(&read, asked),
+        versions: words::versions(&read, &versions, asked),
+        benchmarks: words::benchmarks(&read),
         grid: words::grid_address(&read),
         drawn: words::drawn(&read, dots),
         moves: words::moves(&read, asked),

@@ -116,6 +116,12 @@ fn absent(kept: &[TimelineSeries], asked: &Asked) -> Vec<String> {
         .iter()
         .map(|one| one.as_str().to_owned())
         .collect();
+    let is_asked = |one: &TimelineSeries| one.identity.starts_with(&asked.version);
+    let version = if asked.version.is_empty() || kept.iter().any(is_asked) {
+        Vec::new()
+    } else {
+        vec![format!("version {}", asked.version)]
+    };
     let labels = missing(&metrics, |one| &one.metric);
     [
         missing(&asked.benchmarks, |one| &one.benchmark),
@@ -125,6 +131,7 @@ fn absent(kept: &[TimelineSeries], asked: &Asked) -> Vec<String> {
             .collect(),
         missing(&asked.runtimes, |one| &one.runtime),
         missing(&asked.hosts, |one| &one.host),
+        version,
     ]
     .concat()
 }

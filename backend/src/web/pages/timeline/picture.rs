@@ -1,5 +1,7 @@
 //! The timeline's panels: a metric from one source each, below each other with one x axis.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use speedwell_wire::Direction;
 
@@ -89,14 +91,33 @@ fn about(lines: &[&Line], asked: &Asked) -> String {
         Some(Direction::HigherIsBetter) => "more is better",
         Some(Direction::LowerIsBetter) | None => "less is better",
     };
+    let detector = detectors(lines);
     let scale = if asked.log { ", logarithmic" } else { "" };
     if asked.base.is_empty() {
-        format!("{better}, source {source}{scale}; the axis does not begin at zero")
+        format!("{better}, source {source}{scale}; {detector}; the axis does not begin at zero")
     } else {
         format!(
-            "each line divided by its value at {}, {better}, source {source}{scale}",
+            "each line divided by its value at {}, {better}, source {source}{scale}; {detector}",
             asked.base
         )
+    }
+}
+
+/// What has looked for changes in the lines.
+fn detectors(lines: &[&Line]) -> String {
+    let names = lines
+        .iter()
+        .map(|line| line.series.detector.as_deref().unwrap_or_default());
+    let names: BTreeSet<&str> = names.collect();
+    let known: Vec<&str> = names
+        .iter()
+        .copied()
+        .filter(|name| !name.is_empty())
+        .collect();
+    match (known.is_empty(), names.contains("")) {
+        (true, _) => "not looked for changes yet".to_owned(),
+        (false, false) => format!("changes by {}", known.join(", ")),
+        (false, true) => format!("changes by {}, not in all lines yet", known.join(", ")),
     }
 }
 

@@ -1,8 +1,11 @@
 //! What the timeline says around its charts: what is left out, and the links that zoom and move.
 
+use std::collections::BTreeSet;
+
+use crate::db::timeline::MeasuredVersion;
 use crate::web::format;
 use crate::web::timeline::asked::{Asked, MOST_POINTS};
-use crate::web::timeline::choose::MOST_LINES;
+use crate::web::timeline::choose::{MOST_LINES, version_of};
 use crate::web::timeline::read::{Line, Timeline};
 
 /// What is not on the chart, and why.
@@ -79,14 +82,76 @@ fn spread(lines: &[&Line]) -> f64 {
     if least > 0.0 { most / least } else { 1.0 }
 }
 
-/// Other versions of the benchmarks: in words, and where they are.
-pub(super) fn versions(read: &Timeline, asked: &Asked) -> Vec<(String, String)> {
-    let link = |(benchmark, version): &(String, String)| {
-        let mut other = asked.clone();
-        other.version.clone_from(version);
-        (format!("{benchmark}, version {version}"), other.address())
+/// A benchmark of which several versions have been measured.
+pub(super) struct Versions {
+    pub(super) benchmark: String,
+    pub(super) count: usize,
+    /// The version of its lines, in words.
+    pub(super) shown: String,
+    /// The others, in words, and where they are.
+    pub(super) others: Vec<(String, String)>,
+}
+
+/// The benchmarks of the lines that have several versions.
+pub(super) fn versions(read: &Timeline, all: &[MeasuredVersion], asked: &Asked) -> Vec<Versions> {
+    let several = all
+        .chunk_by(|a, b| a.benchmark == b.benchmark)
+        .filter(|versions| versions.len() > 1);
+    let of_one = |versions: &[MeasuredVersion]| {
+        let lines = || read.lines.iter().map(|line| &line.series);
+        let is_shown = |one: &&MeasuredVersion| {
+            lines().any(|line| line.benchmark == one.benchmark && line.identity == one.identity)
+        };
+        let shown = versions.iter().find(is_shown)?;
+        let others = versions.iter().filter(|one| *one != shown);
+        Some(Versions {
+            benchmark: shown.benchmark.clone(),
+            count: versions.len(),
+            shown: version_words(shown),
+            others: others
+                .map(|one| (version_words(one), other_version(read, one, asked)))
+                .collect(),
+        })
     };
-    read.chosen.versions.iter().map(link).collect()
+    several.filter_map(of_one).collect()
+}
+
+fn version_words(one: &MeasuredVersion) -> String {
+    let version = version_of(&one.identity);
+    if one.suites.is_empty() {
+        version
+    } else {
+        format!("{version} of {}", one.suites)
+    }
+}
+
+/// Where another version is. What the chosen runtimes and hosts never measured is asked for without them.
+fn other_version(read: &Timeline, one: &MeasuredVersion, asked: &Asked) -> String {
+    let mut other = asked.clone();
+    other.version = version_of(&one.identity);
+    let known = (one.benchmark.clone(), other.version.clone());
+    if !read.chosen.versions.contains(&known) {
+        other.benchmarks = vec![known.0];
+        other.runtimes.clear();
+        other.hosts.clear();
+    }
+    other.address()
+}
+
+/// The pages that say what the benchmarks of the lines are.
+pub(super) fn benchmarks(read: &Timeline) -> Vec<(String, String)> {
+    let names: BTreeSet<&str> = read
+        .lines
+        .iter()
+        .map(|line| line.series.benchmark.as_str())
+        .collect();
+    let link = |name: &str| {
+        (
+            name.to_owned(),
+            format!("/benchmarks/{}", format::encode(name)),
+        )
+    };
+    names.into_iter().map(link).collect()
 }
 
 pub(super) fn grid_address(read: &Timeline) -> String {
