@@ -228,26 +228,17 @@ pub struct Kind {
     pub counter_source: String,
 }
 
-/// What each subject's runtime was ever measured by on its host: one probe for each metric that is known and each source.
-pub async fn list_kinds(
-    db: impl PgExecutor<'_>,
-    runs: &Runs,
-    metrics: &[&str],
-    sources: &[&str],
-) -> sqlx::Result<Vec<Kind>> {
+/// What each subject's runtime was ever measured by on its host: one range of `series_runtime_metric` for each.
+pub async fn list_kinds(db: impl PgExecutor<'_>, runs: &Runs) -> sqlx::Result<Vec<Kind>> {
     sqlx::query_as(
-        "SELECT wanted.subject, metric.name AS metric, source.name AS counter_source
+        "SELECT DISTINCT wanted.subject, series.metric, series.counter_source
          FROM (SELECT DISTINCT subject, runtime_id, host_id FROM unnest($1::int[], $2::bigint[], $3::bigint[])
                AS wanted (subject, runtime_id, host_id)) wanted
-         CROSS JOIN unnest($4::text[]) AS metric (name) CROSS JOIN unnest($5::text[]) AS source (name)
-         CROSS JOIN LATERAL (SELECT 1 FROM series WHERE series.runtime_id = wanted.runtime_id AND series.metric = metric.name
-             AND series.host_id = wanted.host_id AND series.counter_source = source.name LIMIT 1) known",
+         JOIN series ON series.runtime_id = wanted.runtime_id AND series.host_id = wanted.host_id",
     )
     .bind(&runs.subject)
     .bind(&runs.runtime_id)
     .bind(&runs.host_id)
-    .bind(metrics)
-    .bind(sources)
     .fetch_all(db)
     .await
 }

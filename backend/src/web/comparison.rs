@@ -371,7 +371,7 @@ pub(super) async fn load(
     let runs = runs_of(subjects);
     let values = comparisons::list_values(pool, &runs, metric.as_str()).await?;
     let missing = comparisons::list_missing(pool, &runs, Some(metric.as_str()), None).await?;
-    let entries = values.iter().filter_map(|value| entry(value));
+    let entries = values.iter().filter_map(entry);
     let missing = missing.iter().flat_map(|one| unavailable(subjects, one));
     let entries: Vec<Entry> = entries.chain(missing).collect();
     Ok(compare(metric, source, subjects.len(), &entries))
@@ -422,9 +422,7 @@ pub(super) async fn shared_kinds(
     pool: &PgPool,
     subjects: &[Resolved],
 ) -> Result<Vec<(Metric, CounterSource)>, Error> {
-    let metrics: Vec<&str> = Metric::ALL.iter().map(|one| one.as_str()).collect();
-    let sources: Vec<&str> = CounterSource::ALL.iter().map(|one| one.as_str()).collect();
-    let kinds = comparisons::list_kinds(pool, &runs_of(subjects), &metrics, &sources).await?;
+    let kinds = comparisons::list_kinds(pool, &runs_of(subjects)).await?;
     let has = |kind: &&Kind, metric: Metric, source: CounterSource| {
         kind.metric == metric.as_str() && kind.counter_source == source.as_str()
     };

@@ -106,11 +106,7 @@ pub fn configure(config: &mut ServiceConfig) {
     config
         .route("/", get().to(home::home))
         .route("/runtimes/{name}", get().to(runtime::runtime))
-        .route("/compare", get().to(compare::compare))
-        .route("/compare.md", get().to(compare::markdown))
-        .route("/compare.csv", get().to(compare::csv))
-        .route("/compare.json", get().to(compare::json))
-        .route("/compare/{benchmark}", get().to(compare::benchmark))
+        .configure(comparisons)
         .route("/matrix", get().to(matrix::matrix))
         .route("/timeline", get().to(timeline::timeline))
         .route("/grid", get().to(grid::grid))
@@ -137,14 +133,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/releases", get().to(releases::releases))
         .route("/generations", get().to(generations::generations))
         .route("/topdown", get().to(topdown::topdown))
-        .route(
-            "/runs/{id}/reproduce/{benchmark}.tar.gz",
-            get().to(reproduce::archive),
-        )
-        .route(
-            "/runs/{id}/reproduce/{benchmark}",
-            get().to(reproduce::page),
-        )
+        .configure(reproduce::configure)
         .route("/api", get().to(api::api))
         .route("/hosts", get().to(host::list))
         .route("/hosts/{name}", get().to(host::host))
@@ -184,6 +173,15 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/feeds/runtimes/{name}.atom", get().to(feed::runtime))
         .route("/feeds/benchmarks/{name}.atom", get().to(feed::benchmark))
         .route("/feeds/reports/{name}.atom", get().to(feed::reports));
+}
+
+fn comparisons(config: &mut ServiceConfig) {
+    config
+        .route("/compare", get().to(compare::compare))
+        .route("/compare.md", get().to(compare::markdown))
+        .route("/compare.csv", get().to(compare::csv))
+        .route("/compare.json", get().to(compare::json))
+        .route("/compare/{benchmark}", get().to(compare::benchmark));
 }
 
 /// A rendered page.

@@ -4,7 +4,7 @@ mod bundle;
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
-use actix_web::web::{Data, Path};
+use actix_web::web::{Data, Path, ServiceConfig, get};
 use askama::Template;
 use serde_json::Value;
 use speedwell_wire::{BuildRecipe, HostFlag, LockedPackage, Method};
@@ -21,6 +21,14 @@ use crate::domain::reproduce::{Ours, Parts, Subject, script};
 use crate::web::error::Error;
 use crate::web::facts::spread;
 use crate::web::format;
+
+/// The routes of a point.
+pub(super) fn configure(config: &mut ServiceConfig) {
+    let page_of = "/runs/{id}/reproduce/{benchmark}";
+    config
+        .route(&format!("{page_of}.tar.gz"), get().to(archive))
+        .route(page_of, get().to(page));
+}
 
 /// Everything that is known of one point.
 struct Known {
@@ -165,7 +173,7 @@ struct Row {
     processes: Vec<(i16, Vec<(String, bool)>)>,
 }
 
-pub(super) async fn page(
+async fn page(
     context: Data<Context>,
     path: Path<(i64, String)>,
 ) -> Result<HttpResponse, PageError> {
@@ -263,7 +271,7 @@ fn row(one: &Measured) -> Row {
     }
 }
 
-pub(super) async fn archive(
+async fn archive(
     context: Data<Context>,
     path: Path<(i64, String)>,
 ) -> Result<HttpResponse, PageError> {

@@ -162,7 +162,7 @@ fn answer(loaded: &Loaded) -> ComparisonAnswer {
             .iter()
             .map(|mark| format!("{}. {}", mark.title, mark.text))
             .collect(),
-        benchmarks: comparison.rows.iter().map(|row| benchmark(row)).collect(),
+        benchmarks: comparison.rows.iter().map(benchmark).collect(),
         means: columns.iter().map(mean).collect(),
         left_out: left_out
             .map(|one| LeftOutAnswer {
