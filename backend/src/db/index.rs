@@ -267,15 +267,11 @@ pub async fn list_packed(
     Ok(packed.collect())
 }
 
-/// Benchmarks that only the run has a value of, and those that only its reference has.
-pub type LeftOut = (Vec<i64>, Vec<i64>);
-
 /// Stores how a run compares with its reference. `total`: the mean, or what each alone has a value of.
 pub async fn store_comparison(
     db: impl PgExecutor<'_>,
     run_id: i64,
     reference: Option<i64>,
-    total: Option<&Result<Total, LeftOut>>,
     total: Option<&Compared>,
 ) -> sqlx::Result<()> {
     let mean = total.and_then(|total| total.as_ref().ok());

@@ -53,9 +53,6 @@ pub struct Place {
     pub weekly: bool,
 }
 
-/// Orders the runs of a branch: position, run, index among those that are looked at.
-type Key = (i32, i64, usize);
-
 /// The place of every run, in their order.
 ///
 /// A run is compared with the newest measured release before it on the branch, in the same environment and epoch: of the
@@ -63,8 +60,6 @@ type Key = (i32, i64, usize);
 /// reference's commit the newest counts.
 pub fn places(runs: &[Measured]) -> Vec<Place> {
     let mut places = vec![Place::default(); runs.len()];
-    let mut groups: BTreeMap<(i64, Option<DateTime<Utc>>), Vec<Key>> = BTreeMap::new();
-    let mut weeks: BTreeMap<(i32, u32), Key> = BTreeMap::new();
     let mut groups: BTreeMap<State, Vec<InOrder>> = BTreeMap::new();
     let mut weeks: BTreeMap<(i32, u32), InOrder> = BTreeMap::new();
     for (index, run) in runs.iter().enumerate() {
@@ -94,7 +89,7 @@ pub fn places(runs: &[Measured]) -> Vec<Place> {
 }
 
 /// Gives the runs of one environment and epoch, in branch order, their references.
-fn refer(runs: &[Measured], group: &[Key], places: &mut [Place]) {
+fn refer(runs: &[Measured], group: &[(i32, i64, usize)], places: &mut [Place]) {
     let mut best: Option<(Option<(&Release, i32)>, i64)> = None;
     for commit in group.chunk_by(|a, b| a.0 == b.0) {
         for (_, _, index) in commit {
