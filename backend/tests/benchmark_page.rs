@@ -1,6 +1,5 @@
 //! A benchmark's page, the list of benchmarks, and the texts that workers send.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use speedwell_wire::Metric;
 use sqlx::PgExecutor;
 
-use crate::domain::index::{INDEX_VERSION, Total, Values};
+use crate::domain::index::{Compared, INDEX_VERSION, Values};
 
 /// A runtime on a host whose points may not be what they would be made today.
 #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
@@ -272,7 +272,7 @@ pub async fn store_comparison(
     db: impl PgExecutor<'_>,
     run_id: i64,
     reference: Option<i64>,
-    total: Option<&Result<Total, (Vec<i64>, Vec<i64>)>>,
+    total: Option<&Compared>,
 ) -> sqlx::Result<()> {
     let mean = total.and_then(|total| total.as_ref().ok());
     let (only_here, only_reference) = match total {

@@ -39,14 +39,15 @@ const FRAME: &[&str] = &[
     "INSERT INTO branch_commit SELECT branch.id, row_number() OVER (PARTITION BY branch.id ORDER BY commit.id) - 1, commit.id FROM branch, commit
      WHERE commit.id > CASE WHEN branch.id = 1 THEN 0 ELSE $LONGEST - $COMMITS END",
     "UPDATE branch SET head_commit_id = (SELECT max(id) FROM commit)",
-    "INSERT INTO tag (repository_id, name, commit_hash) SELECT 1, format('v3.%s.0', id / 500), hash FROM commit WHERE id % 500 = 250 OR id = $LONGEST - 20",
+    "INSERT INTO tag (repository_id, name, commit_hash) SELECT 1, format('v3.%s.0', id / 500), hash FROM commit WHERE id % 500 = 250
+     UNION ALL SELECT 1, 'v4.0.0', hash FROM commit WHERE id = $LONGEST - 20",
     "INSERT INTO suite (name, version, sha256, description) VALUES ('synthetic', 1, repeat('5', 64), 'Made up for load tests.')",
     "INSERT INTO benchmark (name, description, script_sha256, inputs_sha256, arguments, identity)
      SELECT 'bench_' || n, 'Made-up program number ' || n, repeat('5', 64), repeat('5', 64), '{}', encode(sha256(('b' || n)::bytea), 'hex')
      FROM generate_series(0, $BENCHMARKS - 1) n",
     "INSERT INTO suite_benchmark (suite_id, benchmark_id, ordinal) SELECT 1, id, id FROM benchmark",
     "INSERT INTO runtime (name, language, branch_id, recipe, recipe_sha256, suite_name, ordinal)
-     SELECT 'made-up-' || (id - 1), CASE WHEN id % 3 = 0 THEN 'python2' ELSE 'python3' END, id, '{\"method\": \"cpython\", \"profile\": \"plain\", \"configure\": [], \"sha256\": \"5\"}', '5', 'synthetic', id
+     SELECT 'made-up-' || (id - 1), CASE WHEN id % 3 = 0 THEN 'python2' ELSE 'python3' END, id, '{\"name\": \"cpython\", \"profile\": \"plain\", \"family\": \"cpython\", \"sha256\": \"5\"}', '5', 'synthetic', id
      FROM branch ORDER BY id",
     "INSERT INTO host (name, class, token_sha256, last_seen_at) VALUES ('made-up-host', 'local', repeat('5', 64), now())",
     "INSERT INTO environment (host_id, fingerprint, facts) SELECT id, 'made-up', '{}' FROM host",

@@ -39,6 +39,11 @@ pub struct Release {
     pub is_final: bool,
 }
 
+/// What separates runs: an environment, and the beginning of a host's epoch.
+type State = (i64, Option<DateTime<Utc>>);
+/// Position, run, index: the order of runs on a branch.
+type InOrder = (i32, i64, usize);
+
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Place {
@@ -55,9 +60,8 @@ pub struct Place {
 /// reference's commit the newest counts.
 pub fn places(runs: &[Measured]) -> Vec<Place> {
     let mut places = vec![Place::default(); runs.len()];
-    let mut groups: BTreeMap<(i64, Option<DateTime<Utc>>), Vec<(i32, i64, usize)>> =
-        BTreeMap::new();
-    let mut weeks: BTreeMap<(i32, u32), (i32, i64, usize)> = BTreeMap::new();
+    let mut groups: BTreeMap<State, Vec<InOrder>> = BTreeMap::new();
+    let mut weeks: BTreeMap<(i32, u32), InOrder> = BTreeMap::new();
     for (index, run) in runs.iter().enumerate() {
         let Some(position) = run.position else {
             continue;
@@ -198,6 +202,9 @@ impl Total {
     }
 }
 
+/// A comparison: the mean, or what each alone has a value of, new and old.
+pub type Compared = Result<Total, (Vec<i64>, Vec<i64>)>;
+
 /// A mean of logarithms and its standard error as a ratio with its 95 % interval.
 pub fn ratio_of(mean: f64, deviation: f64, count: usize) -> Ratio {
     Ratio {
@@ -210,7 +217,7 @@ pub fn ratio_of(mean: f64, deviation: f64, count: usize) -> Ratio {
 
 /// The geometric mean of new against old over the benchmarks that both have; with what is left out. The mean is absent when
 /// they have none in common.
-pub fn against(new: &Values, old: &Values) -> Result<Total, (Vec<i64>, Vec<i64>)> {
+pub fn against(new: &Values, old: &Values) -> Compared {
     let (mut sum, mut variance) = (0.0, 0.0);
     let (mut common, mut only_new) = (Vec::new(), Vec::new());
     for (id, logarithm, deviation) in new.iter() {

@@ -103,6 +103,7 @@ impl Shell {
 
 /// The routes of the pages.
 pub fn configure(config: &mut ServiceConfig) {
+    configure_runs(config);
     config
         .route("/", get().to(home::home))
         .route("/runtimes/{name}", get().to(runtime::runtime))
@@ -120,20 +121,6 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/steps", get().to(steps::steps))
         .route("/steps/{name}", get().to(steps::history))
         .route("/commits/{hash}", get().to(commit::commit))
-        .route("/runs/{id}", get().to(run::run))
-        .route("/runs/{id}/counters", get().to(counters::counters))
-        .route(
-            "/runs/{id}/profiles/{benchmark}",
-            get().to(profile::profile),
-        )
-        .route(
-            "/runs/{id}/profiles/{benchmark}/flame.svg",
-            get().to(profile::flame),
-        )
-        .route("/releases", get().to(releases::releases))
-        .route("/generations", get().to(generations::generations))
-        .route("/topdown", get().to(topdown::topdown))
-        .configure(reproduce::configure)
         .route("/api", get().to(api::api))
         .route("/hosts", get().to(host::list))
         .route("/hosts/{name}", get().to(host::host))
@@ -182,6 +169,25 @@ fn comparisons(config: &mut ServiceConfig) {
         .route("/compare.csv", get().to(compare::csv))
         .route("/compare.json", get().to(compare::json))
         .route("/compare/{benchmark}", get().to(compare::benchmark));
+}
+
+/// The routes of a run's pages.
+fn configure_runs(config: &mut ServiceConfig) {
+    config
+        .route("/runs/{id}", get().to(run::run))
+        .route("/runs/{id}/counters", get().to(counters::counters))
+        .route(
+            "/runs/{id}/profiles/{benchmark}",
+            get().to(profile::profile),
+        )
+        .route(
+            "/runs/{id}/profiles/{benchmark}/flame.svg",
+            get().to(profile::flame),
+        )
+        .route("/releases", get().to(releases::releases))
+        .route("/generations", get().to(generations::generations))
+        .route("/topdown", get().to(topdown::topdown))
+        .configure(reproduce::configure);
 }
 
 /// A rendered page.
