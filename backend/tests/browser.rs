@@ -7,7 +7,7 @@ mod support;
 use fantoccini::key::Key;
 use fantoccini::{Client, Locator};
 use speedwell_backend::domain::role::Role;
-use speedwell_backend::scheduler::{explain, trace};
+use speedwell_backend::scheduler::{explain, index, trace};
 use sqlx::PgPool;
 use support::TestApp;
 use support::browser::{fits, number, open, start_driver};
@@ -17,6 +17,7 @@ use support::worker::{insert_job, insert_rows, measure};
 async fn fill(pool: &PgPool, app: &TestApp) {
     let rows = insert_rows(pool, 4).await;
     measure(pool, app, &rows, &[0.1; 3]).await;
+    index::tick(&app.context).await.unwrap();
     trace::tick(&app.context).await.unwrap();
     insert_job(pool, &rows, 3, 1).await;
 }
@@ -30,6 +31,10 @@ async fn the_main_pages_work_in_a_browser(pool: PgPool) {
 
     client.goto(&format!("{}/", app.address)).await.unwrap();
     client.find(Locator::LinkText("Home")).await.unwrap();
+    client
+        .goto(&format!("{}/runtimes/cpython-main", app.address))
+        .await
+        .unwrap();
     // From a tile to the series, from a point to its commit, from the commit to its run, from there to the job.
     client
         .find(Locator::Css(".tile"))
@@ -40,21 +45,24 @@ async fn the_main_pages_work_in_a_browser(pool: PgPool) {
         .unwrap();
     client
         .wait()
-        .for_element(Locator::Css("svg.chart circle.point"))
+        .for_element(Locator::Css(".canvas canvas"))
         .await
         .unwrap();
     assert_eq!(
         client
-            .find_all(Locator::Css("svg.chart a"))
+            .find_all(Locator::Css("table.points th a.hash"))
             .await
             .unwrap()
             .len(),
         3
     );
-    fits(&client, "the series page").await;
+    fits(&client, "the timeline").await;
     // By keyboard: focus a point, press Enter.
     client
-        .execute("document.querySelector('svg.chart a').focus()", vec![])
+        .execute(
+            "[...document.querySelectorAll('table.points th a.hash')].at(-1).focus()",
+            vec![],
+        )
         .await
         .unwrap();
     client
@@ -64,6 +72,9 @@ async fn the_main_pages_work_in_a_browser(pool: PgPool) {
         .send_keys(&Key::Enter.to_string())
         .await
         .unwrap();
+    let commit = format!("/commits/{:0>40}", "1");
+    let commit = client.current_url().await.unwrap().join(&commit).unwrap();
+    client.wait().for_url(&commit).await.unwrap();
     client
         .wait()
         .for_element(Locator::LinkText("run 1"))
@@ -136,7 +147,7 @@ async fn the_main_pages_work_in_a_browser(pool: PgPool) {
         .unwrap();
     client
         .wait()
-        .for_element(Locator::Css("svg.chart"))
+        .for_element(Locator::Css(".canvas canvas"))
         .await
         .unwrap();
     assert!(
@@ -179,12 +190,9 @@ async fn pages_fit_a_phone_and_follow_the_dark(pool: PgPool) {
         .await;
         assert!(light < 150.0, "{path} is light in the dark: {light}");
     }
-    // The colours of a chart follow too: its grid is a variable.
+    // The colours of a chart follow too: they are variables.
     phone
-        .goto(&format!(
-            "{}/timeline?benchmark=nbody&metric=wall_time",
-            app.address
-        ))
+        .goto(&format!("{}/benchmarks/nbody", app.address))
         .await
         .unwrap();
     let line = phone

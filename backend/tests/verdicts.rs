@@ -27,6 +27,13 @@ async fn states(pool: &PgPool) -> Vec<String> {
     .unwrap()
 }
 
+/// Points of a chart that lead to their commits.
+fn linked_points(page: &str) -> usize {
+    let links = page.split("<a href=\"/commits/").skip(1);
+    let points = links.filter(|rest| rest[40..].starts_with("\"><circle"));
+    points.count()
+}
+
 #[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
 async fn a_step_becomes_a_verdict_and_shows_on_every_page(pool: PgPool) {
     let app = TestApp::start(&pool).await;
@@ -63,10 +70,11 @@ async fn a_step_becomes_a_verdict_and_shows_on_every_page(pool: PgPool) {
     trace::tick(&app.context).await.unwrap();
     let (_, page) = app.get("/timeline?benchmark=nbody&metric=wall_time").await;
     assert_eq!(page.matches("class=\"point s0 regressed\"").count(), 1);
-    assert_eq!(
-        page.matches("<a href=\"/commits/").count(),
-        6,
-        "every point is a link"
+    assert_eq!(linked_points(&page), 6, "every point is a link");
+    assert_eq!(page.matches("<a href=\"/commits/").count(), 6 + 1);
+    assert!(
+        page.contains("class=\"change regressed ") && page.contains("changes by "),
+        "and the step is marked, with what has found it: {page}"
     );
     let (_, answer) = app
         .get("/api/v1/series?benchmark=nbody&metric=wall_time")
@@ -211,7 +219,7 @@ async fn a_marked_run_is_repeated_and_its_repetition_counts_instead(pool: PgPool
     );
     trace::tick(&app.context).await.unwrap();
     let (_, page) = app.get("/timeline?benchmark=nbody&metric=wall_time").await;
-    assert_eq!(page.matches("<a href=\"/commits/").count(), 5);
+    assert_eq!(linked_points(&page), 5);
     assert!(!page.contains("href=\"/runs/5\""), "{page}");
     let (_, answer) = app.get(&format!("/api/v1/runs/{run}")).await;
     let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
