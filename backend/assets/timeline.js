@@ -242,6 +242,19 @@ class Timeline {
     const one = devicePixelRatio;
     ctx.save();
     ctx.beginPath(); ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height); ctx.clip();
+    // Points that stand out from those before them, as in the picture.
+    const judged = { improved: ["--better", "--better"], regressed: ["--worse", "--worse"], held: ["--card", "--same"] };
+    for (const line of lines) {
+      for (const [x, index] of line.at) {
+        const commit = line.commit[index];
+        const colours = commit && judged[commit.held ? "held" : commit.verdict];
+        if (!colours) continue;
+        ctx.beginPath();
+        ctx.arc(plot.valToPos(x, "x", true), plot.valToPos(line.value[index], "y", true), 5 * one, 0, 2 * Math.PI);
+        ctx.fillStyle = css(colours[0]); ctx.strokeStyle = css(colours[1]); ctx.lineWidth = 2.5 * one;
+        ctx.fill(); ctx.stroke();
+      }
+    }
     for (const change of this.data.changes) {
       if (!lines.some((line) => line.index === change.line)) continue;
       const [x, y] = [plot.valToPos(change.x, "x", true), plot.valToPos(change.value, "y", true)];
@@ -321,6 +334,7 @@ class Timeline {
       `${line.label}, ${day(line.committed_at[index])}, position ${line.position[index]}`,
       commit ? `${commit.hash.slice(0, 10)} ${commit.subject}` : "zoom in for its commit",
       `${format(line.value[index], unit)}, 95 % interval ${format(line.low[index], unit)} to ${format(line.high[index], unit)}, ${line.samples[index]} samples`,
+      ...(commit ? [commit.words] : []),
     ];
     this.show(plot, rows.map((words) => { const row = document.createElement("div"); row.textContent = words; return row; }));
   }

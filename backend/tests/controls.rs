@@ -290,6 +290,10 @@ async fn a_change_is_no_news_until_a_steady_control_lets_it_go(pool: PgPool) {
             "class=\"point s0 held\"",
         ),
         (
+            "/api/v1/timeline?benchmark=nbody&metric=wall_time".to_owned(),
+            "\"held\":\"control_pending\",\"words\":\"worse, beyond the noise, but held back: ",
+        ),
+        (
             "/hosts/lab-1".to_owned(),
             "2 changes measured here are held back",
         ),

@@ -73,8 +73,9 @@ async fn a_step_becomes_a_verdict_and_shows_on_every_page(pool: PgPool) {
     assert_eq!(linked_points(&page), 6, "every point is a link");
     assert_eq!(page.matches("<a href=\"/commits/").count(), 6 + 1);
     assert!(
-        page.contains("class=\"change regressed ") && page.contains("changes by "),
-        "and the step is marked, with what has found it: {page}"
+        page.contains("class=\"change regressed ")
+            && page.contains("source software, detector segments-"),
+        "and the step is marked, with what judges them: {page}"
     );
     let (_, answer) = app
         .get("/api/v1/series?benchmark=nbody&metric=wall_time")

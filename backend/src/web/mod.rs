@@ -15,6 +15,7 @@ pub mod session;
 mod timeline;
 mod triage;
 mod unchanged;
+mod verdict;
 
 use actix_web::middleware::{Compress, DefaultHeaders, NormalizePath, from_fn};
 use actix_web::web::{self, Data, get};

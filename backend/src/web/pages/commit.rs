@@ -7,7 +7,7 @@ use serde::Deserialize;
 use speedwell_wire::{Direction, Metric};
 
 use super::annotations::{Block, block as block_of};
-use super::widgets::{Badge, verdict_class, verdict_words};
+use super::widgets::Badge;
 use super::{PageError, Shell, render};
 use crate::context::Context;
 use crate::db::annotations::Subject;
@@ -17,6 +17,7 @@ use crate::web::find::find_commit;
 use crate::web::format;
 use crate::web::session::Visitor;
 use crate::web::timeline::asked::Asked;
+use crate::web::verdict;
 
 #[derive(Template)]
 #[template(path = "commit.html")]
@@ -188,8 +189,8 @@ fn row(run: &CommitRun, one: &Comparison, comparable: bool, metric: Metric) -> R
             |value| format::value(value, metric.unit()),
         ),
         change,
-        verdict: verdict_words(verdict, one.held.as_deref()),
-        verdict_class: verdict_class(verdict, one.held.as_deref()),
+        verdict: verdict::words(verdict, one.held.as_deref()),
+        verdict_class: verdict::class(verdict, one.held.as_deref()),
         samples: one.sample_count,
     }
 }

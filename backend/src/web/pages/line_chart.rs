@@ -1,10 +1,10 @@
 //! Series as lines over commits: the chart that the pages of a benchmark, of a regression and of a step draw of the few points
 //! that they are about. Choosing series is the timeline's.
 
-use super::widgets::{verdict_class, verdict_words};
 use crate::chart::{self, Chart, Line, Point};
 use crate::db::series::{SeriesName, SeriesPoint};
 use crate::web::format;
+use crate::web::verdict;
 
 /// One runtime: its measured commits side by side. Several: by the time of the commits, which branches share.
 pub(super) fn draw(
@@ -90,18 +90,14 @@ pub(super) fn chart_of(
 }
 
 fn dot(series: &SeriesName, metric: &str, point: &SeriesPoint, x: f64) -> Point {
-    let verdict = point.verdict.as_deref().unwrap_or_default();
-    let change = point
-        .change
-        .map(|change| format!(" ({})", format::percent(change)))
-        .unwrap_or_default();
+    let held = point.held.as_deref();
     Point {
         x,
         value: point.median,
         low: point.interval_low,
         high: point.interval_high,
         title: format!(
-            "{} {}\n{}\n{}, 95 % interval {} to {}, {} samples\n{}{change}",
+            "{} {}\n{}\n{}, 95 % interval {} to {}, {} samples\n{}",
             series.runtime,
             format::short(&point.hash),
             point.subject,
@@ -109,9 +105,9 @@ fn dot(series: &SeriesName, metric: &str, point: &SeriesPoint, x: f64) -> Point 
             format::metric_value(point.interval_low, metric),
             format::metric_value(point.interval_high, metric),
             point.sample_count,
-            verdict_words(verdict, point.held.as_deref()),
+            verdict::line(point.verdict.as_deref(), held, point.change),
         ),
         link: format!("/commits/{}", point.hash),
-        class: verdict_class(verdict, point.held.as_deref()),
+        class: verdict::class(point.verdict.as_deref().unwrap_or_default(), held),
     }
 }

@@ -1,7 +1,6 @@
 //! Small parts that several pages show.
 
 use crate::chart::{self, Chart, Line, Point};
-use crate::domain::hold;
 
 /// A change as pages show it: its text, the class that colours it, and how sure it is.
 #[derive(Debug, Clone)]
@@ -12,33 +11,6 @@ pub(super) struct Badge {
     pub(super) class: String,
     /// The whole in words, for the title.
     pub(super) words: String,
-}
-
-/// A verdict's name in words, and why it is held back.
-pub(super) fn verdict_words(state: &str, held: Option<&str>) -> String {
-    let words = match state {
-        "improved" => "better, beyond the noise",
-        "regressed" => "worse, beyond the noise",
-        "unchanged" => "within the noise",
-        "too_few" => "too few points before it to judge",
-        _ => "not judged yet",
-    };
-    match held {
-        None => words.to_owned(),
-        Some(reason) => format!("{words}, but held back: {}", hold::words(reason)),
-    }
-}
-
-/// The class of a verdict; others than the known ones get none. What is held back is neither better nor worse yet.
-pub(super) fn verdict_class(state: &str, held: Option<&str>) -> &'static str {
-    match (state, held) {
-        (_, Some(_)) => "held",
-        ("improved", None) => "improved",
-        ("regressed", None) => "regressed",
-        ("unchanged", None) => "unchanged",
-        ("too_few", None) => "too_few",
-        (_, None) => "",
-    }
 }
 
 /// A small line without axes.

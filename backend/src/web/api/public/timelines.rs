@@ -13,6 +13,7 @@ use crate::web::timeline::asked::Asked;
 use crate::web::timeline::details::{self, Details, compare_key};
 use crate::web::timeline::marks::{self, Marks};
 use crate::web::timeline::read::{Line, MOST_DOTS, Timeline, metric_of, read};
+use crate::web::verdict;
 
 /// Pixels when none are asked for.
 const WIDTH: usize = 1200;
@@ -90,6 +91,10 @@ pub(super) struct TimelineCommit {
     subject: String,
     /// The verdict.
     verdict: Option<String>,
+    /// Why the verdict is held back.
+    held: Option<String>,
+    /// The verdict in words, with how far the point is from those before it.
+    words: String,
     /// Names the point in `/compare?a=…&b=…`.
     key: String,
 }
@@ -252,6 +257,12 @@ fn line(
             hash: detail.hash.clone(),
             subject: detail.subject.clone(),
             verdict: detail.verdict.clone(),
+            held: detail.held.clone(),
+            words: verdict::line(
+                detail.verdict.as_deref(),
+                detail.held.as_deref(),
+                detail.change,
+            ),
             key: compare_key(line, &detail.hash),
         })
     };

@@ -2,8 +2,9 @@
 
 use crate::db::overview::{BenchmarkOverview, RuntimeOverview};
 use crate::web::format;
-use crate::web::pages::widgets::{Badge, spark, verdict_class, verdict_words};
+use crate::web::pages::widgets::{Badge, spark};
 use crate::web::timeline::asked::Asked;
+use crate::web::verdict;
 
 pub(super) struct Tile {
     pub(super) name: String,
@@ -41,10 +42,10 @@ pub(super) fn tile(row: &RuntimeOverview, one: &BenchmarkOverview) -> Tile {
             || "new".to_owned(),
             |change| format!("{}{held}", format::percent(change)),
         ),
-        class: verdict_class(state, one.held.as_deref()).to_owned(),
+        class: verdict::class(state, one.held.as_deref()).to_owned(),
         words: format!(
             "against the commits before it: {}",
-            verdict_words(state, one.held.as_deref())
+            verdict::words(state, one.held.as_deref())
         ),
     });
     Tile {

@@ -9,11 +9,11 @@ use crate::chart::Point;
 use crate::chart::panel::{Change, Mark, Panel, Trend, panel};
 use crate::domain::trace::TracePoint;
 use crate::web::format;
-use crate::web::pages::widgets::{verdict_class, verdict_words};
 use crate::web::timeline::asked::Asked;
 use crate::web::timeline::details::Details;
 use crate::web::timeline::marks::Marks;
 use crate::web::timeline::read::{Axis, Line, Timeline, metric_of};
+use crate::web::verdict;
 
 /// Pixels of the drawing; the page scales it.
 const WIDTH: u32 = 1200;
@@ -94,31 +94,23 @@ fn about(lines: &[&Line], asked: &Asked) -> String {
     let detector = detectors(lines);
     let scale = if asked.log { ", logarithmic" } else { "" };
     if asked.base.is_empty() {
-        format!("{better}, source {source}{scale}; {detector}; the axis does not begin at zero")
+        format!("{better}, source {source}, {detector}{scale}; the axis does not begin at zero")
     } else {
         format!(
-            "each line divided by its value at {}, {better}, source {source}{scale}; {detector}",
+            "each line divided by its value at {}, {better}, source {source}, {detector}{scale}",
             asked.base
         )
     }
 }
 
-/// What has looked for changes in the lines.
+/// What judges the points of the lines and looks for changes in them.
 fn detectors(lines: &[&Line]) -> String {
-    let names = lines
+    let names: BTreeSet<&str> = lines
         .iter()
-        .map(|line| line.series.detector.as_deref().unwrap_or_default());
-    let names: BTreeSet<&str> = names.collect();
-    let known: Vec<&str> = names
-        .iter()
-        .copied()
-        .filter(|name| !name.is_empty())
+        .map(|line| line.series.detector.as_deref().unwrap_or("none yet"))
         .collect();
-    match (known.is_empty(), names.contains("")) {
-        (true, _) => "not looked for changes yet".to_owned(),
-        (false, false) => format!("changes by {}", known.join(", ")),
-        (false, true) => format!("changes by {}, not in all lines yet", known.join(", ")),
-    }
+    let names: Vec<&str> = names.into_iter().collect();
+    format!("detector {}", names.join(", "))
 }
 
 /// Six days or positions along the axis, at points that are there.
@@ -216,16 +208,11 @@ fn dot(line: &Line, point: &TracePoint, axis: &Axis, details: &Details) -> Point
     let Some(detail) = details.get(&(line.series.id, point.position)) else {
         return place;
     };
-    let verdict = detail.verdict.as_deref().unwrap_or_default();
     let held = detail.held.as_deref();
-    let change = detail
-        .change
-        .map(|change| format!(" ({})", format::percent(change)))
-        .unwrap_or_default();
     let shown = |value: f64| format::metric_value(value, &line.series.metric);
     Point {
         title: format!(
-            "{} {}\n{}\n{}, 95 % interval {} to {}, {} samples\n{}{change}",
+            "{} {}\n{}\n{}, 95 % interval {} to {}, {} samples\n{}",
             line.label,
             format::short(&detail.hash),
             detail.subject,
@@ -233,10 +220,10 @@ fn dot(line: &Line, point: &TracePoint, axis: &Axis, details: &Details) -> Point
             shown(point.low),
             shown(point.high),
             point.samples,
-            verdict_words(verdict, held)
+            verdict::line(detail.verdict.as_deref(), held, detail.change)
         ),
         link: format!("/commits/{}", detail.hash),
-        class: verdict_class(verdict, held),
+        class: verdict::class(detail.verdict.as_deref().unwrap_or_default(), held),
         ..place
     }
 }

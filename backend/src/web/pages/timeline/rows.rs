@@ -14,10 +14,11 @@ use crate::domain::trace::TracePoint;
 use crate::web::error::Error;
 use crate::web::format;
 use crate::web::pages::PageError;
-use crate::web::pages::widgets::{Badge, verdict_class, verdict_words};
+use crate::web::pages::widgets::Badge;
 use crate::web::timeline::asked::Asked;
 use crate::web::timeline::details::{Details, compare_key};
 use crate::web::timeline::read::{Line, Timeline, read};
+use crate::web::verdict;
 
 /// Rows on a page.
 const SHOWN: usize = 100;
@@ -109,8 +110,8 @@ pub(super) fn rows(
                 text: detail
                     .change
                     .map_or_else(|| "–".to_owned(), format::percent),
-                class: verdict_class(state, held).to_owned(),
-                words: verdict_words(state, held),
+                class: verdict::class(state, held).to_owned(),
+                words: verdict::words(state, held),
             }),
             held: detail.held.is_some(),
             run: point.run_id,
