@@ -1,6 +1,5 @@
 //! A benchmark's page, the list of benchmarks, and the texts that workers send.
 
-
 mod support;
 
 use speedwell_backend::artefacts::sha256_hex;

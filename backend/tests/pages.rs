@@ -335,6 +335,7 @@ async fn the_api_is_described_and_health_is_honest(pool: PgPool) {
         // What it cannot do without.
         let path = match path.as_str() {
             "/api/v1/compare" => "/api/v1/compare?a=x&b=y".to_owned(),
+            "/api/v1/search" => "/api/v1/search?q=x".to_owned(),
             _ => path,
         };
         let (status, answer) = app.get(&path).await;
