@@ -106,7 +106,7 @@ impl Axis {
         if self.is_logarithmic {
             let first = (self.low / std::f64::consts::LN_10).floor() as i32;
             let last = (self.high / std::f64::consts::LN_10).ceil() as i32;
-            let decades = f64::from(last) - f64::from(first);
+            let decades = (self.high - self.low) / std::f64::consts::LN_10;
             let steps: &[f64] = if decades > 3.0 {
                 &[1.0]
             } else {

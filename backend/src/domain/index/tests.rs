@@ -1,3 +1,5 @@
+//! Places and references of runs, and what a comparison is made of.
+
 use chrono::Duration;
 
 use super::*;

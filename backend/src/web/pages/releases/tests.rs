@@ -1,3 +1,5 @@
+//! Waterfalls add up, whatever their parts.
+
 use chrono::DateTime;
 
 use super::*;

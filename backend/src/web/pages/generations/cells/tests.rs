@@ -1,3 +1,5 @@
+//! Cells against their base, and what the silicon and the software gave.
+
 use chrono::{DateTime, Duration};
 use speedwell_wire::Metric;
 
