@@ -217,7 +217,7 @@ fn draw_line(line: &Named, scale: &Scale, text: &mut String) {
                 ),
             );
         }
-        for point in points {
+        for point in points.into_iter().filter(|point| point.class != UNMARKED) {
             let mark = shape(
                 line.colour,
                 scale.x(point.x),
@@ -245,6 +245,9 @@ fn draw_line(line: &Named, scale: &Scale, text: &mut String) {
         }
     }
 }
+
+/// The class of a point that its line runs through without a mark.
+pub const UNMARKED: &str = "unmarked";
 
 /// A shape for each line, so that colour is not all that tells them apart.
 fn shape(index: usize, x: f64, y: f64, size: f64) -> String {

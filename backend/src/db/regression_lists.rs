@@ -74,15 +74,19 @@ pub struct RegressionRow {
     pub rounds: i64,
 }
 
-/// The columns of [`RegressionRow`] with their tables, before what chooses and orders the rows.
+/// The columns of [`RegressionRow`] with their tables, before what chooses and orders the rows. What is one value is a subquery and no join: planning
+/// thirteen joined tables took longer than reading them.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT regression.id, regression.better, regression.state, invalid_reason, owner, repository.name AS repository,
                 branch.name AS branch, before.hash AS before_hash, after.hash AS after_hash,
-                before_place.position AS before_position, after_place.position AS after_position,
-                culprit.hash AS culprit_hash, culprit.subject AS culprit_subject, culprit.author_name AS culprit_author,
-                fixed.hash AS fixed_hash, merged_into, sibling_of, regression.created_at, regression.changed_at,
+                (SELECT position FROM branch_commit WHERE branch_id = regression.branch_id AND commit_id = before.id) AS before_position,
+                (SELECT position FROM branch_commit WHERE branch_id = regression.branch_id AND commit_id = after.id) AS after_position,
+                (SELECT hash FROM commit WHERE id = culprit_commit_id) AS culprit_hash,
+                (SELECT subject FROM commit WHERE id = culprit_commit_id) AS culprit_subject,
+                (SELECT author_name FROM commit WHERE id = culprit_commit_id) AS culprit_author,
+                (SELECT hash FROM commit WHERE id = fixed_commit_id) AS fixed_hash, merged_into, sibling_of, regression.created_at, regression.changed_at,
                 size.benchmarks, size.points, coalesce(size.hosts, '{}') AS hosts, coalesce(size.runtimes, '{}') AS runtimes,
                 worst.id AS worst_id, worst.series_id AS worst_series_id, worst.benchmark AS worst_benchmark,
                 worst.metric AS worst_metric, worst.change AS worst_change, worst.change_low AS worst_low,
@@ -91,12 +95,6 @@ macro_rules! select {
              JOIN branch ON branch.id = regression.branch_id JOIN repository ON repository.id = branch.repository_id
              JOIN commit before ON before.id = regression.before_commit_id
              JOIN commit after ON after.id = regression.after_commit_id
-             LEFT JOIN branch_commit before_place ON before_place.branch_id = regression.branch_id
-                AND before_place.commit_id = before.id
-             LEFT JOIN branch_commit after_place ON after_place.branch_id = regression.branch_id
-                AND after_place.commit_id = after.id
-             LEFT JOIN commit culprit ON culprit.id = culprit_commit_id
-             LEFT JOIN commit fixed ON fixed.id = fixed_commit_id
              CROSS JOIN LATERAL (
                 SELECT bool_or(state = 'confirmed') AS confirmed FROM change_point WHERE regression_id = regression.id) level
              CROSS JOIN LATERAL (

@@ -186,14 +186,21 @@ pub struct Comparison {
 }
 
 /// A geometric mean of ratios to the base.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Mean {
     /// With the interval by the noise of its benchmarks.
     pub ratio: Ratio,
-    /// How far it would move with other benchmarks of the kind; absent for fewer than five.
-    pub choice: Option<(f64, f64)>,
+    /// Of each benchmark.
+    ratios: Vec<f64>,
     /// What it says of these benchmarks.
     pub verdict: Verdict,
+}
+
+impl Mean {
+    /// How far it would move with other benchmarks of the kind; absent for fewer than five. Drawn when it is asked for.
+    pub fn choice(&self) -> Option<(f64, f64)> {
+        choice_interval(&self.ratios)
+    }
 }
 
 /// A benchmark that a mean leaves out.
@@ -244,7 +251,7 @@ impl Comparison {
         let ratio = geometric_mean(&pairs)?;
         Some(Mean {
             ratio,
-            choice: choice_interval(&ratios),
+            ratios,
             verdict: verdict_of(&ratio, self.metric.direction()),
         })
     }

@@ -63,7 +63,7 @@ fn less_time_is_faster_and_more_requests_are() {
     assert_eq!(verdict(&rates, "a"), Verdict::Worse);
     let mean = comparison.mean(0, &[0]).unwrap();
     assert!((mean.ratio.ratio - 1.0).abs() < 1e-9 && mean.ratio.count == 2);
-    assert_eq!((mean.verdict, mean.choice), (Verdict::Within, None));
+    assert_eq!((mean.verdict, mean.choice()), (Verdict::Within, None));
     assert_eq!(Verdict::Better.words(Metric::WallTime), "faster");
     assert_eq!(
         Verdict::Better.words(Metric::Instructions),
@@ -156,7 +156,7 @@ fn means_are_over_what_all_subjects_have() {
     let both = comparison.mean(0, &[0, 1]).unwrap();
     assert!((both.ratio.ratio - 0.5).abs() < 1e-9 && both.ratio.count == 4);
     let alone = comparison.mean(0, &[0]).unwrap();
-    assert!(alone.ratio.ratio > 0.5 && alone.ratio.count == 5 && alone.choice.is_some());
+    assert!(alone.ratio.ratio > 0.5 && alone.ratio.count == 5 && alone.choice().is_some());
     let left_out = comparison.left_out(&[0, 1]);
     assert_eq!(left_out.len(), 1);
     assert_eq!(

@@ -310,7 +310,7 @@ fn mean_text(mean: &Mean, metric: Metric) -> MeanText {
         verdict: mean.verdict.words(metric),
         class: verdict_class(mean.verdict),
         choice: mean
-            .choice
+            .choice()
             .map(|(low, high)| format!("{low:.2} – {high:.2}")),
     }
 }

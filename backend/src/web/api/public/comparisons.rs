@@ -252,8 +252,8 @@ fn mean_answer(column: usize, mean: Option<Mean>) -> MeanAnswer {
         ratio: mean.map(|mean| mean.ratio.ratio),
         low: mean.map(|mean| mean.ratio.low),
         high: mean.map(|mean| mean.ratio.high),
-        choice_low: mean.and_then(|mean| Some(mean.choice?.0)),
-        choice_high: mean.and_then(|mean| Some(mean.choice?.1)),
+        choice_low: mean.and_then(|mean| Some(mean.choice()?.0)),
+        choice_high: mean.and_then(|mean| Some(mean.choice()?.1)),
         verdict: mean.map(|mean| mean.verdict.as_str().to_owned()),
     }
 }

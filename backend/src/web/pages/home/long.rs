@@ -50,7 +50,10 @@ pub(super) fn view(runtimes: &[RuntimeOverview], points: &[PointRow]) -> Option<
                 .filter_map(|point| mark(&runtime.name, point))
                 .collect()
         });
-        let drawn: Vec<Vec<Point>> = drawn.collect();
+        let mut drawn: Vec<Vec<Point>> = drawn.collect();
+        if own.len() > MANY {
+            drawn.iter_mut().for_each(|stretch| unmark(stretch));
+        }
         if !own.is_empty() {
             lines.push(Named {
                 name: runtime.name.clone(),
@@ -77,6 +80,19 @@ pub(super) fn view(runtimes: &[RuntimeOverview], points: &[PointRow]) -> Option<
         base: Some((0.0, "as fast as the release before".to_owned())),
     });
     Some(LongView { svg, rows })
+}
+
+/// Of a line with more points than this only releases and the ends of stretches are marked.
+const MANY: usize = 24;
+
+/// Takes the marks of all points but releases and the last.
+fn unmark(stretch: &mut [Point]) {
+    let Some((_, others)) = stretch.split_last_mut() else {
+        return;
+    };
+    for point in others.iter_mut().filter(|point| point.link.is_empty()) {
+        point.class = labelled::UNMARKED;
+    }
 }
 
 fn against(point: &PointRow) -> String {
