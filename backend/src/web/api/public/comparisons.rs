@@ -151,7 +151,7 @@ fn answer(loaded: &Loaded) -> ComparisonAnswer {
     let comparison = &loaded.comparison;
     let columns = loaded.columns();
     let left_out = comparison.left_out(&columns).into_iter();
-    let mean = |column: &usize| mean_answer(*column, comparison.mean(*column, &columns));
+    let mean = |column: &usize| mean_answer(*column, comparison.mean(*column, &columns).as_ref());
     ComparisonAnswer {
         metric: comparison.metric.as_str().to_owned(),
         unit: unit_name(comparison.metric.unit()).to_owned(),
@@ -245,15 +245,16 @@ fn missing(index: usize, reason: String) -> ValueAnswer {
     }
 }
 
-fn mean_answer(column: usize, mean: Option<Mean>) -> MeanAnswer {
+fn mean_answer(column: usize, mean: Option<&Mean>) -> MeanAnswer {
+    let choice = mean.and_then(Mean::choice);
     MeanAnswer {
         letter: letter(column + 1),
         benchmarks: mean.map_or(0, |mean| mean.ratio.count),
         ratio: mean.map(|mean| mean.ratio.ratio),
         low: mean.map(|mean| mean.ratio.low),
         high: mean.map(|mean| mean.ratio.high),
-        choice_low: mean.and_then(|mean| Some(mean.choice()?.0)),
-        choice_high: mean.and_then(|mean| Some(mean.choice()?.1)),
+        choice_low: choice.map(|(low, _)| low),
+        choice_high: choice.map(|(_, high)| high),
         verdict: mean.map(|mean| mean.verdict.as_str().to_owned()),
     }
 }
