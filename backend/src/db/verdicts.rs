@@ -14,6 +14,8 @@ pub struct SeriesToDetect {
     pub metric: String,
     /// What the verdicts will answer for.
     pub changed_at: DateTime<Utc>,
+    /// Whether one of its steps was confirmed by measuring both sides again.
+    pub is_confirmed: bool,
 }
 
 /// One commit of a series.
@@ -45,7 +47,9 @@ pub async fn list_to_detect(
     limit: i64,
 ) -> sqlx::Result<Vec<SeriesToDetect>> {
     sqlx::query_as(
-        "SELECT id, metric, changed_at FROM series WHERE detected_at IS NULL OR detected_at < changed_at
+        "SELECT id, metric, changed_at,
+            EXISTS (SELECT 1 FROM change_point WHERE series_id = series.id AND state = 'confirmed') AS is_confirmed
+         FROM series WHERE detected_at IS NULL OR detected_at < changed_at
          ORDER BY changed_at LIMIT $1",
     )
     .bind(limit)

@@ -39,6 +39,10 @@ pub struct Settings {
     pub shortest_stay: usize,
     /// Fewer points after a step are a suspicion.
     pub shortest_tail: usize,
+    /// Of the series at hand, never configured: one of its steps was shown by measuring both sides again. Then it goes by its commits, and there and
+    /// back and there again is a fix that was reverted, and no habit of the host's.
+    #[serde(skip)]
+    pub is_confirmed: bool,
 }
 
 impl Default for Settings {
@@ -50,6 +54,7 @@ impl Default for Settings {
             placed: 0.53,
             shortest_stay: 7,
             shortest_tail: 2,
+            is_confirmed: false,
         }
     }
 }
@@ -196,6 +201,9 @@ pub fn find(logarithms: &[f64], within: f64, settings: &Settings) -> Segmentatio
         }
     }
     habitual.extend(best.habitual(logarithms));
+    if settings.is_confirmed {
+        habitual.clear();
+    }
     let steps = prune::prune(logarithms, &grid, &best, penalty, settings, &habitual);
     Segmentation {
         steps,

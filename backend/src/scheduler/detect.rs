@@ -9,6 +9,7 @@ use super::Outcome;
 use crate::context::Context;
 use crate::db::verdicts::{self, DetectPoint};
 use crate::db::{change_points, controls, holds};
+use crate::detection::segments::Settings;
 use crate::detection::{Judged, Point, Scale, judge};
 
 /// Series in one pass: a run of the portable suite touches about two hundred.
@@ -24,7 +25,13 @@ pub async fn tick(context: &Context) -> Outcome {
         let points = verdicts::list_points(&context.pool, series.id).await?;
         let values = values(&points);
         let judged = match Metric::from_str(&series.metric) {
-            Ok(metric) => judge(&values, scale_of(metric), settings),
+            Ok(metric) => {
+                let own = Settings {
+                    is_confirmed: series.is_confirmed,
+                    ..*settings
+                };
+                judge(&values, scale_of(metric), &own)
+            }
             Err(unknown) => {
                 // A series that a newer version has written: its own detector judges it.
                 tracing::warn!("series {}: {unknown}", series.id);
