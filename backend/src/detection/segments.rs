@@ -192,7 +192,8 @@ pub fn find(logarithms: &[f64], within: f64, settings: &Settings) -> Segmentatio
     let mut best = Explanation::refine(logarithms, &grid, noise, penalty, STARTS[0]);
     let mut habitual = best.habitual(logarithms);
     let many = best.first_changes.max(best.changes.len());
-    if many >= MANY.0 && many * MANY.1 > count || many >= MANY_OF_FEW && count <= FEW {
+    let few = many >= MANY_OF_FEW && count <= FEW && !settings.is_confirmed;
+    if few || many >= MANY.0 && many * MANY.1 > count {
         for start in &STARTS[1..] {
             let other = Explanation::refine(logarithms, &grid, noise, penalty, *start);
             if other.told < best.told {
