@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use super::PALETTE;
+use super::draw::escape;
 
 /// Width of the drawing.
 const WIDTH: f64 = 760.0;
@@ -279,13 +280,6 @@ fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
         // Writing into a string cannot fail.
         tracing::error!("a part of a chart could not be written");
     }
-}
-
-fn escape(text: &str) -> String {
-    let text = text.replace('&', "&amp;").replace('<', "&lt;");
-    text.replace('>', "&gt;")
-        .replace('"', "&quot;")
-        .replace('\'', "&#39;")
 }
 
 #[cfg(test)]

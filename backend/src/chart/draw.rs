@@ -290,7 +290,8 @@ pub(super) fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     }
 }
 
-pub(super) fn escape(text: &str) -> String {
+/// Text as a part of markup: what would end it is written otherwise, control characters are left out.
+pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

@@ -12,7 +12,7 @@ pub mod panel;
 mod picture;
 pub mod waterfall;
 
-use draw::escape;
+pub use draw::escape;
 pub use picture::png;
 
 /// What to draw. All x are finite; values that are not finite are left out.

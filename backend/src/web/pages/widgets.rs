@@ -90,10 +90,6 @@ pub(super) struct Share {
 /// A bar of shares side by side, as a picture in the text. What does not add up to one leaves a gap; what is more is cut.
 pub(super) fn shares_bar(label: &str, shares: &[Share]) -> String {
     const WIDTH: f64 = 300.0;
-    let escaped = |text: &str| {
-        let text = text.replace('&', "&amp;").replace('<', "&lt;");
-        text.replace('>', "&gt;").replace('"', "&quot;")
-    };
     let length = |share: f64| {
         if share.is_finite() {
             share.clamp(0.0, 1.0) * WIDTH
@@ -116,14 +112,14 @@ pub(super) fn shares_bar(label: &str, shares: &[Share]) -> String {
             parts.push_str(&format!(
                 "<rect class=\"{}{suffix}\" x=\"{begin:.2}\" y=\"0\" width=\"{width:.2}\" height=\"16\"><title>{}</title></rect>",
                 one.class,
-                escaped(title)
+                chart::escape(title)
             ));
         }
         begin += width;
     }
     format!(
         "<svg class=\"shares\" role=\"img\" aria-label=\"{}\" viewBox=\"0 0 {WIDTH} 16\" width=\"{WIDTH}\" height=\"16\">{parts}</svg>",
-        escaped(label)
+        chart::escape(label)
     )
 }
 

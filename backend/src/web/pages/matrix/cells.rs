@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use speedwell_wire::{Direction, Metric};
 
 use super::Column;
+use crate::chart::escape;
 use crate::domain::comparison::{Compared, Comparison, Other, Reason, Row, Verdict};
 use crate::web::comparison::{interval, ratio_text, verdict_words};
 use crate::web::format;
@@ -151,13 +152,6 @@ fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     if text.write_fmt(arguments).is_err() {
         tracing::error!("a cell could not be written");
     }
-}
-
-fn escape(text: &str) -> String {
-    let text = text.replace('&', "&amp;").replace('<', "&lt;");
-    text.replace('>', "&gt;")
-        .replace('"', "&quot;")
-        .replace('\'', "&#39;")
 }
 
 #[cfg(test)]
