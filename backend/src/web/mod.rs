@@ -69,6 +69,8 @@ pub async fn serve(
             .default_service(web::to(pages::not_found))
     })
     .workers(2)
+    // Else the last part of each larger page waits for the browser's delayed acknowledgement, 40 ms.
+    .tcp_nodelay(true)
     .shutdown_timeout(10)
     .bind(&listen)
     .with_context(|| format!("listen: cannot listen on {listen}"))?;
