@@ -8,6 +8,7 @@
 )]
 
 pub mod browser;
+pub mod comparing;
 pub mod lab;
 pub mod regression;
 pub mod smtp;

@@ -349,3 +349,14 @@ pub async fn confirm_all(pool: &PgPool) {
             .unwrap();
     }
 }
+
+/// The key of nbody's wall time: of its oldest series.
+pub async fn series_id(pool: &PgPool) -> i64 {
+    sqlx::query_scalar(
+        "SELECT series.id FROM series JOIN benchmark ON benchmark.id = benchmark_id
+         WHERE benchmark.name = 'nbody' AND metric = 'wall_time' ORDER BY series.id LIMIT 1",
+    )
+    .fetch_one(pool)
+    .await
+    .unwrap()
+}
