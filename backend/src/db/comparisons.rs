@@ -4,7 +4,9 @@
 //! of `measurement_series` for each benchmark. Times narrow the partitions.
 
 use chrono::{DateTime, Duration, Utc};
-use sqlx::PgExecutor;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::QueryAs;
+use sqlx::{FromRow, PgExecutor, Postgres};
 
 use super::subjects::SubjectRun;
 
@@ -68,6 +70,21 @@ macro_rules! select_measurements {
     };
 }
 
+/// A query of [`select_measurements`] with its first seven parameters.
+fn of_runs<'q, T>(text: &'static str, runs: &'q Runs) -> QueryAs<'q, Postgres, T, PgArguments>
+where
+    T: for<'r> FromRow<'r, PgRow>,
+{
+    sqlx::query_as(text)
+        .bind(&runs.subject)
+        .bind(&runs.run_id)
+        .bind(&runs.runtime_id)
+        .bind(&runs.host_id)
+        .bind(&runs.position)
+        .bind(&runs.earliest)
+        .bind(&runs.latest)
+}
+
 /// A measurement of one run.
 #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
 pub struct Value {
@@ -103,17 +120,8 @@ pub async fn list_values(
     runs: &Runs,
     metric: &str,
 ) -> sqlx::Result<Vec<Value>> {
-    sqlx::query_as(select_measurements!("", "", "AND series.metric = $8"))
-        .bind(&runs.subject)
-        .bind(&runs.run_id)
-        .bind(&runs.runtime_id)
-        .bind(&runs.host_id)
-        .bind(&runs.position)
-        .bind(&runs.earliest)
-        .bind(&runs.latest)
-        .bind(metric)
-        .fetch_all(db)
-        .await
+    let text = select_measurements!("", "", "AND series.metric = $8");
+    of_runs(text, runs).bind(metric).fetch_all(db).await
 }
 
 /// A measurement with its samples.
@@ -139,24 +147,18 @@ pub async fn list_of_benchmark(
     benchmark: &str,
     sampled: &str,
 ) -> sqlx::Result<Vec<SampledValue>> {
-    sqlx::query_as(select_measurements!(
+    let text = select_measurements!(
         ", own.loops, CASE WHEN series.metric = $9 THEN own.sample_values ELSE '{}' END AS sample_values,
            CASE WHEN series.metric = $9 THEN own.sample_process ELSE '{}' END AS sample_process,
            CASE WHEN series.metric = $9 THEN own.sample_warmup ELSE '{}' END AS sample_warmup",
         ", loops, sample_values, sample_process, sample_warmup",
         "AND series.benchmark_id IN (SELECT id FROM benchmark WHERE name = $8)"
-    ))
-    .bind(&runs.subject)
-    .bind(&runs.run_id)
-    .bind(&runs.runtime_id)
-    .bind(&runs.host_id)
-    .bind(&runs.position)
-    .bind(&runs.earliest)
-    .bind(&runs.latest)
-    .bind(benchmark)
-    .bind(sampled)
-    .fetch_all(db)
-    .await
+    );
+    of_runs(text, runs)
+        .bind(benchmark)
+        .bind(sampled)
+        .fetch_all(db)
+        .await
 }
 
 /// One metric of every benchmark of the runs, with the samples: for exports.
@@ -165,21 +167,12 @@ pub async fn list_samples(
     runs: &Runs,
     metric: &str,
 ) -> sqlx::Result<Vec<SampledValue>> {
-    sqlx::query_as(select_measurements!(
+    let text = select_measurements!(
         ", own.loops, own.sample_values, own.sample_process, own.sample_warmup",
         ", loops, sample_values, sample_process, sample_warmup",
         "AND series.metric = $8"
-    ))
-    .bind(&runs.subject)
-    .bind(&runs.run_id)
-    .bind(&runs.runtime_id)
-    .bind(&runs.host_id)
-    .bind(&runs.position)
-    .bind(&runs.earliest)
-    .bind(&runs.latest)
-    .bind(metric)
-    .fetch_all(db)
-    .await
+    );
+    of_runs(text, runs).bind(metric).fetch_all(db).await
 }
 
 /// What a run could not measure.

@@ -166,13 +166,7 @@ pub(super) async fn topdown(
         let first = choices.iter().find(|one| !one.hosts.is_empty());
         asked.runtimes.extend(first.map(|one| one.name.clone()));
     }
-    let mut wanted = Vec::new();
-    for name in &asked.runtimes {
-        let known = choices.iter().find(|one| one.name == *name);
-        let known =
-            known.ok_or_else(|| Error::NotFound(format!("No runtime {name:?} is known here.")))?;
-        wanted.push(known.id);
-    }
+    let wanted = keys_of(&asked.runtimes, &choices)?;
     let commit_id = match asked.commit.as_str() {
         "" => None,
         hash => Some(find_commit(&context, hash).await?.id),
@@ -238,6 +232,17 @@ pub(super) async fn topdown(
         commit: asked.commit,
     };
     render(&page)
+}
+
+/// The runtimes of these names.
+fn keys_of(names: &[String], known: &[RuntimeChoice]) -> Result<Vec<i64>, Error> {
+    let key = |name: &String| {
+        let found = known.iter().find(|one| one.name == *name);
+        found
+            .map(|one| one.id)
+            .ok_or_else(|| Error::NotFound(format!("No runtime {name:?} is known here.")))
+    };
+    names.iter().map(key).collect()
 }
 
 fn top_down() -> impl Iterator<Item = Metric> {
