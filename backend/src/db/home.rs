@@ -14,8 +14,8 @@ pub struct PointRow {
     pub long: bool,
     /// The run.
     pub run_id: i64,
-    /// Its commit.
-    pub hash: String,
+    /// Its commit; of points of the long chart alone.
+    pub hash: Option<String>,
     /// Place of the commit.
     pub position: i32,
     /// When it was committed.
@@ -42,7 +42,7 @@ pub async fn list_points(
     long: i64,
 ) -> sqlx::Result<Vec<PointRow>> {
     sqlx::query_as(
-        "SELECT point.*, commit.hash FROM unnest($1::bigint[], $2::bigint[]) AS wanted (runtime_id, host_id)
+        "SELECT point.*, CASE WHEN long THEN (SELECT hash FROM commit WHERE id = point.commit_id) END AS hash FROM unnest($1::bigint[], $2::bigint[]) AS wanted (runtime_id, host_id)
          CROSS JOIN LATERAL (
             (SELECT runtime_id, host_id, false AS long, run_id, commit_id, position, committed_at, tag, reference_run_id,
                     reference_tag, mean, deviation, common
@@ -54,7 +54,6 @@ pub async fn list_points(
              FROM index_point WHERE runtime_id = wanted.runtime_id AND host_id = wanted.host_id AND weekly
                 AND position IS NOT NULL
              ORDER BY position DESC LIMIT $4)) point
-         JOIN commit ON commit.id = point.commit_id
          ORDER BY point.runtime_id, point.long, point.position, point.run_id",
     )
     .bind(pairs.iter().map(|pair| pair.0).collect::<Vec<_>>())

@@ -14,8 +14,7 @@ use super::{PageError, Shell, render};
 use crate::context::Context;
 use crate::db::home::{self, COUNTED, HostRow, Standing};
 use crate::db::overview;
-use crate::db::regression_lists::{self, Filter};
-use crate::domain::regression::RegressionState;
+use crate::db::regression_lists;
 use crate::web::format;
 
 use alarms::Alarm;
@@ -26,11 +25,9 @@ use long::LongView;
 /// Newest points of a card's small chart.
 const NEWEST: i64 = 40;
 /// Points of the long chart for each runtime: more than a year of weeks.
-const LONG: i64 = 80;
+const LONG: i64 = 56;
 /// Changes of a week that are looked at.
 const RECENT: i64 = 200;
-/// Regressions and improvements that are listed.
-const LISTED: i64 = 5;
 /// Hosts that are shown.
 const HOSTS: i64 = 50;
 
@@ -71,7 +68,10 @@ pub(super) async fn home(context: Data<Context>) -> Result<HttpResponse, PageErr
     let recent = home::list_recent(pool, now - Duration::days(7), RECENT).await?;
     let standing = home::find_standing(pool).await?;
     let hosts = home::list_hosts(pool, HOSTS).await?;
-    let newest = async |better| regression_lists::list(pool, &confirmed(better), LISTED).await;
+    let (better, worse): (Vec<_>, Vec<_>) = regression_lists::list_newest(pool)
+        .await?
+        .into_iter()
+        .partition(|one| one.better);
     let limit = i64::try_from(context.config.stale_seconds).unwrap_or(i64::MAX);
     let hosts: Vec<HostLine> = hosts
         .into_iter()
@@ -82,16 +82,8 @@ pub(super) async fn home(context: Data<Context>) -> Result<HttpResponse, PageErr
         alarms: alarms::find(&runtimes, &standing, &hosts, now),
         order: order(runtimes.len(), hosts.len(), &standing),
         long: long::view(&runtimes, &points),
-        worse: newest(false)
-            .await?
-            .into_iter()
-            .map(RegressionCard::new)
-            .collect(),
-        better: newest(true)
-            .await?
-            .into_iter()
-            .map(RegressionCard::new)
-            .collect(),
+        worse: worse.into_iter().map(RegressionCard::new).collect(),
+        better: better.into_iter().map(RegressionCard::new).collect(),
         cards: runtimes
             .into_iter()
             .map(|row| cards::card(row, &points, &recent, now))
@@ -100,16 +92,6 @@ pub(super) async fn home(context: Data<Context>) -> Result<HttpResponse, PageErr
         queue: queue_words(&standing),
         hosts,
     })
-}
-
-/// What has been measured twice, whatever became of it since.
-fn confirmed(better: bool) -> Filter {
-    let states = RegressionState::ALL.iter().filter(|one| one.is_confirmed());
-    Filter {
-        states: states.map(|one| one.as_str().to_owned()).collect(),
-        better: Some(better),
-        ..Filter::default()
-    }
 }
 
 fn host_line(row: HostRow, limit: i64, now: DateTime<Utc>) -> HostLine {

@@ -119,7 +119,7 @@ fn mark(runtime: &str, point: &PointRow) -> Option<Point> {
     let name = point
         .tag
         .clone()
-        .unwrap_or_else(|| format::short(&point.hash));
+        .unwrap_or_else(|| format::short(point.hash.as_deref().unwrap_or_default()));
     Some(Point {
         x: days(point.committed_at),
         value: value.exp_m1(),
@@ -143,8 +143,8 @@ fn row(runtime: &str, point: &PointRow) -> Option<LongRow> {
     let (mean, interval) = words(point)?;
     Some(LongRow {
         runtime: runtime.to_owned(),
-        hash: point.hash.clone(),
-        short: format::short(&point.hash),
+        hash: point.hash.clone().unwrap_or_default(),
+        short: format::short(point.hash.as_deref().unwrap_or_default()),
         tag: point.tag.clone().unwrap_or_default(),
         day: format::day(point.committed_at),
         against: against(point),
