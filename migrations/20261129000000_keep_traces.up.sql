@@ -3,7 +3,7 @@
 ALTER TABLE series ADD COLUMN traced_at timestamptz;   -- changed_at of the measurements that its trace was made from; NULL: none is made yet
 CREATE INDEX series_to_trace ON series (changed_at) WHERE traced_at IS NULL OR traced_at < changed_at;
 
--- The points of a fixed range of branch positions: chunk n holds those from n * 1024 on. Derived.
+-- The points of a fixed range of branch positions: chunk n holds those from n * 256 on. Derived.
 CREATE TABLE trace (
     series_id       bigint NOT NULL REFERENCES series ON DELETE CASCADE,
     chunk           integer NOT NULL CHECK (chunk >= 0),

@@ -58,7 +58,7 @@ async fn a_trace_follows_what_is_measured(pool: PgPool) {
     assert_eq!(traced(&pool, &app).await, [(0, 0.1), (1, 0.4), (2, 0.5)]);
 }
 
-/// A trace over three chunks, with commits a day apart.
+/// A trace over ten chunks, with commits a day apart.
 async fn long_trace(pool: &PgPool) -> i64 {
     let id = series_id(pool).await;
     let series = traces::list_to_trace(pool, 10).await.unwrap();
@@ -82,7 +82,7 @@ async fn long_trace(pool: &PgPool) -> i64 {
     let written = traces::replace(&mut connection, &series, &points)
         .await
         .unwrap();
-    assert_eq!(written, 3);
+    assert_eq!(written, 10);
     let mut other = points.clone();
     other[1500].median = 0.5;
     let written = traces::replace(&mut connection, &series, &other)
