@@ -4,9 +4,8 @@
 //! of `measurement_series` for each benchmark. Times narrow the partitions.
 
 use chrono::{DateTime, Duration, Utc};
-use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::query::QueryAs;
-use sqlx::{FromRow, PgExecutor, Postgres};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, PgExecutor, PgPool};
 
 use super::subjects::SubjectRun;
 
@@ -39,9 +38,15 @@ impl Runs {
     }
 }
 
-/// The runs, and the measurements of their series. Between the two goes what chooses the series.
+/// The runs, and the measurements of their series: for commits on the branch, and for those that have left it. Between the two goes what chooses the series.
 macro_rules! select_measurements {
     ($columns:literal, $samples:literal, $series:literal) => {
+        [
+            select_measurements!($columns, $samples, $series, "position = wanted.position"),
+            select_measurements!($columns, $samples, $series, "wanted.position IS NULL AND position IS NULL"),
+        ]
+    };
+    ($columns:literal, $samples:literal, $series:literal, $place:literal) => {
         concat!(
             "WITH wanted AS (
                 SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::int[], $6::timestamptz[], $7::timestamptz[])
@@ -57,32 +62,39 @@ macro_rules! select_measurements {
                 SELECT median, interval_low, interval_high, sample_count",
             $samples,
             "   FROM measurement
-                WHERE series_id = series.id AND position = wanted.position AND run_id = wanted.run_id
-                  AND measured_at BETWEEN wanted.earliest AND wanted.latest
-                UNION ALL
-                SELECT median, interval_low, interval_high, sample_count",
-            $samples,
-            "   FROM measurement
-                WHERE wanted.position IS NULL AND series_id = series.id AND position IS NULL AND run_id = wanted.run_id
-                  AND measured_at BETWEEN wanted.earliest AND wanted.latest) own
+                WHERE series_id = series.id AND run_id = wanted.run_id AND measured_at BETWEEN wanted.earliest AND wanted.latest AND ",
+            $place,
+            ") own
              LEFT JOIN noise_floor ON noise_floor.series_id = series.id"
         )
     };
 }
 
-/// A query of [`select_measurements`] with its first seven parameters.
-fn of_runs<'q, T>(text: &'static str, runs: &'q Runs) -> QueryAs<'q, Postgres, T, PgArguments>
+/// Asks for the runs on their branches, and, where there are any, for those whose commit has left it. `own`: the parameters after the seventh.
+async fn fetch<T>(
+    pool: &PgPool,
+    texts: [&'static str; 2],
+    runs: &Runs,
+    own: &[&str],
+) -> sqlx::Result<Vec<T>>
 where
-    T: for<'r> FromRow<'r, PgRow>,
+    T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
 {
-    sqlx::query_as(text)
-        .bind(&runs.subject)
-        .bind(&runs.run_id)
-        .bind(&runs.runtime_id)
-        .bind(&runs.host_id)
-        .bind(&runs.position)
-        .bind(&runs.earliest)
-        .bind(&runs.latest)
+    let asked = [true, runs.position.iter().any(Option::is_none)];
+    let mut found = Vec::new();
+    for (text, _) in texts.into_iter().zip(asked).filter(|(_, asked)| *asked) {
+        let query = sqlx::query_as(text)
+            .bind(&runs.subject)
+            .bind(&runs.run_id)
+            .bind(&runs.runtime_id)
+            .bind(&runs.host_id)
+            .bind(&runs.position)
+            .bind(&runs.earliest)
+            .bind(&runs.latest);
+        let query = own.iter().fold(query, |query, one| query.bind(*one));
+        found.extend(query.fetch_all(pool).await?);
+    }
+    Ok(found)
 }
 
 /// A measurement of one run.
@@ -115,13 +127,9 @@ pub struct Value {
 }
 
 /// One metric of every benchmark of the runs.
-pub async fn list_values(
-    db: impl PgExecutor<'_>,
-    runs: &Runs,
-    metric: &str,
-) -> sqlx::Result<Vec<Value>> {
-    let text = select_measurements!("", "", "AND series.metric = $8");
-    of_runs(text, runs).bind(metric).fetch_all(db).await
+pub async fn list_values(pool: &PgPool, runs: &Runs, metric: &str) -> sqlx::Result<Vec<Value>> {
+    let texts = select_measurements!("", "", "AND series.metric = $8");
+    fetch(pool, texts, runs, &[metric]).await
 }
 
 /// A measurement with its samples.
@@ -142,37 +150,33 @@ pub struct SampledValue {
 
 /// Every metric of the benchmarks of one name, with the samples of one metric.
 pub async fn list_of_benchmark(
-    db: impl PgExecutor<'_>,
+    pool: &PgPool,
     runs: &Runs,
     benchmark: &str,
     sampled: &str,
 ) -> sqlx::Result<Vec<SampledValue>> {
-    let text = select_measurements!(
+    let texts = select_measurements!(
         ", own.loops, CASE WHEN series.metric = $9 THEN own.sample_values ELSE '{}' END AS sample_values,
            CASE WHEN series.metric = $9 THEN own.sample_process ELSE '{}' END AS sample_process,
            CASE WHEN series.metric = $9 THEN own.sample_warmup ELSE '{}' END AS sample_warmup",
         ", loops, sample_values, sample_process, sample_warmup",
         "AND series.benchmark_id IN (SELECT id FROM benchmark WHERE name = $8)"
     );
-    of_runs(text, runs)
-        .bind(benchmark)
-        .bind(sampled)
-        .fetch_all(db)
-        .await
+    fetch(pool, texts, runs, &[benchmark, sampled]).await
 }
 
 /// One metric of every benchmark of the runs, with the samples: for exports.
 pub async fn list_samples(
-    db: impl PgExecutor<'_>,
+    pool: &PgPool,
     runs: &Runs,
     metric: &str,
 ) -> sqlx::Result<Vec<SampledValue>> {
-    let text = select_measurements!(
+    let texts = select_measurements!(
         ", own.loops, own.sample_values, own.sample_process, own.sample_warmup",
         ", loops, sample_values, sample_process, sample_warmup",
         "AND series.metric = $8"
     );
-    of_runs(text, runs).bind(metric).fetch_all(db).await
+    fetch(pool, texts, runs, &[metric]).await
 }
 
 /// What a run could not measure.
