@@ -3,6 +3,7 @@
 mod control;
 mod runtime;
 mod telling;
+mod try_runs;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use crate::detection::segments::Settings;
 pub use control::ControlConfig;
 pub use runtime::{PROGRAMS, RuntimeConfig};
 pub use telling::{ForgeConfig, MailConfig, ReportConfig, check_address};
+pub use try_runs::TryConfig;
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -47,6 +49,9 @@ pub struct Config {
     /// What the detector calls a change.
     #[serde(default)]
     pub detection: Settings,
+    /// How long tries are measured.
+    #[serde(default)]
+    pub try_runs: TryConfig,
     /// How mails leave; without it none are made.
     pub mail: Option<MailConfig>,
     /// When daily reports are made.
@@ -125,6 +130,7 @@ impl Config {
             value: String::new(),
             message,
         })?;
+        self.try_runs.validate()?;
         telling::validate(self)?;
         let mut names = BTreeSet::new();
         for repository in &self.repositories {

@@ -1,6 +1,7 @@
 //! Try runs: what may be asked for, by whom it may be run, and where one stands.
 
 mod command;
+mod outcome;
 
 use std::str::FromStr;
 
@@ -8,6 +9,7 @@ use globset::GlobBuilder;
 use speedwell_wire::metric::UnknownName;
 
 pub use command::{Command, CommandError};
+pub use outcome::{Answer, Change, Outcome, TryVerdict, sum_up};
 
 /// Rounds at most that anybody may ask for; a round measures both sides once.
 pub const MOST_ROUNDS: u32 = 50;
@@ -316,6 +318,25 @@ fn check_patch(text: &str) -> Result<(), Refused> {
         return refused("is empty or no patch: send what `git diff` writes".to_owned());
     }
     Ok(())
+}
+
+/// The paths that a patch names, each once, at most two hundred. It has been checked, but names are anybody's: without control
+/// characters, and cut.
+pub fn patch_paths(text: &str) -> Vec<String> {
+    let mut paths = std::collections::BTreeSet::new();
+    for line in text.lines() {
+        let named = ["--- a/", "+++ b/", "rename from ", "rename to "];
+        let path = named.iter().find_map(|start| line.strip_prefix(start));
+        if let Some(path) = path {
+            let path = path.split('\t').next().unwrap_or_default();
+            let clean: String = path.chars().filter(|c| !c.is_control()).take(500).collect();
+            paths.insert(clean);
+        }
+        if paths.len() >= 200 {
+            break;
+        }
+    }
+    paths.into_iter().collect()
 }
 
 #[cfg(test)]

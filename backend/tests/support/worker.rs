@@ -203,6 +203,7 @@ impl<'a> TestWorker<'a> {
             environment_id: self.environment_id,
             wait_seconds: 0,
             toolchain: "gcc".into(),
+            applies_patches: true,
         };
         let (status, answer) = self.post(paths::CLAIM, &request).await;
         assert_eq!(status, 200, "{answer}");
