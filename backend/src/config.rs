@@ -1,6 +1,7 @@
 //! `speedwell.toml`: every setting of the backend in one documented struct, checked before anything starts.
 
 mod control;
+mod forge;
 mod runtime;
 mod telling;
 
@@ -14,8 +15,9 @@ use serde::Deserialize;
 use crate::detection::segments::Settings;
 
 pub use control::ControlConfig;
+pub use forge::{ForgeConfig, HooksConfig};
 pub use runtime::{PROGRAMS, RuntimeConfig};
-pub use telling::{ForgeConfig, MailConfig, ReportConfig, check_address};
+pub use telling::{MailConfig, ReportConfig, check_address};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -52,6 +54,9 @@ pub struct Config {
     /// When daily reports are made.
     #[serde(default)]
     pub report: ReportConfig,
+    /// What hooks of forges may send, and how long it is kept.
+    #[serde(default)]
+    pub hooks: HooksConfig,
     /// Repositories to track.
     #[serde(default, rename = "repository")]
     pub repositories: Vec<RepositoryConfig>,
@@ -75,7 +80,7 @@ pub struct RepositoryConfig {
     /// Paths that a checkout leaves out, for a history with missing objects.
     #[serde(default)]
     pub exclude: Vec<String>,
-    /// Where statuses and comments on its commits go.
+    /// Its project on a forge: where statuses and comments go, and where hooks come from.
     pub forge: Option<ForgeConfig>,
 }
 
@@ -126,6 +131,7 @@ impl Config {
             message,
         })?;
         telling::validate(self)?;
+        forge::validate(self)?;
         let mut names = BTreeSet::new();
         for repository in &self.repositories {
             check_name(&repository.name)
