@@ -54,6 +54,7 @@ pub mod timeline;
 pub mod tokens;
 pub mod traces;
 pub mod triage;
+pub mod tries;
 pub mod verdicts;
 /// Warm-up and steady state.
 pub mod warmup;

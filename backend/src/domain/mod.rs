@@ -37,4 +37,5 @@ pub mod synthetic;
 pub mod telling;
 pub mod trace;
 pub mod triage;
+pub mod try_run;
 pub mod waterfall;
