@@ -44,7 +44,8 @@ CREATE TABLE try_run (
     finished_at     timestamptz,
     looked_at       timestamptz,                   -- when its commits were last looked for, in vain
     looks           integer NOT NULL DEFAULT 0,
-    answered_at     timestamptz,                   -- changed_at when the answer on the forge was written last
+    comment_id      bigint,                        -- the forge's key of the answer, to be edited
+    answered_at     timestamptz,                   -- changed_at of what the newest answer on the forge says
     CHECK ((source = 'revision') = (head_name IS NOT NULL)),
     CHECK ((source = 'pull') = (pull_number IS NOT NULL)),
     CHECK ((source = 'patch') = (patch_sha256 IS NOT NULL)),

@@ -1,6 +1,7 @@
 //! `speedwell.toml`: every setting of the backend in one documented struct, checked before anything starts.
 
 mod control;
+mod forge;
 mod runtime;
 mod telling;
 mod try_runs;
@@ -15,8 +16,9 @@ use serde::Deserialize;
 use crate::detection::segments::Settings;
 
 pub use control::ControlConfig;
+pub use forge::{ForgeConfig, HooksConfig};
 pub use runtime::{PROGRAMS, RuntimeConfig};
-pub use telling::{ForgeConfig, MailConfig, ReportConfig, check_address};
+pub use telling::{MailConfig, ReportConfig, check_address};
 pub use try_runs::TryConfig;
 
 /// The whole configuration.
@@ -57,6 +59,9 @@ pub struct Config {
     /// When daily reports are made.
     #[serde(default)]
     pub report: ReportConfig,
+    /// What hooks of forges may send, and how long it is kept.
+    #[serde(default)]
+    pub hooks: HooksConfig,
     /// Repositories to track.
     #[serde(default, rename = "repository")]
     pub repositories: Vec<RepositoryConfig>,
@@ -80,7 +85,7 @@ pub struct RepositoryConfig {
     /// Paths that a checkout leaves out, for a history with missing objects.
     #[serde(default)]
     pub exclude: Vec<String>,
-    /// Where statuses and comments on its commits go.
+    /// Its project on a forge: where statuses and comments go, and where hooks come from.
     pub forge: Option<ForgeConfig>,
 }
 
@@ -132,6 +137,7 @@ impl Config {
         })?;
         self.try_runs.validate()?;
         telling::validate(self)?;
+        forge::validate(self)?;
         let mut names = BTreeSet::new();
         for repository in &self.repositories {
             check_name(&repository.name)
