@@ -34,4 +34,14 @@ pub enum Payload {
         /// The event.
         event: i64,
     },
+    /// The status of a try's head.
+    TryStatus {
+        /// The try.
+        try_id: i64,
+    },
+    /// The comment of a try on its pull request.
+    TryComment {
+        /// The try.
+        try_id: i64,
+    },
 }

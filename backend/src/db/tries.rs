@@ -3,6 +3,7 @@
 pub mod resolve;
 pub mod results;
 pub mod rounds;
+pub mod show;
 
 use sqlx::{PgConnection, PgExecutor};
 

@@ -314,8 +314,9 @@ fn check_patch(text: &str) -> Result<(), Refused> {
     if begins("GIT binary patch") || begins("Binary files ") {
         return refused("changes a binary file: try a branch for that".to_owned());
     }
-    if !begins("@@ ") && !begins("diff --git ") {
-        return refused("is empty or no patch: send what `git diff` writes".to_owned());
+    if !begins("diff --git ") {
+        let message = "has no line that begins with `diff --git`: send what `git diff` or `git format-patch` writes";
+        return refused(message.to_owned());
     }
     Ok(())
 }
@@ -425,6 +426,7 @@ mod tests {
         for bad in [
             "",
             "hello",
+            "--- a/a\n+++ b/a\n@@ -1 +1 @@\n-a\n+b\n",
             &format!("{good}\0"),
             "diff --git a/a b/a\nGIT binary patch\nliteral 5\n",
             &format!("{good}{}", "+x\n".repeat(LONGEST_PATCH / 3)),

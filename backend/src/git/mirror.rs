@@ -75,9 +75,9 @@ pub async fn diff(
         .spawn()
         .context("cannot run git; is it installed?")?;
     let output = child.stdout.take().context("git has no output")?;
+    let mut output = output.take(longest as u64 + 1);
     let mut bytes = Vec::new();
-    let read = output.take(longest as u64 + 1).read_to_end(&mut bytes);
-    tokio::time::timeout(TIMEOUT, read)
+    tokio::time::timeout(TIMEOUT, output.read_to_end(&mut bytes))
         .await
         .context("git diff took too long")??;
     let cut = bytes.len() > longest;

@@ -240,8 +240,11 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_without_git_headers_applies_too() {
-        let (folder, done) = patched("--- a/a.txt\n+++ b/a.txt\n@@ -1,3 +1,3 @@\n-a\n+A\n b\n c\n");
+    fn what_git_mails_applies_too() {
+        let (folder, done) = patched(
+            "From 73a85c4e1d Mon Sep 17 00:00:00 2001\nFrom: A <a@example.org>\nSubject: [PATCH] x\n\n---\n a.txt | 2 +-\n\n\
+             diff --git a/a.txt b/a.txt\n--- a/a.txt\n+++ b/a.txt\n@@ -1,3 +1,3 @@\n-a\n+A\n b\n c\n-- \n2.47.3\n\n",
+        );
         done.unwrap();
         let text = fs::read_to_string(folder.path().join("out/a.txt")).unwrap();
         assert!(text.starts_with("A\n"), "{text}");
@@ -251,11 +254,11 @@ mod tests {
     fn what_does_not_fit_is_a_permanent_failure_that_says_so() {
         for (text, words) in [
             (
-                "--- a/a.txt\n+++ b/a.txt\n@@ -1,3 +1,3 @@\n-x\n+A\n b\n c\n",
+                "diff --git a/a.txt b/a.txt\n--- a/a.txt\n+++ b/a.txt\n@@ -1,3 +1,3 @@\n-x\n+A\n b\n c\n",
                 "does not apply to",
             ),
             (
-                "--- a/none.txt\n+++ b/none.txt\n@@ -1 +1 @@\n-x\n+A\n",
+                "diff --git a/none.txt b/none.txt\n--- a/none.txt\n+++ b/none.txt\n@@ -1 +1 @@\n-x\n+A\n",
                 "the patch",
             ),
             ("@@ -1,9999999 +1 @@\n-x\n", "the patch"),
@@ -293,7 +296,7 @@ mod tests {
             new(".git/hooks/post-checkout"),
             format!("{link}{}", new("l/evil")),
             format!("{}{link}", new("l/evil")),
-            "--- a/gone.txt\n+++ b/../evil\n@@ -1 +1 @@\n-gone\n+x\n".to_owned(),
+            "diff --git a/gone.txt b/../evil\n--- a/gone.txt\n+++ b/../evil\n@@ -1 +1 @@\n-gone\n+x\n".to_owned(),
             "diff --git a/old.txt b/../evil\nsimilarity index 100%\nrename from old.txt\nrename to ../evil\n".to_owned(),
         ] {
             let (folder, done) = patched(&text);

@@ -40,6 +40,12 @@ pub(super) async fn perform(
         (Payload::Comment { event }, Channel::Forge) => {
             comment(context, sender, message, event).await
         }
+        (Payload::TryStatus { try_id }, Channel::Forge) => {
+            super::try_run::status(context, sender, try_id).await
+        }
+        (Payload::TryComment { try_id }, Channel::Forge) => {
+            super::try_run::comment(context, sender, try_id).await
+        }
         (
             Payload::Report {
                 runtime_id,
@@ -52,7 +58,9 @@ pub(super) async fn perform(
             Payload::Report { .. }
             | Payload::Events { .. }
             | Payload::Status { .. }
-            | Payload::Comment { .. },
+            | Payload::Comment { .. }
+            | Payload::TryStatus { .. }
+            | Payload::TryComment { .. },
             _,
         ) => Err(Failure::permanent(
             "this channel does not carry such a message",
@@ -117,7 +125,7 @@ async fn mail_stories(
 }
 
 /// The left part of a Message-ID: the same for the same words, and another for each installation.
-fn id(sender: &Sender, words: &str) -> String {
+pub(super) fn id(sender: &Sender, words: &str) -> String {
     let signature = hex::encode(link::sign(
         &sender.key,
         format!("message {words}").as_bytes(),
@@ -220,19 +228,25 @@ async fn post(
 /// The story of an event, with its culprit and the forge of its repository.
 async fn on_forge(context: &Context, event: i64) -> Result<(Story, crate::forge::Forge), Failure> {
     let story = standing(context, &[event]).await?.remove(0);
+    let forge = forge_of(context, &story.repository)?;
+    Ok((story, forge))
+}
+
+/// The forge of a repository.
+pub(super) fn forge_of(
+    context: &Context,
+    repository: &str,
+) -> Result<crate::forge::Forge, Failure> {
     let settings = context
         .config
         .repositories
         .iter()
-        .find(|one| one.name == story.repository)
+        .find(|one| one.name == repository)
         .and_then(|one| one.forge.as_ref())
-        .ok_or_else(|| {
-            Failure::passing(format!("{} has no [repository.forge]", story.repository))
-        })?;
-    let forge = settings
+        .ok_or_else(|| Failure::passing(format!("{repository} has no [repository.forge]")))?;
+    settings
         .open()
-        .map_err(|error| Failure::passing(format!("{error:#}")))?;
-    Ok((story, forge))
+        .map_err(|error| Failure::passing(format!("{error:#}")))
 }
 
 async fn status(context: &Context, sender: &Sender, event: i64) -> Result<(), Failure> {
