@@ -269,3 +269,15 @@ pub async fn set_comment(db: impl PgExecutor<'_>, id: i64, comment_id: i64) -> s
         .await
         .map(drop)
 }
+
+/// Names of the repositories whose changes can be tried: a runtime is built from their commits.
+pub async fn list_repositories(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(
+        "SELECT name FROM repository WHERE url <> '' AND EXISTS (
+            SELECT 1 FROM runtime JOIN branch ON branch.id = branch_id
+            WHERE branch.repository_id = repository.id AND enabled AND NOT control)
+         ORDER BY name",
+    )
+    .fetch_all(db)
+    .await
+}
