@@ -255,11 +255,14 @@ fn safe(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            '[' | ']' | '(' | ')' | '*' | '`' | '<' | '>' | '\\' | '#' | '!' | '~' | '|' | '_' => {
+            '[' | ']' | '(' | ')' | '*' | '`' | '\\' | '#' | '!' | '~' | '|' | '_' => {
                 safe.push('\\');
                 safe.push(c);
             }
-            // Calls somebody, or another thread.
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '&' => safe.push_str("&amp;"),
+            // Calls somebody.
             '@' => safe.push_str("@\u{200b}"),
             '\n' | '\r' => safe.push(' '),
             // `http://` and `www.` become links by themselves.

@@ -62,7 +62,9 @@ pub fn judge(pairs: &[(f64, f64)], noise: &Repeatability, wanted: &Wanted) -> Op
     let sure = interval(spread.error, builds, spread.freedom, &SURE);
     let clear = found.mean.abs() > sure && found.mean.abs() >= wanted.smallest;
     let narrow = spread.error * quantile(spread.freedom, &LIKELY) <= wanted.precision;
-    let opinion = match (clear, narrow) {
+    // What its 95 % interval would call a change, and the wider one not yet, is neither.
+    let doubtful = found.mean.abs() > likely && found.mean.abs() >= wanted.smallest;
+    let opinion = match (clear, narrow && !doubtful) {
         (true, _) if found.mean > 0.0 => Opinion::Larger,
         (true, _) => Opinion::Smaller,
         (false, true) => Opinion::Same,
@@ -216,14 +218,19 @@ mod tests {
     }
 
     #[test]
-    fn without_known_noise_two_pairs_decide_only_what_repeats_exactly() {
+    fn without_known_noise_few_pairs_decide_only_what_repeats_exactly() {
         let unknown = Repeatability::default();
         assert_eq!(
             opinion(&[(0.0, 0.05), (0.0, 0.06)], &unknown),
             Opinion::Unclear
         );
-        assert_eq!(opinion(&[(0.0, 0.03); 2], &unknown), Opinion::Larger);
+        assert_eq!(opinion(&[(0.0, 0.03); 3], &unknown), Opinion::Larger);
         assert_eq!(opinion(&[(3.0, 3.0); 2], &unknown), Opinion::Same);
+        // Close together by chance, and far from nothing: not the same.
+        assert_eq!(
+            opinion(&[(0.0, 0.03), (0.0, 0.031)], &unknown),
+            Opinion::Unclear
+        );
     }
 
     #[test]
