@@ -159,11 +159,18 @@ struct Desk<'a> {
 impl Desk<'_> {
     /// Who asks, as tries and the audit log name them: names of a forge are none of ours.
     fn requester(&self) -> String {
-        format!("{}:{}", self.settings.kind.as_str(), self.comment.author.name)
+        format!(
+            "{}:{}",
+            self.settings.kind.as_str(),
+            self.comment.author.name
+        )
     }
 
     fn link(&self, id: i64) -> String {
-        format!("[try {id}]({}/tries/{id})", self.context.config.public_url())
+        format!(
+            "[try {id}]({}/tries/{id})",
+            self.context.config.public_url()
+        )
     }
 
     async fn bench(
@@ -185,16 +192,25 @@ impl Desk<'_> {
             options,
             requester: self.requester(),
             trust: trusted.map_or(Trust::Withheld, |by| Trust::Given { by }),
-            origin: Some(format!("{kind} comment {} on {repository}", self.comment.id)),
+            origin: Some(format!(
+                "{kind} comment {} on {repository}",
+                self.comment.id
+            )),
         };
-        match tries::open(&mut *db, &request, ROUNDS).await.map_err(passing)? {
+        match tries::open(&mut *db, &request, ROUNDS)
+            .await
+            .map_err(passing)?
+        {
             Opened::New(id) => {
                 let details = json!({ "pull": self.number, "comment": self.comment.id, "delivery": self.delivery.id });
                 self.record(db, Action::TryOpen, id, details).await?;
                 let words = if approved {
                     format!("try {id} was asked for by {}", self.requester())
                 } else {
-                    format!("try {id} was asked for by {}, and waits for a triager", self.requester())
+                    format!(
+                        "try {id} was asked for by {}, and waits for a triager",
+                        self.requester()
+                    )
                 };
                 Ok(Ended::done(Effect::Tried { id }, words))
             }
@@ -253,9 +269,8 @@ impl Desk<'_> {
         };
         let text = match status {
             Some(status) => {
-                let state = status.state.parse::<TryState>();
-                let state = state.map_or(status.state.as_str(), TryState::words);
-                let link = self.link(status.id);
+                let state = status.state.parse::<TryState>().map_err(passing)?;
+                let (link, state) = (self.link(status.id), state.words());
                 format!("{link}: {state}. {}", status.message)
             }
             None => format!(
