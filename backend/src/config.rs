@@ -4,6 +4,7 @@ mod control;
 mod forge;
 mod runtime;
 mod telling;
+mod try_runs;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ pub use control::ControlConfig;
 pub use forge::{ForgeConfig, HooksConfig};
 pub use runtime::{PROGRAMS, RuntimeConfig};
 pub use telling::{MailConfig, ReportConfig, check_address};
+pub use try_runs::TryConfig;
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -49,6 +51,9 @@ pub struct Config {
     /// What the detector calls a change.
     #[serde(default)]
     pub detection: Settings,
+    /// How long tries are measured.
+    #[serde(default)]
+    pub try_runs: TryConfig,
     /// How mails leave; without it none are made.
     pub mail: Option<MailConfig>,
     /// When daily reports are made.
@@ -130,6 +135,7 @@ impl Config {
             value: String::new(),
             message,
         })?;
+        self.try_runs.validate()?;
         telling::validate(self)?;
         forge::validate(self)?;
         let mut names = BTreeSet::new();

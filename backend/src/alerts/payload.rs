@@ -41,4 +41,14 @@ pub enum Payload {
         /// What it says.
         text: String,
     },
+    /// The status of a try's head.
+    TryStatus {
+        /// The try.
+        try_id: i64,
+    },
+    /// The comment of a try on its pull request.
+    TryComment {
+        /// The try.
+        try_id: i64,
+    },
 }

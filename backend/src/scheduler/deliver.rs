@@ -20,6 +20,7 @@ use crate::forge;
 mod perform;
 mod picture;
 mod report;
+mod try_run;
 
 /// Messages in one pass; more wait for the next.
 const BATCH: usize = 200;

@@ -23,6 +23,7 @@ pub mod reclaim;
 pub mod recompute;
 pub mod report;
 pub mod trace;
+pub mod tries;
 pub mod warmup;
 
 use std::pin::Pin;
@@ -89,6 +90,11 @@ pub const TICKS: &[Tick] = &[
         name: "bisect",
         every: Duration::from_secs(3),
         pass: |context| Box::pin(bisect::tick(context)),
+    },
+    Tick {
+        name: "tries",
+        every: Duration::from_secs(3),
+        pass: |context| Box::pin(tries::tick(context)),
     },
     Tick {
         name: "warmup",

@@ -15,6 +15,7 @@ mod search;
 pub mod session;
 mod timeline;
 mod triage;
+mod tries;
 mod unchanged;
 mod verdict;
 

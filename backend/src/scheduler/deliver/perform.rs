@@ -47,6 +47,12 @@ pub(super) async fn perform(
             let written = forge.comment_on_pull(&sender.http, pull, &text, &mark, None);
             written.await.map(drop)
         }
+        (Payload::TryStatus { try_id }, Channel::Forge) => {
+            super::try_run::status(context, sender, try_id).await
+        }
+        (Payload::TryComment { try_id }, Channel::Forge) => {
+            super::try_run::comment(context, sender, try_id).await
+        }
         (
             Payload::Report {
                 runtime_id,
@@ -60,7 +66,9 @@ pub(super) async fn perform(
             | Payload::Events { .. }
             | Payload::Status { .. }
             | Payload::Comment { .. }
-            | Payload::Answer { .. },
+            | Payload::Answer { .. }
+            | Payload::TryStatus { .. }
+            | Payload::TryComment { .. },
             _,
         ) => Err(Failure::permanent(
             "this channel does not carry such a message",
@@ -125,7 +133,7 @@ async fn mail_stories(
 }
 
 /// The left part of a Message-ID: the same for the same words, and another for each installation.
-fn id(sender: &Sender, words: &str) -> String {
+pub(super) fn id(sender: &Sender, words: &str) -> String {
     let signature = hex::encode(link::sign(
         &sender.key,
         format!("message {words}").as_bytes(),

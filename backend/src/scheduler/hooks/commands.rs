@@ -21,9 +21,6 @@ use crate::forge;
 const OUR_MARK: &str = "<!-- speedwell ";
 /// What GitHub calls those who belong to a project.
 const INSIDERS: &[&str] = &["OWNER", "MEMBER", "COLLABORATOR"];
-/// Rounds where a command names none.
-const ROUNDS: u32 = 10;
-
 /// A command with all that the forge had to be asked for.
 pub(super) struct Asked {
     comment: Comment,
@@ -197,7 +194,8 @@ impl Desk<'_> {
                 self.comment.id
             )),
         };
-        match tries::open(&mut *db, &request, ROUNDS)
+        let rounds = self.context.config.try_runs.rounds;
+        match tries::open(&mut *db, &request, rounds)
             .await
             .map_err(passing)?
         {
