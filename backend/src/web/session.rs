@@ -154,7 +154,7 @@ fn require_role(actor: &Actor, role: Role) -> Result<(), Error> {
     }
     let needed = role.as_str();
     Err(Error::Forbidden(format!(
-        "{} is a {}: this needs the role {needed}. An admin gives it at /tokens, or with `speedwell-backend token add NAME --role {needed}`.",
+        "{} has the role {}: this needs the role {needed}. An admin gives it at /tokens, or with `speedwell-backend token add NAME --role {needed}`.",
         actor.name,
         match actor.kind {
             TokenKind::Person => actor.role.as_str(),
