@@ -144,6 +144,10 @@ impl SignInConfig {
 
     fn validate(&self) -> Result<(), Problem> {
         check_name(&self.name).map_err(|e| Problem::new("sign_in.name", &self.name, e))?;
+        if self.name == "cli" {
+            let message = "this name stands for people on the server";
+            return Err(Problem::new("sign_in.name", &self.name, message));
+        }
         if self.client_id.trim().is_empty() {
             let message = "the id that the forge gave when the application was registered";
             return Err(Problem::new("sign_in.client_id", &self.client_id, message));

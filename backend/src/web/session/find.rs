@@ -69,7 +69,7 @@ async fn look_up(request: &HttpRequest) -> Result<Option<Actor>, Error> {
         ));
     };
     if session.is_stale {
-        let id = hex::encode(rand::random::<[u8; 32]>());
+        let id = super::random();
         if sessions::rotate(&context.pool, session.id, &hash, &sha256_hex(id.as_bytes())).await? {
             request.extensions_mut().insert(NewCookie(id));
         }
