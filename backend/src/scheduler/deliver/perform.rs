@@ -230,7 +230,8 @@ async fn post(
         key: &row.key,
     };
     let body = chat::chat_body(kind, told, &context.config.public_url());
-    chat::post(&sender.http, &target, &body, now).await
+    let client = sender.outgoing.client_for(&url)?;
+    chat::post(client, &target, &body, now).await
 }
 
 /// The forge of a repository.
