@@ -17,7 +17,7 @@ use serde::Deserialize;
 use crate::detection::segments::Settings;
 
 pub use control::ControlConfig;
-pub use forge::{ForgeConfig, HooksConfig};
+pub use forge::{ForgeConfig, HooksConfig, unreadable_secrets};
 pub use people::{LimitsConfig, Network, OutgoingConfig, Reading, RoleName, SignInConfig, holds};
 pub use runtime::{PROGRAMS, RuntimeConfig};
 pub use telling::{MailConfig, ReportConfig, check_address};
