@@ -2,6 +2,7 @@
 
 mod control;
 mod forge;
+mod people;
 mod runtime;
 mod telling;
 mod try_runs;
@@ -16,7 +17,8 @@ use serde::Deserialize;
 use crate::detection::segments::Settings;
 
 pub use control::ControlConfig;
-pub use forge::{ForgeConfig, HooksConfig};
+pub use forge::{ForgeConfig, HooksConfig, unreadable_secrets};
+pub use people::{LimitsConfig, Network, OutgoingConfig, Reading, RoleName, SignInConfig, holds};
 pub use runtime::{PROGRAMS, RuntimeConfig};
 pub use telling::{MailConfig, ReportConfig, check_address};
 pub use try_runs::TryConfig;
@@ -54,6 +56,21 @@ pub struct Config {
     /// How long tries are measured.
     #[serde(default)]
     pub try_runs: TryConfig,
+    /// Who may read: `public` or `signed-in`.
+    #[serde(default)]
+    pub reading: Reading,
+    /// Proxies before this service, as addresses or networks: only what they say about whom they speak for is believed.
+    #[serde(default)]
+    pub trusted_proxies: Vec<Network>,
+    /// How often one address or token may come.
+    #[serde(default)]
+    pub limits: LimitsConfig,
+    /// Forges where people sign in.
+    #[serde(default, rename = "sign_in")]
+    pub sign_ins: Vec<SignInConfig>,
+    /// Where messages to addresses that people have given may go.
+    #[serde(default)]
+    pub outgoing: OutgoingConfig,
     /// How mails leave; without it none are made.
     pub mail: Option<MailConfig>,
     /// When daily reports are made.
@@ -138,6 +155,7 @@ impl Config {
         self.try_runs.validate()?;
         telling::validate(self)?;
         forge::validate(self)?;
+        people::validate(self)?;
         let mut names = BTreeSet::new();
         for repository in &self.repositories {
             check_name(&repository.name)

@@ -34,6 +34,13 @@ pub enum Payload {
         /// The event.
         event: i64,
     },
+    /// A comment on a pull request that answers a command in another.
+    Answer {
+        /// The pull request's number.
+        pull: i64,
+        /// What it says.
+        text: String,
+    },
     /// The status of a try's head.
     TryStatus {
         /// The try.

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::db::outbox::MessageRow;
 use crate::db::{stories, subscriptions};
 use crate::domain::telling::{Channel, Failure, Story};
-use crate::forge::{CommitState, Verdict};
+use crate::forge::{CommitState, Forge, Verdict};
 
 /// Sends. What the database or a file cannot give now may be there at the next try.
 pub(super) async fn perform(
@@ -40,6 +40,13 @@ pub(super) async fn perform(
         (Payload::Comment { event }, Channel::Forge) => {
             comment(context, sender, message, event).await
         }
+        (Payload::Answer { pull, text }, Channel::Forge) => {
+            let repository = message.recipient.split(' ').next().unwrap_or_default();
+            let forge = forge_of(context, repository)?;
+            let mark = id(sender, &message.key);
+            let written = forge.comment_on_pull(&sender.http, pull, &text, &mark, None);
+            written.await.map(drop)
+        }
         (Payload::TryStatus { try_id }, Channel::Forge) => {
             super::try_run::status(context, sender, try_id).await
         }
@@ -59,6 +66,7 @@ pub(super) async fn perform(
             | Payload::Events { .. }
             | Payload::Status { .. }
             | Payload::Comment { .. }
+            | Payload::Answer { .. }
             | Payload::TryStatus { .. }
             | Payload::TryComment { .. },
             _,
@@ -222,24 +230,14 @@ async fn post(
         key: &row.key,
     };
     let body = chat::chat_body(kind, told, &context.config.public_url());
-    chat::post(&sender.http, &target, &body, now).await
-}
-
-/// The story of an event, with its culprit and the forge of its repository.
-async fn on_forge(context: &Context, event: i64) -> Result<(Story, crate::forge::Forge), Failure> {
-    let story = standing(context, &[event]).await?.remove(0);
-    let forge = forge_of(context, &story.repository)?;
-    Ok((story, forge))
+    let client = sender.outgoing.client_for(&url)?;
+    chat::post(client, &target, &body, now).await
 }
 
 /// The forge of a repository.
-pub(super) fn forge_of(
-    context: &Context,
-    repository: &str,
-) -> Result<crate::forge::Forge, Failure> {
-    let settings = context
-        .config
-        .repositories
+pub(super) fn forge_of(context: &Context, repository: &str) -> Result<Forge, Failure> {
+    let repositories = &context.config.repositories;
+    let settings = repositories
         .iter()
         .find(|one| one.name == repository)
         .and_then(|one| one.forge.as_ref())
@@ -247,6 +245,13 @@ pub(super) fn forge_of(
     settings
         .open()
         .map_err(|error| Failure::passing(format!("{error:#}")))
+}
+
+/// The story of an event, with its culprit and the forge of its repository.
+async fn on_forge(context: &Context, event: i64) -> Result<(Story, Forge), Failure> {
+    let story = standing(context, &[event]).await?.remove(0);
+    let forge = forge_of(context, &story.repository)?;
+    Ok((story, forge))
 }
 
 async fn status(context: &Context, sender: &Sender, event: i64) -> Result<(), Failure> {
