@@ -9,7 +9,9 @@
 
 pub mod browser;
 pub mod comparing;
+pub mod doors;
 pub mod lab;
+pub mod oauth;
 pub mod regression;
 pub mod smtp;
 pub mod telling;
