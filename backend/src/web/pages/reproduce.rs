@@ -25,10 +25,9 @@ use crate::web::format;
 
 /// The routes of a point.
 pub(super) fn configure(config: &mut ServiceConfig) {
-    let page_of = "/runs/{id}/reproduce/{benchmark}";
     config
-        .route(&format!("{page_of}.tar.gz"), get().to(archive))
-        .route(page_of, get().to(page));
+        .route("/runs/{id}/reproduce/{benchmark}.tar.gz", get().to(archive))
+        .route("/runs/{id}/reproduce/{benchmark}", get().to(page));
 }
 
 /// Everything that is known of one point.
