@@ -53,6 +53,7 @@ pub mod tokens;
 pub mod traces;
 pub mod triage;
 pub mod verdicts;
+pub mod versions;
 /// Warm-up and steady state.
 pub mod warmup;
 
