@@ -34,6 +34,7 @@ pub mod queue;
 pub mod recomputes;
 pub mod regression_lists;
 pub mod regressions;
+pub mod releases;
 pub mod repetitions;
 pub mod reports;
 pub mod repositories;
