@@ -119,6 +119,13 @@ pub const POSTS: &[Post] = &[
         Action::RecomputeAsk,
     ),
     form(
+        "/bisections",
+        "/bisections",
+        "runtime=cpython-main&benchmark=nbody&good=0000000000000000000000000000000000000002&bad=0000000000000000000000000000000000000007",
+        Role::Triager,
+        Action::BisectionOpen,
+    ),
+    form(
         "/bisections/{id}/cancel",
         "/bisections/1/cancel",
         "",
