@@ -37,6 +37,7 @@ pub mod queue;
 pub mod recomputes;
 pub mod regression_lists;
 pub mod regressions;
+pub mod releases;
 pub mod repetitions;
 pub mod reports;
 pub mod repositories;
@@ -58,6 +59,7 @@ pub mod traces;
 pub mod triage;
 pub mod tries;
 pub mod verdicts;
+pub mod versions;
 /// Warm-up and steady state.
 pub mod warmup;
 

@@ -9,11 +9,13 @@
 
 pub mod browser;
 pub mod comparing;
+pub mod doors;
 pub mod forge;
 pub mod git;
 pub mod hooks;
 pub mod lab;
 pub mod npm;
+pub mod oauth;
 pub mod regression;
 pub mod smtp;
 pub mod telling;
