@@ -101,8 +101,8 @@ fn write_changes(
         };
         let missing = || refused(&format!("leaves {} unclear", path.display()));
         let entry = index.get_path(path, 0).ok_or_else(missing)?;
-        let mode = i32::try_from(entry.mode).map_err(|_| missing())?;
-        let blob = scratch.find_blob(entry.id).map_err(|_| missing())?;
+        let mode = i32::try_from(entry.mode).map_err(|_unclear| missing())?;
+        let blob = scratch.find_blob(entry.id).map_err(|_unclear| missing())?;
         let file = inside(target, path)?;
         if let Some(folder) = file.parent() {
             fs::create_dir_all(folder).transient("cannot make a folder")?;

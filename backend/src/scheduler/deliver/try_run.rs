@@ -18,7 +18,7 @@ async fn read(context: &Context, try_id: i64) -> Result<(show::TryRow, Told), Fa
     let row = show::find(pool, try_id).await.map_err(passing)?;
     let row = row.ok_or_else(|| Failure::permanent("the try is gone"))?;
     let unknown = || Failure::permanent("a state that this version does not know");
-    let state: TryState = row.state.parse().map_err(|_| unknown())?;
+    let state: TryState = row.state.parse().map_err(|_unreadable| unknown())?;
     let verdict = row.verdict.as_deref().map(str::parse::<TryVerdict>);
     let parts = show::list_parts(pool, try_id).await.map_err(passing)?;
     let series = results::list_results(pool, try_id).await.map_err(passing)?;
@@ -26,7 +26,7 @@ async fn read(context: &Context, try_id: i64) -> Result<(show::TryRow, Told), Fa
     let told = Told {
         id: row.id,
         state,
-        verdict: verdict.transpose().map_err(|_| unknown())?,
+        verdict: verdict.transpose().map_err(|_unreadable| unknown())?,
         message: row.message.clone(),
         requester: row.requester.clone(),
         head: row.head_hash.clone(),

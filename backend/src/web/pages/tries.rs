@@ -162,7 +162,7 @@ fn number(field: &str, text: &str) -> Result<Option<u32>, Error> {
     };
     let digits = text.trim_start_matches(['#', '!']);
     let parsed = digits.parse().map(Some);
-    parsed.map_err(|_| Error::BadRequest {
+    parsed.map_err(|_unreadable| Error::BadRequest {
         field: field.to_owned(),
         message: format!("{field}: {text:?} is no number"),
     })
