@@ -97,7 +97,7 @@ impl TryVerdict {
             Self::Better => "faster",
             Self::Mixed => "slower here, faster there",
             Self::Unchanged => "within the noise",
-            Self::Unclear => "no clear change, but not known well enough",
+            Self::Unclear => "not clear",
         }
     }
 
