@@ -172,9 +172,10 @@ async fn insert(
     let id: Option<i64> = sqlx::query_scalar(
         "INSERT INTO try_run (repository_id, requester, origin, source, head_name, base_name, base_branch, pull_number,
                               patch_sha256, runtimes, suite_name, benchmarks, host_id, budget, state, approved_by, approved_at,
-                              diff)
+                              diff, expected_head)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, CASE WHEN $16 IS NOT NULL THEN now() END,
-                 (SELECT content FROM patch WHERE sha256 = $9))
+                 (SELECT content FROM patch WHERE sha256 = $9),
+                 (SELECT head_hash FROM pull_request WHERE repository_id = $1 AND number = $8 AND fork))
          ON CONFLICT DO NOTHING RETURNING id",
     )
     .bind(named.repository_id)

@@ -107,7 +107,7 @@ const PAGES: &[&str] = &[
     "/nowhere",
 ];
 
-/// A try that is decided, with a change of each kind, and one that waits for approval.
+/// A try that is decided, with a change of each kind, and two that wait for approval.
 async fn insert_tries(pool: &PgPool) {
     for query in [
         "INSERT INTO try_run (repository_id, requester, source, head_name, runtimes, budget, state, verdict, message, base_branch,
@@ -116,7 +116,8 @@ async fn insert_tries(pool: &PgPool) {
                  now(), now())",
         "INSERT INTO try_run (repository_id, requester, source, pull_number, runtimes, budget, state, head_commit_id, base_commit_id, diff,
                               diff_cut)
-         VALUES (1, 'github:eve', 'pull', 7, '{}', 10, 'waiting_for_approval', 4, 3, '+<b>x</b>', true)",
+         SELECT 1, 'github:eve', 'pull', number, '{}', 10, 'waiting_for_approval', 4, 3, '+<b>x</b>', true
+         FROM generate_series(7, 8) AS number ORDER BY number",
         "INSERT INTO try_part (try_id, runtime_id, host_id, benchmarks, rounds, state, message)
          SELECT 1, 1, id, '{}', 3, 'decided', '3 pairs of runs' FROM host LIMIT 1",
         "INSERT INTO try_result (try_id, runtime_id, benchmark_id, metric, counter_source, pairs, base, head, change, change_low,

@@ -173,7 +173,18 @@ pub fn configure(config: &mut ServiceConfig) {
                 "/regressions/{id}/actions",
                 web::post().to(regressions::act),
             )
-            .configure(tries::configure),
+            .service(
+                web::resource("/tries")
+                    .app_data(tries::bodies())
+                    .route(get().to(tries::tries))
+                    .route(web::post().to(tries::open)),
+            )
+            .service(
+                web::resource("/tries/{id}")
+                    .route(get().to(tries::one))
+                    .route(web::delete().to(tries::cancel)),
+            )
+            .route("/tries/{id}/approve", web::post().to(tries::approve)),
     );
 }
 
