@@ -12,6 +12,7 @@ pub mod format;
 mod guard;
 mod headers;
 mod health;
+mod hooks;
 mod job_log;
 mod kept;
 mod limits;
@@ -21,11 +22,12 @@ pub mod search_by_hand;
 pub mod session;
 mod timeline;
 mod triage;
+mod tries;
 mod unchanged;
 mod verdict;
 
 use actix_web::middleware::{Compress, NormalizePath, from_fn};
-use actix_web::web::{self, Data, get};
+use actix_web::web::{self, Data, get, post};
 use actix_web::{App, HttpServer};
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -76,6 +78,7 @@ pub async fn serve(
             .wrap(TracingLogger::default())
             .route("/health", get().to(health::health))
             .route("/metrics", get().to(health::metrics))
+            .route("/hooks/{forge}/{repository}", post().to(hooks::take))
             .route("/assets/{file}", get().to(assets::asset))
             .configure(api::worker::configure)
             .configure(api::public::configure)
