@@ -16,6 +16,8 @@ pub enum Door {
     SignIn,
     /// Whoever has the link of a mail.
     Link,
+    /// A forge that signs what it sends: the tests of hooks know how.
+    Forge,
     /// A host's worker, with its own token.
     Worker,
 }
@@ -25,7 +27,7 @@ pub enum Door {
 pub struct Post {
     /// Its method and route.
     pub route: (&'static str, &'static str),
-    /// The path with real things in place of its parameters; `SESSION`, `MESSAGE` and `LINK` are filled by the test.
+    /// The path with real things in place of its parameters; `SESSION`, `MESSAGE`, `DELIVERY` and `LINK` are filled by the test.
     pub path: &'static str,
     /// What is sent: a form's text, or JSON.
     pub body: &'static str,
@@ -217,6 +219,19 @@ pub const POSTS: &[Post] = &[
     ),
     other("post", "/sign-in", "/sign-in", Door::SignIn),
     other("post", "/sign-out", "/sign-out", Door::SignIn),
+    other(
+        "post",
+        "/hooks/{forge}/{repository}",
+        "/hooks/github/cpython",
+        Door::Forge,
+    ),
+    form(
+        "/deliveries/{id}/replay",
+        "/deliveries/DELIVERY/replay",
+        "",
+        Role::Operator,
+        Action::HookReplay,
+    ),
     other(
         "post",
         "/unsubscribe/{token}",
