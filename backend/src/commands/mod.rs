@@ -5,6 +5,7 @@ mod database;
 mod demo_data;
 mod host;
 mod lookup;
+mod operator;
 mod progress;
 mod recompute;
 mod request;
@@ -13,6 +14,7 @@ mod serve;
 mod subscription;
 mod sync;
 mod token;
+mod try_run;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -68,6 +70,8 @@ enum Command {
     Redetect,
     /// Have the commit behind a change looked for between any two points of a runtime's branch.
     Bisect(bisect::BisectArguments),
+    /// Measure a branch, a commit or a patch against its base, in turn on one host.
+    Try(try_run::TryArguments),
     /// Replay history with other parameters of the detector and print how the alarms would differ.
     Recompute(recompute::RecomputeArguments),
     /// Fill an empty database with made-up measurements, for load tests.
@@ -132,6 +136,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Request(arguments) => request::run(&config, arguments).await,
         Command::Redetect => database::redetect(&config).await,
         Command::Bisect(arguments) => bisect::run(&config, arguments).await,
+        Command::Try(arguments) => try_run::run(&config, arguments).await,
         Command::Recompute(arguments) => recompute::run(&config, arguments).await,
         Command::DemoData(arguments) => demo_data::run(&config, arguments).await,
         Command::Cancel { job } => database::cancel(&config, job).await,

@@ -1,7 +1,7 @@
 //! Runs and their raw files.
 
-use actix_web::HttpResponse;
 use actix_web::web::{self, Data, Json, Path};
+use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::db::runs::{self, RunDetail, RunMeasurement, RunUnavailable};
 use crate::db::warmup::{self, RunWarmup};
 use crate::web::error::Error;
+use crate::web::file::{File, Shown};
 
 /// A run with everything that was measured, and what could not be.
 #[derive(Debug, Serialize, ToSchema)]
@@ -39,7 +40,11 @@ pub(super) async fn run(context: Data<Context>, id: Path<i64>) -> Result<Json<Ru
 /// A run's raw file: pyperf JSON, as `pyperf compare_to` reads it.
 #[utoipa::path(get, path = "/api/v1/runs/{id}/pyperf", params(("id" = i64, Path)),
     responses((status = 200, content_type = "application/json"), (status = 404, body = super::ErrorBodySchema)))]
-pub(super) async fn pyperf(context: Data<Context>, id: Path<i64>) -> Result<HttpResponse, Error> {
+pub(super) async fn pyperf(
+    context: Data<Context>,
+    request: HttpRequest,
+    id: Path<i64>,
+) -> Result<HttpResponse, Error> {
     let run = find(&context, *id).await?;
     let compressed = context.artefacts.get(&run.raw_artefact).await?;
     let compressed = compressed
@@ -48,7 +53,11 @@ pub(super) async fn pyperf(context: Data<Context>, id: Path<i64>) -> Result<Http
         .await
         .map_err(anyhow::Error::from)?
         .map_err(anyhow::Error::from)?;
-    Ok(HttpResponse::Ok()
-        .content_type("application/json")
-        .body(bytes))
+    let file = File {
+        name: &format!("run-{id}.json"),
+        kind: "application/json",
+        shown: Shown::Inline,
+        bytes: bytes.into(),
+    };
+    Ok(file.answer(&request))
 }
