@@ -7,8 +7,7 @@ pub mod show;
 
 use sqlx::{PgConnection, PgExecutor};
 
-use crate::artefacts::sha256_hex;
-use crate::domain::try_run::{Refused, Request, Source, Trust, TryState};
+use crate::domain::try_run::{Refused, Request, Source, Trust, TryState, patch_key};
 
 /// What became of a wish for a try.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -212,7 +211,7 @@ async fn insert(
 
 /// Keeps a patch under the hash of its text.
 async fn insert_patch(db: impl PgExecutor<'_>, text: &str) -> sqlx::Result<String> {
-    let sha256 = sha256_hex(text.as_bytes());
+    let sha256 = patch_key(text);
     sqlx::query("INSERT INTO patch (sha256, content) VALUES ($1, $2) ON CONFLICT DO NOTHING")
         .bind(&sha256)
         .bind(text)

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use speedwell_wire::metric::UnknownName;
 
 use check::{check_name, check_patch};
-pub use check::{check_revision, patch_paths, read_glob};
+pub use check::{check_revision, patch_key, patch_paths, patched_hash, read_glob};
 pub use command::{Command, CommandError};
 pub use outcome::{Answer, Change, Outcome, TryVerdict, sum_up};
 

@@ -2,8 +2,7 @@
 
 use sqlx::{PgConnection, PgExecutor};
 
-use crate::artefacts::sha256_hex;
-use crate::domain::try_run::patch_paths;
+use crate::domain::try_run::{patch_paths, patched_hash};
 
 /// A try whose commits are wanted.
 #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
@@ -135,10 +134,7 @@ pub async fn insert_patch_commit(
         .fetch_one(&mut *db)
         .await?;
     let paths = patch_paths(&text);
-    let hash: String = sha256_hex(format!("speedwell patch\n{base}\n{patch_sha256}\n").as_bytes())
-        .chars()
-        .take(40)
-        .collect();
+    let hash = patched_hash(base, patch_sha256);
     let short = |hash: &str| hash.chars().take(10).collect::<String>();
     sqlx::query(
         "INSERT INTO commit (repository_id, hash, parents, author_name, author_email, authored_at, committed_at, subject,

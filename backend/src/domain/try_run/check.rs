@@ -1,6 +1,7 @@
 //! What words in a request may be, before a database or a repository is asked.
 
 use globset::GlobBuilder;
+use sha2::{Digest, Sha256};
 
 use super::{LONGEST_PATCH, Refused};
 
@@ -76,6 +77,17 @@ pub(super) fn check_patch(text: &str) -> Result<(), Refused> {
     Ok(())
 }
 
+/// A patch's key: lower-case hex SHA-256 of its text.
+pub fn patch_key(text: &str) -> String {
+    hex::encode(Sha256::digest(text))
+}
+
+/// The hash of the commit that stands for a patch on a base: made of both, so that no other patch, base or commit has it.
+pub fn patched_hash(base: &str, patch_key: &str) -> String {
+    let digest = Sha256::digest(format!("speedwell patch\n{base}\n{patch_key}\n"));
+    hex::encode(digest).chars().take(40).collect()
+}
+
 /// The paths that a patch names, each once, at most two hundred. It has been checked, but names are anybody's: without control
 /// characters, and cut.
 pub fn patch_paths(text: &str) -> Vec<String> {
@@ -132,6 +144,15 @@ mod tests {
         ] {
             assert!(check_revision("head", bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_patch_on_another_base_is_another_commit() {
+        let key = patch_key("x");
+        let one = patched_hash(&"a".repeat(40), &key);
+        assert!(key.len() == 64 && one.len() == 40);
+        assert_ne!(one, patched_hash(&"b".repeat(40), &key));
+        assert_ne!(one, patched_hash(&"a".repeat(40), &patch_key("y")));
     }
 
     #[test]

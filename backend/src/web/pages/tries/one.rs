@@ -27,7 +27,6 @@ struct Page {
     shell: Shell,
     head: Head,
     waits: bool,
-    open: bool,
     may_approve: bool,
     may_cancel: bool,
     diff: Option<String>,
@@ -112,7 +111,6 @@ pub(in crate::web::pages) async fn one(
     let page = Page {
         shell: if open { shell.refreshing(10) } else { shell },
         waits,
-        open,
         may_approve: waits && visitor.may(Role::Triager) && row.head_hash.is_some(),
         may_cancel: open && (own || visitor.may(Role::Triager)),
         diff: diff.map(|text| show_hidden(&text)),
