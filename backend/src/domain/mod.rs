@@ -10,6 +10,7 @@ pub mod drift;
 pub mod explain;
 pub mod generation;
 pub mod hold;
+pub mod import;
 pub mod index;
 pub mod job;
 pub mod language;
