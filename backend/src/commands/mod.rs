@@ -5,6 +5,7 @@ mod database;
 mod demo_data;
 mod host;
 mod lookup;
+mod operator;
 mod progress;
 mod recompute;
 mod request;

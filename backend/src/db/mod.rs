@@ -3,6 +3,7 @@
 use sqlx::migrate::Migrator;
 
 pub mod annotations;
+pub mod audit;
 pub mod benchmarks;
 pub mod bisections;
 pub mod builds;
@@ -41,6 +42,7 @@ pub mod reproduce;
 pub mod runs;
 pub mod searches;
 pub mod series;
+pub mod sessions;
 pub mod sources;
 pub mod stories;
 pub mod subjects;

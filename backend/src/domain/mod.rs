@@ -1,5 +1,6 @@
 //! Types and rules that hold without a database, a clock or a network.
 
+pub mod audit;
 pub mod bisection;
 pub mod commit;
 pub mod compare;
@@ -33,6 +34,7 @@ pub mod subscription;
 pub mod summary;
 pub mod synthetic;
 pub mod telling;
+pub mod token;
 pub mod trace;
 pub mod triage;
 pub mod waterfall;

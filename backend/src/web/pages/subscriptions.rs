@@ -15,7 +15,7 @@ use crate::domain::role::Role;
 use crate::domain::subscription::Words;
 use crate::domain::telling::SubscriptionChannel;
 use crate::web::error::Error;
-use crate::web::session::{Actor, Reader, Visitor};
+use crate::web::session::{Actor, Viewer, Visitor};
 
 #[derive(Template)]
 #[template(path = "subscriptions.html")]
@@ -54,7 +54,7 @@ pub(super) async fn list(
         lists: mail.map(|mail| mail.lists.clone()).unwrap_or_default(),
         authors: mail.is_some_and(|mail| mail.authors),
         has_mail: mail.is_some(),
-        may_add: visitor.may(Role::Reader),
+        may_add: visitor.may(Role::Viewer),
         operator: visitor.may(Role::Operator),
     })
 }
@@ -118,7 +118,7 @@ fn wrong(field: &str, message: impl Into<String>) -> PageError {
 
 pub(super) async fn add(
     context: Data<Context>,
-    actor: Reader,
+    actor: Viewer,
     form: Form<NewForm>,
 ) -> Result<HttpResponse, PageError> {
     let form = form.into_inner();
@@ -167,7 +167,7 @@ pub(super) async fn add(
 pub(super) async fn remove(
     context: Data<Context>,
     id: Path<i64>,
-    actor: Reader,
+    actor: Viewer,
 ) -> Result<HttpResponse, PageError> {
     let mut transaction = context.pool.begin().await?;
     let all = subscriptions::list(&mut *transaction).await?;
