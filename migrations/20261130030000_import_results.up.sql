@@ -3,6 +3,9 @@
 -- No worker of ours runs there: nothing is queued for it, confirmed or searched on it.
 ALTER TABLE host ADD COLUMN imported boolean NOT NULL DEFAULT false;
 
+-- Its results come from elsewhere alone: nothing waits to be measured.
+ALTER TABLE runtime ADD COLUMN imported boolean NOT NULL DEFAULT false;
+
 -- What the benchmark's definition came with, like 'pyperformance 1.14.0': its code is not known here. NULL: one of our suites.
 ALTER TABLE benchmark ADD COLUMN origin text;
 

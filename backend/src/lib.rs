@@ -26,6 +26,8 @@ pub mod domain;
 pub mod forge;
 /// Mirrors of the tracked repositories, and the order of their commits.
 pub mod git;
+/// Results that others measured: from the door to the tables.
+pub mod intake;
 /// The table of background ticks.
 pub mod scheduler;
 /// HTTP: pages and API.

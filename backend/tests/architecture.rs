@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("alerts", &["domain", "forge"]),
     ("db", &["domain", "detection"]),
     ("context", &["artefacts", "config"]),
+    ("intake", &["artefacts", "db", "domain"]),
     (
         "scheduler",
         &[
@@ -50,6 +51,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "domain",
             "forge",
             "git",
+            "intake",
         ],
     ),
 ];
@@ -58,7 +60,15 @@ const ARROWS: &[(&str, &[&str])] = &[
 const CRATES: &[(&str, &[&str])] = &[
     (
         "sqlx",
-        &["db", "cluster", "context", "commands", "web", "scheduler"],
+        &[
+            "db",
+            "cluster",
+            "context",
+            "commands",
+            "intake",
+            "web",
+            "scheduler",
+        ],
     ),
     ("actix_web", &["web"]),
     ("plotters", &["chart"]),

@@ -20,6 +20,7 @@ pub mod grouping;
 pub mod holds;
 pub mod home;
 pub mod hosts;
+pub mod imports;
 pub mod index;
 pub mod ingest;
 pub mod jobs;

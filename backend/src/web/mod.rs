@@ -64,6 +64,7 @@ pub async fn serve(
             .route("/metrics", get().to(health::metrics))
             .route("/assets/{file}", get().to(assets::asset))
             .configure(api::worker::configure)
+            .configure(api::compatible::configure)
             .configure(api::public::configure)
             .configure(pages::configure)
             .default_service(web::to(pages::not_found))

@@ -5,6 +5,7 @@
 mod bisections;
 mod commits;
 mod comparisons;
+mod imports;
 mod jobs;
 mod lists;
 mod regressions;
@@ -74,6 +75,8 @@ fn limit_of(limit: Option<i64>) -> Result<i64, Error> {
         commits::comparisons,
         comparisons::compare,
         runs::run,
+        imports::results,
+        runs::raw,
         runs::pyperf,
         jobs::jobs,
         jobs::job,
@@ -154,7 +157,13 @@ pub fn configure(config: &mut ServiceConfig) {
             )
             .route("/compare", get().to(comparisons::compare))
             .route("/search", get().to(search::search))
+            .service(
+                web::resource("/results")
+                    .app_data(web::PayloadConfig::new(imports::LARGEST_BODY))
+                    .route(web::post().to(imports::results)),
+            )
             .route("/runs/{id}", get().to(runs::run))
+            .route("/runs/{id}/raw", get().to(runs::raw))
             .route("/runs/{id}/pyperf", get().to(runs::pyperf))
             .route("/jobs", get().to(jobs::jobs))
             .route("/jobs/{id}", get().to(jobs::job))
