@@ -43,6 +43,7 @@ pub mod reproduce;
 pub mod runs;
 pub mod searches;
 pub mod series;
+pub mod series_export;
 pub mod sessions;
 pub mod sources;
 pub mod stories;

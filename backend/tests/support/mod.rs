@@ -9,6 +9,7 @@
 
 pub mod browser;
 pub mod comparing;
+pub mod importing;
 pub mod lab;
 pub mod regression;
 pub mod smtp;

@@ -5,6 +5,7 @@
 mod bisections;
 mod commits;
 mod comparisons;
+mod files;
 mod imports;
 mod jobs;
 mod lists;
@@ -70,6 +71,7 @@ fn limit_of(limit: Option<i64>) -> Result<i64, Error> {
         lists::repositories,
         lists::series,
         lists::points,
+        files::series_parquet,
         timelines::timeline,
         commits::commit,
         commits::comparisons,
@@ -147,6 +149,7 @@ pub fn configure(config: &mut ServiceConfig) {
             .route("/benchmarks", get().to(lists::benchmarks))
             .route("/hosts", get().to(lists::hosts))
             .route("/repositories", get().to(lists::repositories))
+            .route("/series.parquet", get().to(files::series_parquet))
             .route("/series", get().to(lists::series))
             .route("/series/{id}/points", get().to(lists::points))
             .route("/timeline", get().to(timelines::timeline))
