@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use speedwell_backend::artefacts::Artefacts;
 use speedwell_backend::cluster::Cluster;
 use speedwell_backend::config::Config;
 use speedwell_backend::db;
@@ -48,14 +47,6 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<Database> {
         pool,
         _cluster: cluster,
     })
-}
-
-/// Opens the configured store of artefacts.
-pub(super) fn artefacts(config: &Config) -> anyhow::Result<Artefacts> {
-    match &config.store {
-        Some(url) => Artefacts::by_url(url),
-        None => Artefacts::in_folder(&config.data.join("artefacts")),
-    }
 }
 
 /// Keeps a private cluster alive until the process is asked to stop.
