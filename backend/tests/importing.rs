@@ -267,7 +267,10 @@ async fn imported_series_are_judged_and_left_alone_by_the_scheduler(pool: PgPool
             hash(20)
         ))
         .await;
-    assert!(status == 200 && text.contains("\"name\":\"nbody\""), "{text}");
+    assert!(
+        status == 200 && text.contains("\"name\":\"nbody\""),
+        "{text}"
+    );
     let (_, page) = app.get("/hosts/others").await;
     assert!(
         page.contains("no worker of this service runs on it"),
