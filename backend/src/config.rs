@@ -1,6 +1,7 @@
 //! `speedwell.toml`: every setting of the backend in one documented struct, checked before anything starts.
 
 mod control;
+mod people;
 mod runtime;
 mod telling;
 
@@ -15,6 +16,7 @@ use crate::detection::segments::Settings;
 use crate::domain::import::mapping::ImportRule;
 
 pub use control::ControlConfig;
+pub use people::{LimitsConfig, Network, OutgoingConfig, Reading, RoleName, SignInConfig, holds};
 pub use runtime::{PROGRAMS, RuntimeConfig};
 pub use telling::{ForgeConfig, MailConfig, ReportConfig, check_address};
 
@@ -48,6 +50,21 @@ pub struct Config {
     /// What the detector calls a change.
     #[serde(default)]
     pub detection: Settings,
+    /// Who may read: `public` or `signed-in`.
+    #[serde(default)]
+    pub reading: Reading,
+    /// Proxies before this service, as addresses or networks: only what they say about whom they speak for is believed.
+    #[serde(default)]
+    pub trusted_proxies: Vec<Network>,
+    /// How often one address or token may come.
+    #[serde(default)]
+    pub limits: LimitsConfig,
+    /// Forges where people sign in.
+    #[serde(default, rename = "sign_in")]
+    pub sign_ins: Vec<SignInConfig>,
+    /// Where messages to addresses that people have given may go.
+    #[serde(default)]
+    pub outgoing: OutgoingConfig,
     /// How mails leave; without it none are made.
     pub mail: Option<MailConfig>,
     /// When daily reports are made.
@@ -130,6 +147,7 @@ impl Config {
             message,
         })?;
         telling::validate(self)?;
+        people::validate(self)?;
         let mut names = BTreeSet::new();
         for repository in &self.repositories {
             check_name(&repository.name)

@@ -5,11 +5,12 @@ mod support;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use speedwell_backend::domain::regression::Transition;
+use speedwell_backend::domain::role::Role;
 use speedwell_backend::scheduler::{bisect, index, noise, report, trace};
 use sqlx::PgPool;
 use support::TestApp;
 use support::regression::{go, insert};
-use support::triage::{insert_point, insert_regression};
+use support::triage::{insert_point, insert_regression, insert_token};
 use support::worker::{insert_job, insert_rows, measure};
 use tracing::Subscriber;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
@@ -47,6 +48,18 @@ async fn count(app: &TestApp, path: &str) -> usize {
     let again = QUERIES.load(Ordering::SeqCst);
     assert!(again == asks || again == made + asks, "{path}: {again}");
     made
+}
+
+/// The queries of a request with a token: nothing is kept for it.
+async fn count_as(app: &TestApp, path: &str, token: &str) -> usize {
+    let mut queries = 0;
+    for _ in 0..2 {
+        let request = app.client.get(format!("{}{path}", app.address));
+        let response = request.bearer_auth(token).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        queries = QUERIES.swap(0, Ordering::SeqCst);
+    }
+    queries
 }
 
 #[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
@@ -156,5 +169,11 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
             (1..=most).contains(&queries),
             "{path}: {queries} queries, at most {most}"
         );
+    }
+    // Who it is takes one more, also when several ask for it.
+    let admin = insert_token(&pool, "admin", Role::Admin).await;
+    for (path, most) in [("/subscriptions", 2), ("/audit", 2), ("/tokens", 4)] {
+        let queries = count_as(&app, path, &admin).await;
+        assert_eq!(queries, most, "{path}");
     }
 }

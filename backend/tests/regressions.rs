@@ -30,7 +30,10 @@ async fn only_a_triager_decides_and_the_timeline_says_who(pool: PgPool) {
         &[("action", "accept")],
     )
     .await;
-    assert!(status == 403 && text.contains("bob is a viewer"), "{text}");
+    assert!(
+        status == 403 && text.contains("bob has the role viewer"),
+        "{text}"
+    );
     // A page of another site in ada's browser.
     let forged = app
         .client

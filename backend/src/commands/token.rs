@@ -13,7 +13,7 @@ use speedwell_backend::config::Config;
 use speedwell_backend::db::audit;
 use speedwell_backend::db::tokens::{self, NewToken, Token};
 use speedwell_backend::domain::audit::Action;
-use speedwell_backend::domain::role::{Role, is_actor_name};
+use speedwell_backend::domain::role::{Role, is_actor_name, is_owner_name};
 use speedwell_backend::domain::token::{Scope, TokenKind, lifetime};
 use sqlx::PgPool;
 
@@ -128,14 +128,6 @@ async fn add(pool: &PgPool, arguments: AddArguments) -> anyhow::Result<()> {
         ),
     }
     Ok(())
-}
-
-/// A token's own name, or that of somebody who signs in at a forge: `github:ada`.
-fn is_owner_name(name: &str) -> bool {
-    is_actor_name(name)
-        || name
-            .split_once(':')
-            .is_some_and(|(forge, user)| is_actor_name(forge) && is_actor_name(user))
 }
 
 async fn store(pool: &PgPool, new: &NewToken<'_>) -> anyhow::Result<()> {

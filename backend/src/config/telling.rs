@@ -208,7 +208,7 @@ impl ForgeConfig {
     }
 }
 
-fn read_secret(key: &str, file: &Path) -> anyhow::Result<String> {
+pub(super) fn read_secret(key: &str, file: &Path) -> anyhow::Result<String> {
     let text = std::fs::read_to_string(file)
         .with_context(|| format!("{key}: cannot read {}", file.display()))?;
     let secret = text.trim();

@@ -1,5 +1,6 @@
 //! Types and rules that hold without a database, a clock or a network.
 
+pub mod address;
 pub mod audit;
 pub mod bisection;
 pub mod commit;

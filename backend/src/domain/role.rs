@@ -50,6 +50,12 @@ pub fn is_actor_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.chars().all(allowed) && name != SPEEDWELL
 }
 
+/// Whether somebody of this name may own a token: a token's own name, or that of somebody who signs in at a forge (`github:ada`).
+pub fn is_owner_name(name: &str) -> bool {
+    let of_forge = |(forge, user)| is_actor_name(forge) && forge != "cli" && is_actor_name(user);
+    is_actor_name(name) || name.split_once(':').is_some_and(of_forge)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +71,8 @@ mod tests {
 
     #[test]
     fn nobody_passes_for_the_service_or_for_somebody_of_a_forge() {
+        assert!(is_owner_name("github:ada") && is_owner_name("ada"));
+        assert!(!is_owner_name("cli:root") && !is_owner_name("a:b:c"));
         assert!(is_actor_name("guido") && is_actor_name("a.b@example.org"));
         for bad in [
             "",

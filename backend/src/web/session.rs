@@ -27,6 +27,11 @@ pub(super) use own_site::require_own_site;
 const HOW_TO_GET_ONE: &str = "Acting here needs a token or a sign-in. An admin makes a token at /tokens, or with \
      `speedwell-backend token add NAME --role triager`; sign in with it at /sign-in, or send it as `authorization: Bearer …`.";
 
+/// 256 random bits as text: the id of a sign-in, or a token.
+pub(super) fn random() -> String {
+    hex::encode(rand::random::<[u8; 32]>())
+}
+
 /// How somebody has proved who they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Proof {
@@ -76,7 +81,8 @@ pub struct Visitor(pub Option<Actor>);
 impl Visitor {
     /// Whether the visitor may do what needs this role.
     pub fn may(&self, role: Role) -> bool {
-        self.0.as_ref().is_some_and(|actor| actor.role >= role)
+        let may = |actor: &Actor| actor.kind == TokenKind::Person && actor.role >= role;
+        self.0.as_ref().is_some_and(may)
     }
 }
 
@@ -159,12 +165,13 @@ fn require<T: 'static>(
 }
 
 fn require_role(actor: &Actor, role: Role) -> Result<(), Error> {
-    if actor.role >= role {
+    // A program's token reads and writes results: it has no part in what people do.
+    if actor.kind == TokenKind::Person && actor.role >= role {
         return Ok(());
     }
     let needed = role.as_str();
     Err(Error::Forbidden(format!(
-        "{} is a {}: this needs the role {needed}. An admin gives it at /tokens, or with `speedwell-backend token add NAME --role {needed}`.",
+        "{} has the role {}: this needs the role {needed}. An admin gives it at /tokens, or with `speedwell-backend token add NAME --role {needed}`.",
         actor.name,
         match actor.kind {
             TokenKind::Person => actor.role.as_str(),
@@ -215,7 +222,14 @@ pub(super) fn shown(request: &HttpRequest, error: Error) -> actix_web::Error {
 
 /// Whether only programs come to this address.
 pub(super) fn is_for_programs(path: &str) -> bool {
-    ["/api/", "/hooks/", "/result/"]
-        .iter()
-        .any(|start| path.starts_with(start))
+    [
+        "/api/",
+        "/codespeed/",
+        "/hooks/",
+        "/lnt/",
+        "/result/",
+        "/v0/",
+    ]
+    .iter()
+    .any(|start| path.starts_with(start))
 }

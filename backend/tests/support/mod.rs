@@ -9,8 +9,10 @@
 
 pub mod browser;
 pub mod comparing;
+pub mod doors;
 pub mod importing;
 pub mod lab;
+pub mod oauth;
 pub mod regression;
 pub mod smtp;
 pub mod telling;

@@ -214,7 +214,8 @@ async fn post(
         key: &row.key,
     };
     let body = chat::chat_body(kind, told, &context.config.public_url());
-    chat::post(&sender.http, &target, &body, now).await
+    let client = sender.outgoing.client_for(&url)?;
+    chat::post(client, &target, &body, now).await
 }
 
 /// The story of an event, with its culprit and the forge of its repository.

@@ -2,6 +2,7 @@
 
 mod annotations;
 mod api;
+mod audit;
 mod badge;
 mod benchmark;
 mod bisection;
@@ -34,6 +35,7 @@ mod steps;
 mod subscriptions;
 mod suite;
 mod timeline;
+mod tokens;
 mod topdown;
 mod unsubscribe;
 mod widgets;
@@ -147,9 +149,7 @@ pub fn configure(config: &mut ServiceConfig) {
         )
         .route("/hosts/{name}/annotations", post().to(annotations::on_host))
         .route("/annotations/{id}/remove", post().to(annotations::remove))
-        .route("/sign-in", get().to(sign_in::form))
-        .route("/sign-in", post().to(sign_in::sign_in))
-        .route("/sign-out", post().to(sign_in::sign_out))
+        .configure(people)
         .route("/subscriptions", get().to(subscriptions::list))
         .route("/subscriptions", post().to(subscriptions::add))
         .route(
@@ -165,6 +165,21 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/feeds/runtimes/{name}.atom", get().to(feed::runtime))
         .route("/feeds/benchmarks/{name}.atom", get().to(feed::benchmark))
         .route("/feeds/reports/{name}.atom", get().to(feed::reports));
+}
+
+/// The routes of signing in, tokens and the audit log.
+fn people(config: &mut ServiceConfig) {
+    config
+        .route("/sign-in", get().to(sign_in::form))
+        .route("/sign-in", post().to(sign_in::sign_in))
+        .route("/sign-in/{name}", get().to(sign_in::forge::go))
+        .route("/sign-in/{name}/back", get().to(sign_in::forge::back))
+        .route("/sign-out", post().to(sign_in::sign_out))
+        .route("/tokens", get().to(tokens::list))
+        .route("/tokens", post().to(tokens::add))
+        .route("/tokens/{name}/revoke", post().to(tokens::revoke))
+        .route("/sessions/{id}/end", post().to(tokens::end_session))
+        .route("/audit", get().to(audit::audit));
 }
 
 fn comparisons(config: &mut ServiceConfig) {

@@ -1,4 +1,6 @@
-//! Signing in by pasting a token, and out.
+//! Signing in by pasting a token or at a forge, and out.
+
+pub(super) mod forge;
 
 use actix_web::http::header;
 use actix_web::web::{Data, Form, Query};
@@ -17,6 +19,7 @@ use crate::domain::audit::Action;
 use crate::domain::token::TokenKind;
 use crate::domain::triage::clean;
 use crate::web::error::Error;
+use crate::web::format;
 use crate::web::session::{self, Actor, Cookies, Proof, Visitor};
 
 #[derive(Template)]
@@ -27,6 +30,16 @@ struct Page {
     to: String,
     /// Why it was refused.
     refused: Option<String>,
+    /// Forges where one can sign in, and their addresses.
+    forges: Vec<(String, String)>,
+}
+
+fn forges(context: &Context, to: &str) -> Vec<(String, String)> {
+    let names = context.config.sign_ins.iter().map(|one| &one.name);
+    let to = format::encode(to);
+    names
+        .map(|name| (name.clone(), format!("/sign-in/{name}?to={to}")))
+        .collect()
 }
 
 /// Where to go afterwards.
@@ -46,13 +59,16 @@ pub(super) struct Pasted {
 }
 
 pub(super) async fn form(
+    context: Data<Context>,
     visitor: Visitor,
     destination: Query<Destination>,
 ) -> Result<HttpResponse, PageError> {
+    let to = session::own_path(&destination.to).to_owned();
     let mut response = render(&Page {
         shell: Shell::new("Sign in", ""),
         actor: visitor.0,
-        to: session::own_path(&destination.to).to_owned(),
+        forges: forges(&context, &to),
+        to,
         refused: None,
     })?;
     keep_out_of_caches(&mut response);
@@ -66,7 +82,7 @@ pub(super) async fn sign_in(
 ) -> Result<HttpResponse, PageError> {
     session::require_own_site(&request)?;
     let to = session::own_path(&pasted.to).to_owned();
-    let refused = match session::check_token(&context, &pasted.token).await {
+    let words = match session::check_token(&context, &pasted.token).await {
         Ok(actor) if actor.kind == TokenKind::Importer => {
             "This is the token of a program that sends results; people sign in with their own."
         }
@@ -74,11 +90,17 @@ pub(super) async fn sign_in(
         Err(Error::Unauthorized(words)) => words,
         Err(error) => return Err(error.into()),
     };
+    refused(&context, &to, words.to_owned())
+}
+
+/// The page again, with why somebody did not come in.
+fn refused(context: &Context, to: &str, words: String) -> Result<HttpResponse, PageError> {
     let mut response = render(&Page {
         shell: Shell::new("Sign in", ""),
         actor: None,
-        to,
-        refused: Some(refused.to_owned()),
+        forges: forges(context, to),
+        to: to.to_owned(),
+        refused: Some(words),
     })?;
     *response.status_mut() = actix_web::http::StatusCode::UNAUTHORIZED;
     keep_out_of_caches(&mut response);
@@ -115,7 +137,7 @@ async fn insert(
     by: By<'_>,
     until: Duration,
 ) -> Result<actix_web::cookie::Cookie<'static>, Error> {
-    let id = hex::encode(rand::random::<[u8; 32]>());
+    let id = session::random();
     let browser = request.headers().get(header::USER_AGENT);
     let browser = browser.and_then(|value| value.to_str().ok());
     let short: String = browser.unwrap_or("unknown").chars().take(200).collect();

@@ -5,12 +5,15 @@ use actix_web::http::header;
 use actix_web::web::{Data, Form, Path};
 use askama::Template;
 use serde::Deserialize;
+use serde_json::json;
 
 use super::outbox::masked;
 use super::{PageError, Shell, render};
 use crate::alerts::audience::check_glob;
 use crate::context::Context;
+use crate::db::audit;
 use crate::db::subscriptions::{self, NewSubscription, SubscriptionRow};
+use crate::domain::audit::Action;
 use crate::domain::role::Role;
 use crate::domain::subscription::Words;
 use crate::domain::telling::SubscriptionChannel;
@@ -155,12 +158,23 @@ pub(super) async fn add(
         reports: !form.reports.is_empty(),
         created_by: &actor.0.name,
     };
-    if subscriptions::insert(&context.pool, &new).await?.is_none() {
+    let mut transaction = context.pool.begin().await?;
+    if subscriptions::insert(&mut *transaction, &new)
+        .await?
+        .is_none()
+    {
         return Err(wrong(
             "name",
             "there is a subscription with this name: take another",
         ));
     }
+    // The path of a chat's URL is its password: the log has the channel only.
+    let details =
+        json!({ "channel": subscription.channel.as_str(), "runtimes": subscription.runtimes });
+    let subject = format!("subscription {}", subscription.name);
+    let action = Action::SubscriptionAdd;
+    audit::record(&mut *transaction, &actor.0.name, action, &subject, details).await?;
+    transaction.commit().await?;
     Ok(back())
 }
 
@@ -182,6 +196,10 @@ pub(super) async fn remove(
         return Err(Error::Forbidden(message).into());
     }
     subscriptions::delete(&mut transaction, *id).await?;
+    let subject = format!("subscription {}", row.name);
+    let details = json!({ "of": row.created_by, "channel": row.channel });
+    let action = Action::SubscriptionRemove;
+    audit::record(&mut *transaction, &actor.0.name, action, &subject, details).await?;
     transaction.commit().await?;
     Ok(back())
 }

@@ -14,6 +14,7 @@ use crate::db::sessions::{self, Session};
 use crate::db::tokens::{self, Token};
 use crate::domain::token::{Scope, TokenKind};
 use crate::web::error::Error;
+use crate::web::guard;
 
 const UNKNOWN: &str = "This token is unknown, or was taken back. An admin makes another at /tokens, or with `speedwell-backend token add`; \
      sign in with it at /sign-in.";
@@ -27,6 +28,9 @@ pub(in crate::web) async fn find_actor(request: &HttpRequest) -> Result<Option<A
         return known.clone().map_err(Error::Unauthorized);
     }
     let found = look_up(request).await;
+    if let Ok(Some(actor)) = &found {
+        guard::count_actor(request, actor)?;
+    }
     let known = match &found {
         Ok(actor) => Ok(actor.clone()),
         Err(Error::Unauthorized(words)) => Err(*words),
@@ -46,7 +50,11 @@ async fn look_up(request: &HttpRequest) -> Result<Option<Actor>, Error> {
     let context = context_of(request)?;
     if let Some(value) = header_text(request, &header::AUTHORIZATION) {
         let token = token_in(value).ok_or(Error::Unauthorized(FORMS))?;
-        return check_token(&context, &token).await.map(Some);
+        let found = check_token(&context, &token).await;
+        if let Err(Error::Unauthorized(_)) = &found {
+            guard::count_failure(request)?;
+        }
+        return found.map(Some);
     }
     let Some(cookie) = request.cookie(Cookies::of(&context.config).session_name()) else {
         return Ok(None);
@@ -61,7 +69,7 @@ async fn look_up(request: &HttpRequest) -> Result<Option<Actor>, Error> {
         ));
     };
     if session.is_stale {
-        let id = hex::encode(rand::random::<[u8; 32]>());
+        let id = super::random();
         if sessions::rotate(&context.pool, session.id, &hash, &sha256_hex(id.as_bytes())).await? {
             request.extensions_mut().insert(NewCookie(id));
         }

@@ -60,7 +60,7 @@ fn limit_of(limit: Option<i64>) -> Result<i64, Error> {
 #[openapi(
     info(
         title = "Speedwell",
-        description = "Performance of interpreters, commit by commit. Reading needs no token; times are UTC; values are in the metric's unit: \
+        description = "Performance of interpreters, commit by commit. Reading needs no token, unless the service is configured so; times are UTC; values are in the metric's unit: \
                        seconds, bytes, counts per iteration."
     ),
     paths(
