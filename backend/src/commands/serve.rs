@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusBuilder;
+use speedwell_backend::artefacts::Artefacts;
 use speedwell_backend::config::Config;
 use speedwell_backend::context::Context;
 use speedwell_backend::{db, scheduler, web};
