@@ -15,6 +15,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 
 use crate::detection::segments::Settings;
+use crate::domain::import::mapping::ImportRule;
 
 pub use control::ControlConfig;
 pub use forge::{ForgeConfig, HooksConfig, unreadable_secrets};
@@ -85,6 +86,9 @@ pub struct Config {
     /// Runtimes to measure.
     #[serde(default, rename = "runtime")]
     pub runtimes: Vec<RuntimeConfig>,
+    /// Which runtime and host the names of imported results stand for.
+    #[serde(default, rename = "import")]
+    pub imports: Vec<ImportRule>,
 }
 
 /// One tracked git repository.
@@ -204,6 +208,13 @@ impl Config {
                     "this name is used twice",
                 ));
             }
+        }
+        for rule in &self.imports {
+            if !runtimes.contains(&rule.runtime) {
+                let message = "no [[runtime]] has this name";
+                return Err(Problem::new("import.runtime", &rule.runtime, message));
+            }
+            check_name(&rule.host).map_err(|e| Problem::new("import.host", &rule.host, e))?;
         }
         Ok(())
     }

@@ -199,6 +199,14 @@ async fn other_doors_have_other_proofs(pool: PgPool) {
                 let (refused, text) = status(request(&app, post, post.path)).await;
                 assert!(matches!(refused, 401 | 404), "{}: {text}", post.path);
             }
+            Door::Importer => {
+                let (refused, text) = status(request(&app, post, post.path)).await;
+                assert!(
+                    matches!(refused, 401 | 403 | 429),
+                    "{}: {refused} {text}",
+                    post.path
+                );
+            }
             Door::Person(..) => {}
         }
     }

@@ -4,6 +4,7 @@ mod bisect;
 mod database;
 mod demo_data;
 mod host;
+mod import;
 mod lookup;
 mod operator;
 mod progress;
@@ -62,6 +63,8 @@ enum Command {
     /// Who is told of regressions.
     #[command(subcommand)]
     Subscription(subscription::SubscriptionCommand),
+    /// Import results that others measured: files and folders of pyperf JSON.
+    Import(import::ImportArguments),
     /// Follow the newest commits until they are measured, and print a summary.
     Progress(progress::ProgressArguments),
     /// Ask for runs of a commit, beside what the policy asks for.
@@ -132,6 +135,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Host(command) => host::run(&config, command).await,
         Command::Token(command) => token::run(&config, command).await,
         Command::Subscription(command) => subscription::run(&config, command).await,
+        Command::Import(arguments) => import::run(&config, arguments).await,
         Command::Progress(arguments) => progress::run(&config, arguments).await,
         Command::Request(arguments) => request::run(&config, arguments).await,
         Command::Redetect => database::redetect(&config).await,

@@ -13,6 +13,7 @@ pub mod doors;
 pub mod forge;
 pub mod git;
 pub mod hooks;
+pub mod importing;
 pub mod lab;
 pub mod npm;
 pub mod oauth;
