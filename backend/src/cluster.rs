@@ -383,6 +383,13 @@ fn watch(child: &mut Child, stop: &AtomicBool, pause: Duration) {
     }
 }
 
+/// A program of the same folder as the server's (`pg_dump`).
+pub fn find_program(name: &str) -> anyhow::Result<PathBuf> {
+    let program = find_binaries()?.join(name);
+    ensure!(program.exists(), "{} is missing", program.display());
+    Ok(program)
+}
+
 /// `$PG_BIN`, the newest of Debian's folders, or the folder of `postgres` on the path.
 fn find_binaries() -> anyhow::Result<PathBuf> {
     let complete =

@@ -1,10 +1,13 @@
 //! Opening the database, and the commands that only touch it.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
+use speedwell_backend::artefacts::Artefacts;
 use speedwell_backend::cluster::Cluster;
 use speedwell_backend::config::Config;
+use speedwell_backend::context::Context;
 use speedwell_backend::db;
 use speedwell_backend::domain::summary::Summary;
 use sqlx::PgPool;
@@ -12,41 +15,67 @@ use sqlx::postgres::PgPoolOptions;
 
 /// An open database. The private cluster, if there is one, ends with it.
 pub(super) struct Database {
-    /// Connections; migrated.
+    /// Connections.
     pub(super) pool: PgPool,
+    /// Its address, for programs that want one.
+    pub(super) url: String,
     _cluster: Option<Cluster>,
 }
 
 /// Opens the configured database, or the private cluster, and migrates it.
 pub(super) async fn open(config: &Config) -> anyhow::Result<Database> {
+    let database = connect(config).await?;
+    db::MIGRATOR
+        .run(&database.pool)
+        .await
+        .context("cannot migrate the database")?;
+    Ok(database)
+}
+
+/// What ticks are given, with the database it uses.
+pub(super) async fn open_context(config: &Config) -> anyhow::Result<(Context, Database)> {
+    let database = open(config).await?;
+    let context = Context {
+        pool: database.pool.clone(),
+        config: Arc::new(config.clone()),
+        artefacts: open_store(config)?,
+    };
+    Ok((context, database))
+}
+
+/// The artefact store: a URL, or a folder in `data`.
+pub(super) fn open_store(config: &Config) -> anyhow::Result<Artefacts> {
+    match &config.store {
+        Some(url) => Artefacts::by_url(url),
+        None => Artefacts::in_folder(&config.data.join("artefacts")),
+    }
+}
+
+/// As [`open`], and leaves the database as it is.
+pub(super) async fn connect(config: &Config) -> anyhow::Result<Database> {
     let pool = PgPoolOptions::new().max_connections(24);
-    let (pool, cluster) = match &config.database_url {
-        Some(url) => (
-            pool.connect(url)
+    match &config.database_url {
+        Some(url) => Ok(Database {
+            pool: pool
+                .connect(url)
                 .await
                 .context("database_url: cannot connect")?,
-            None,
-        ),
+            url: url.clone(),
+            _cluster: None,
+        }),
         None => {
             let folder = config.data.join("postgres");
             let user = config.postgres_user.clone();
             let cluster =
                 tokio::task::spawn_blocking(move || Cluster::start(&folder, &user)).await??;
             cluster.ready().await?;
-            (
-                pool.connect_with(cluster.connect_options()).await?,
-                Some(cluster),
-            )
+            Ok(Database {
+                pool: pool.connect_with(cluster.connect_options()).await?,
+                url: cluster.url(),
+                _cluster: Some(cluster),
+            })
         }
-    };
-    db::MIGRATOR
-        .run(&pool)
-        .await
-        .context("cannot migrate the database")?;
-    Ok(Database {
-        pool,
-        _cluster: cluster,
-    })
+    }
 }
 
 /// Keeps a private cluster alive until the process is asked to stop.
@@ -84,7 +113,7 @@ pub(super) async fn cancel(config: &Config, job_id: i64) -> anyhow::Result<()> {
 pub(super) async fn redetect(config: &Config) -> anyhow::Result<()> {
     const BATCH: i64 = 500;
     let database = open(config).await?;
-    let (mut last, mut count) = (0, 0_usize);
+    let (mut last, mut count, mut bare) = (0, 0_usize, 0_usize);
     loop {
         let batch = db::summaries::list(&database.pool, last, BATCH).await?;
         let Some(end) = batch.last() else { break };
@@ -101,16 +130,23 @@ pub(super) async fn redetect(config: &Config) -> anyhow::Result<()> {
                 .filter(|(_, warmup)| !**warmup)
                 .map(|((value, process), _)| (u32::try_from(*process).unwrap_or(0), *value))
                 .collect();
-            if let Some(summary) = Summary::of_processes(&counted) {
-                db::summaries::update(&mut transaction, stored, &summary).await?;
+            match Summary::of_processes(&counted) {
+                Some(summary) => {
+                    db::summaries::update(&mut transaction, stored, &summary).await?;
+                }
+                None => bare += 1,
             }
         }
         transaction.commit().await?;
     }
     db::warmup::forget_all(&database.pool).await?;
     let series = db::verdicts::forget_all(&database.pool).await?;
+    if bare > 0 {
+        println!("{bare} summaries stay as they are: their samples are no longer kept");
+    }
     println!(
-        "{count} summaries made again; the running service, or the next one, judges {series} series again"
+        "{} summaries made again; the running service, or the next one, judges {series} series again",
+        count - bare
     );
     Ok(())
 }

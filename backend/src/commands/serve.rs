@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use speedwell_backend::artefacts::Artefacts;
 use speedwell_backend::config::Config;
 use speedwell_backend::context::Context;
 use speedwell_backend::{db, scheduler, web};
@@ -17,10 +16,7 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
     let database = database::open(&config).await?;
     sync::sync(&config, &database.pool).await?;
     db::verdicts::forget_others(&database.pool, &config.detection.version()).await?;
-    let artefacts = match &config.store {
-        Some(url) => Artefacts::by_url(url)?,
-        None => Artefacts::in_folder(&config.data.join("artefacts"))?,
-    };
+    let artefacts = database::open_store(&config)?;
     let metrics = PrometheusBuilder::new()
         .install_recorder()
         .context("cannot install the metrics recorder")?;
