@@ -71,10 +71,11 @@ pub async fn claim(
     host_id: i64,
     lease_id: Uuid,
 ) -> sqlx::Result<Option<ClaimedJob>> {
-    let class: String = sqlx::query_scalar("SELECT class FROM host WHERE id = $1 FOR UPDATE")
-        .bind(host_id)
-        .fetch_one(&mut *db)
-        .await?;
+    let (class, disabled): (String, bool) =
+        sqlx::query_as("SELECT class, disabled_at IS NOT NULL FROM host WHERE id = $1 FOR UPDATE")
+            .bind(host_id)
+            .fetch_one(&mut *db)
+            .await?;
     let lost: Vec<i64> =
         sqlx::query_scalar("SELECT id FROM job WHERE running_on = $1 AND state = 'running'")
             .bind(host_id)
@@ -88,10 +89,13 @@ pub async fn claim(
         )
         .await?;
     }
+    if disabled {
+        return Ok(None);
+    }
     let claimed: Option<i64> = sqlx::query_scalar(
         "SELECT job.id FROM job JOIN runtime ON runtime.id = runtime_id
          WHERE state = 'queued' AND (host_id = $1 OR (host_id IS NULL AND host_class = $2))
-           AND not_before <= now() AND EXISTS (SELECT 1 FROM suite WHERE name = runtime.suite_name)
+           AND not_before <= now() AND paused_at IS NULL AND EXISTS (SELECT 1 FROM suite WHERE name = runtime.suite_name)
          ORDER BY priority DESC, job.id LIMIT 1 FOR UPDATE OF job SKIP LOCKED",
     )
     .bind(host_id)
