@@ -1,6 +1,7 @@
 //! `speedwell.toml`: every setting of the backend in one documented struct, checked before anything starts.
 
 mod control;
+mod retention;
 mod runtime;
 mod telling;
 
@@ -12,8 +13,10 @@ use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 
 use crate::detection::segments::Settings;
+use crate::domain::alarm::Limits;
 
 pub use control::ControlConfig;
+pub use retention::RetentionConfig;
 pub use runtime::{PROGRAMS, RuntimeConfig};
 pub use telling::{ForgeConfig, MailConfig, ReportConfig, check_address};
 
@@ -52,6 +55,12 @@ pub struct Config {
     /// When daily reports are made.
     #[serde(default)]
     pub report: ReportConfig,
+    /// From when on something that stands still is an alarm.
+    #[serde(default)]
+    pub alarms: Limits,
+    /// For how long what is large is kept.
+    #[serde(default)]
+    pub retention: RetentionConfig,
     /// Repositories to track.
     #[serde(default, rename = "repository")]
     pub repositories: Vec<RepositoryConfig>,
@@ -126,6 +135,7 @@ impl Config {
             message,
         })?;
         telling::validate(self)?;
+        self.retention.validate()?;
         let mut names = BTreeSet::new();
         for repository in &self.repositories {
             check_name(&repository.name)

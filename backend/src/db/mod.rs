@@ -2,7 +2,9 @@
 
 use sqlx::migrate::Migrator;
 
+pub mod alarms;
 pub mod annotations;
+pub mod backups;
 pub mod benchmarks;
 pub mod bisections;
 pub mod builds;
@@ -26,6 +28,7 @@ pub mod locks;
 pub mod logs;
 pub mod long_view;
 pub mod noise;
+pub mod operate;
 pub mod outbox;
 pub mod overview;
 pub mod profiles;
@@ -34,10 +37,12 @@ pub mod queue;
 pub mod recomputes;
 pub mod regression_lists;
 pub mod regressions;
+pub mod reindex;
 pub mod repetitions;
 pub mod reports;
 pub mod repositories;
 pub mod reproduce;
+pub mod retention;
 pub mod runs;
 pub mod searches;
 pub mod series;

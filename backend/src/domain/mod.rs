@@ -1,5 +1,7 @@
 //! Types and rules that hold without a database, a clock or a network.
 
+/// What stands still although it should not.
+pub mod alarm;
 pub mod bisection;
 pub mod commit;
 pub mod compare;

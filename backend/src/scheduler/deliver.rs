@@ -17,6 +17,7 @@ use crate::db::subscriptions;
 use crate::domain::telling::Failure;
 use crate::forge;
 
+mod alarms;
 mod perform;
 mod picture;
 mod report;

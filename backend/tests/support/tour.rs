@@ -90,6 +90,7 @@ const PAGES: &[&str] = &[
     "/reports",
     "/subscriptions",
     "/outbox",
+    "/alarms",
     "/api",
     "/sign-in",
     "/nowhere",
