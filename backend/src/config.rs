@@ -1,6 +1,7 @@
 //! `speedwell.toml`: every setting of the backend in one documented struct, checked before anything starts.
 
 mod control;
+mod forge;
 mod retention;
 mod runtime;
 mod telling;
@@ -16,9 +17,10 @@ use crate::detection::segments::Settings;
 use crate::domain::alarm::Limits;
 
 pub use control::ControlConfig;
+pub use forge::{ForgeConfig, HooksConfig};
 pub use retention::RetentionConfig;
 pub use runtime::{PROGRAMS, RuntimeConfig};
-pub use telling::{ForgeConfig, MailConfig, ReportConfig, check_address};
+pub use telling::{MailConfig, ReportConfig, check_address};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -61,6 +63,9 @@ pub struct Config {
     /// For how long what is large is kept.
     #[serde(default)]
     pub retention: RetentionConfig,
+    /// What hooks of forges may send, and how long it is kept.
+    #[serde(default)]
+    pub hooks: HooksConfig,
     /// Repositories to track.
     #[serde(default, rename = "repository")]
     pub repositories: Vec<RepositoryConfig>,
@@ -84,7 +89,7 @@ pub struct RepositoryConfig {
     /// Paths that a checkout leaves out, for a history with missing objects.
     #[serde(default)]
     pub exclude: Vec<String>,
-    /// Where statuses and comments on its commits go.
+    /// Its project on a forge: where statuses and comments go, and where hooks come from.
     pub forge: Option<ForgeConfig>,
 }
 
@@ -136,6 +141,7 @@ impl Config {
         })?;
         telling::validate(self)?;
         self.retention.validate()?;
+        forge::validate(self)?;
         let mut names = BTreeSet::new();
         for repository in &self.repositories {
             check_name(&repository.name)

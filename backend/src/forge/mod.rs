@@ -1,7 +1,12 @@
-//! Forges: GitHub, GitLab and Forgejo. Statuses and comments out.
+//! Forges: GitHub, GitLab and Forgejo. Statuses and comments out; hooks in.
 
 mod http;
+pub mod payload;
+mod pull;
+pub mod signature;
 mod status;
 
 pub use http::{client, send};
-pub use status::{Forge, ForgeKind, Verdict};
+pub use status::{CommitState, Forge, Verdict};
+
+pub use crate::domain::hook::ForgeKind;

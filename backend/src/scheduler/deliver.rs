@@ -13,8 +13,8 @@ use crate::alerts::mail::Transport;
 use crate::alerts::{mail, when};
 use crate::context::Context;
 use crate::db::outbox::{self, MessageRow};
-use crate::db::subscriptions;
-use crate::domain::telling::Failure;
+use crate::db::{repositories, subscriptions};
+use crate::domain::telling::{Channel, Failure};
 use crate::forge;
 
 mod alarms;
@@ -101,6 +101,18 @@ pub async fn settle(
     match done {
         Ok(()) => {
             outbox::mark_sent(&context.pool, message, now).await?;
+        }
+        Err(Failure {
+            wait_until: Some(until),
+            message: words,
+            ..
+        }) => {
+            outbox::postpone(&context.pool, message, &words, until).await?;
+            if message.channel == Channel::Forge.as_str() {
+                // The others for the same forge wait, too: who goes on asking is shut out.
+                let repository = message.recipient.split(' ').next().unwrap_or_default();
+                repositories::pause_forge(&context.pool, repository, until).await?;
+            }
         }
         Err(failure) => {
             let last = failure.permanent || message.attempts >= when::MOST_ATTEMPTS;

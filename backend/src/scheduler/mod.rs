@@ -14,6 +14,7 @@ pub mod discover;
 pub mod enqueue;
 pub mod explain;
 pub mod group;
+pub mod hooks;
 pub mod index;
 pub mod maintain;
 pub mod noise;
@@ -54,8 +55,13 @@ pub struct Tick {
 /// All ticks.
 pub const TICKS: &[Tick] = &[
     Tick {
+        name: "hooks",
+        every: Duration::from_secs(1),
+        pass: |context| Box::pin(hooks::tick(context)),
+    },
+    Tick {
         name: "discover",
-        every: Duration::from_secs(5),
+        every: Duration::from_secs(2),
         pass: |context| Box::pin(discover::tick(context)),
     },
     Tick {

@@ -8,6 +8,7 @@ mod facts;
 mod find;
 pub mod format;
 mod health;
+mod hooks;
 mod job_log;
 pub mod pages;
 mod search;
@@ -18,7 +19,7 @@ mod unchanged;
 mod verdict;
 
 use actix_web::middleware::{Compress, DefaultHeaders, NormalizePath, from_fn};
-use actix_web::web::{self, Data, get};
+use actix_web::web::{self, Data, get, post};
 use actix_web::{App, HttpServer};
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -62,6 +63,7 @@ pub async fn serve(
             .wrap(TracingLogger::default())
             .route("/health", get().to(health::health))
             .route("/metrics", get().to(health::metrics))
+            .route("/hooks/{forge}/{repository}", post().to(hooks::take))
             .route("/assets/{file}", get().to(assets::asset))
             .configure(api::worker::configure)
             .configure(api::public::configure)

@@ -9,7 +9,11 @@
 
 pub mod browser;
 pub mod comparing;
+pub mod forge;
+pub mod git;
+pub mod hooks;
 pub mod lab;
+pub mod npm;
 pub mod operate;
 pub mod regression;
 pub mod smtp;

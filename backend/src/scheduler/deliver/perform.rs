@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::db::outbox::MessageRow;
 use crate::db::{stories, subscriptions};
 use crate::domain::telling::{Channel, Failure, Story};
-use crate::forge::Verdict;
+use crate::forge::{CommitState, Verdict};
 
 /// Sends. What the database or a file cannot give now may be there at the next try.
 pub(super) async fn perform(
@@ -263,7 +263,11 @@ async fn status(context: &Context, sender: &Sender, event: i64) -> Result<(), Fa
     };
     let verdict = Verdict {
         hash: &culprit.hash,
-        better: story.better,
+        state: if story.better {
+            CommitState::Success
+        } else {
+            CommitState::Failure
+        },
         description: &description,
         target_url: &format!(
             "{}/regressions/{}",

@@ -8,6 +8,7 @@ mod bisection;
 mod commit;
 mod compare;
 mod counters;
+mod deliveries;
 mod error;
 mod feed;
 mod generations;
@@ -157,6 +158,9 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/alarms", get().to(alarms::alarms))
         .route("/outbox", get().to(outbox::outbox))
         .route("/outbox/{id}/send-again", post().to(outbox::send_again))
+        .route("/deliveries", get().to(deliveries::list))
+        .route("/deliveries/{id}", get().to(deliveries::one))
+        .route("/deliveries/{id}/replay", post().to(deliveries::replay))
         .route("/reports", get().to(report::list))
         .route("/reports/{runtime}/{date}", get().to(report::report))
         .route("/feeds/runtimes/{name}.atom", get().to(feed::runtime))
