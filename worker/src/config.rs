@@ -183,6 +183,36 @@ mod tests {
 
     const GOOD: &str = "backend = \"http://127.0.0.1:1\"\ntoken_file = \"token\"\ndata = \"data\"\nharness = \"h\"\nsuites = \"s\"\n";
 
+    /// `deploy/worker.toml` is read, and shows every key there is: set, or as `#key = …`.
+    #[test]
+    fn the_annotated_file_has_every_key() {
+        let text = include_str!("../../deploy/worker.toml");
+        Config::parse(text, "deploy/worker.toml").unwrap();
+        let refusal = Config::parse(&format!("{GOOD}no_such_key = 1\n"), "x").unwrap_err();
+        let refusal = refusal.to_string();
+        let (_, list) = refusal.split_once("expected").unwrap();
+        let known: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+        assert!(known.len() > 15, "{known:?}");
+        for key in known {
+            let shown = |line: &str| {
+                line.trim_start_matches('#')
+                    .starts_with(&format!("{key} = "))
+            };
+            assert!(
+                text.lines().any(shown),
+                "deploy/worker.toml does not show {key}"
+            );
+        }
+        // Each that is shown can be set as it is shown.
+        for line in text
+            .lines()
+            .filter(|line| line.starts_with('#') && !line.starts_with("# "))
+        {
+            let with = format!("{GOOD}{}\n", &line[1..]);
+            Config::parse(&with, "worker.toml").unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+
     #[test]
     fn errors_name_file_line_and_key() {
         assert!(Config::parse(GOOD, "worker.toml").is_ok());

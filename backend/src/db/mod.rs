@@ -28,6 +28,7 @@ pub mod jobs;
 pub mod locks;
 pub mod logs;
 pub mod long_view;
+pub mod metrics;
 pub mod noise;
 pub mod operate;
 pub mod outbox;

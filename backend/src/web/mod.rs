@@ -10,6 +10,7 @@ pub mod format;
 mod health;
 mod hooks;
 mod job_log;
+mod metrics;
 pub mod pages;
 mod search;
 pub mod session;
@@ -62,7 +63,7 @@ pub async fn serve(
             .wrap(NormalizePath::trim())
             .wrap(TracingLogger::default())
             .route("/health", get().to(health::health))
-            .route("/metrics", get().to(health::metrics))
+            .route("/metrics", get().to(metrics::metrics))
             .route("/hooks/{forge}/{repository}", post().to(hooks::take))
             .route("/assets/{file}", get().to(assets::asset))
             .configure(api::worker::configure)

@@ -53,7 +53,7 @@ impl Agent {
         }
     }
 
-    /// Runs. An error is one that an operator must mend: an unknown token, another protocol, a disk that refuses.
+    /// Runs. An error is one that an operator must mend: an unknown token, a disk that refuses.
     pub async fn run(mut self) -> anyhow::Result<()> {
         clean_up(&self.shop.config.data)?;
         let mut done = false;
@@ -104,6 +104,16 @@ impl Agent {
             Ok(()) => self.away = 0,
             Err(Refusal::NotWelcome(message)) => {
                 anyhow::bail!("the backend does not accept this worker: {message}")
+            }
+            Err(Refusal::Outdated(message)) => {
+                anyhow::ensure!(!self.once, "{message}");
+                // Whoever upgrades the backend before the workers need not start those again.
+                if self.away == 0 {
+                    tracing::error!("{message}; waiting, results are kept on disk meanwhile");
+                }
+                self.away = self.away.saturating_add(1);
+                self.environment_id = None;
+                self.rest(protocol::pause(self.away)).await;
             }
             Err(refusal) => {
                 if self.away == 0 {
