@@ -37,12 +37,15 @@ CREATE TABLE try_run (
     diff_cut        boolean NOT NULL DEFAULT false,
     approved_by     text,                          -- who answers for running it: a triager, or the rule that trusts the requester
     approved_at     timestamptz,
-    verdict         text CHECK (verdict IN ('slower', 'faster', 'mixed', 'unchanged', 'unclear')),
+    verdict         text CHECK (verdict IN ('worse', 'better', 'mixed', 'unchanged', 'unclear')),
     message         text NOT NULL DEFAULT '',      -- how it stands, in words
     created_at      timestamptz NOT NULL DEFAULT now(),
     changed_at      timestamptz NOT NULL DEFAULT now(),
     finished_at     timestamptz,
-    answered_at     timestamptz,                   -- changed_at when the answer on the forge was written last
+    looked_at       timestamptz,                   -- when its commits were last looked for, in vain
+    looks           integer NOT NULL DEFAULT 0,
+    comment_id      bigint,                        -- the forge's key of the answer, to be edited
+    answered_at     timestamptz,                   -- changed_at of what the newest answer on the forge says
     CHECK ((source = 'revision') = (head_name IS NOT NULL)),
     CHECK ((source = 'pull') = (pull_number IS NOT NULL)),
     CHECK ((source = 'patch') = (patch_sha256 IS NOT NULL)),
@@ -84,7 +87,7 @@ CREATE TABLE try_result (
     change          double precision NOT NULL,     -- head / base - 1
     change_low      double precision NOT NULL,     -- 95 % interval
     change_high     double precision NOT NULL,
-    verdict         text NOT NULL CHECK (verdict IN ('slower', 'faster', 'unchanged', 'unclear')),
+    verdict         text NOT NULL CHECK (verdict IN ('worse', 'better', 'unchanged', 'unclear')),
     PRIMARY KEY (try_id, runtime_id, benchmark_id, metric, counter_source),
     FOREIGN KEY (try_id, runtime_id) REFERENCES try_part ON DELETE CASCADE
 );

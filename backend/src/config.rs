@@ -2,9 +2,11 @@
 
 mod control;
 mod forge;
+mod people;
 mod retention;
 mod runtime;
 mod telling;
+mod try_runs;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,9 +20,11 @@ use crate::domain::alarm::Limits;
 
 pub use control::ControlConfig;
 pub use forge::{ForgeConfig, HooksConfig};
+pub use people::{LimitsConfig, Network, OutgoingConfig, Reading, RoleName, SignInConfig, holds};
 pub use retention::RetentionConfig;
 pub use runtime::{PROGRAMS, RuntimeConfig};
 pub use telling::{MailConfig, ReportConfig, check_address};
+pub use try_runs::TryConfig;
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -52,6 +56,24 @@ pub struct Config {
     /// What the detector calls a change.
     #[serde(default)]
     pub detection: Settings,
+    /// How long tries are measured.
+    #[serde(default)]
+    pub try_runs: TryConfig,
+    /// Who may read: `public` or `signed-in`.
+    #[serde(default)]
+    pub reading: Reading,
+    /// Proxies before this service, as addresses or networks: only what they say about whom they speak for is believed.
+    #[serde(default)]
+    pub trusted_proxies: Vec<Network>,
+    /// How often one address or token may come.
+    #[serde(default)]
+    pub limits: LimitsConfig,
+    /// Forges where people sign in.
+    #[serde(default, rename = "sign_in")]
+    pub sign_ins: Vec<SignInConfig>,
+    /// Where messages to addresses that people have given may go.
+    #[serde(default)]
+    pub outgoing: OutgoingConfig,
     /// How mails leave; without it none are made.
     pub mail: Option<MailConfig>,
     /// When daily reports are made.
@@ -139,9 +161,11 @@ impl Config {
             value: String::new(),
             message,
         })?;
+        self.try_runs.validate()?;
         telling::validate(self)?;
         self.retention.validate()?;
         forge::validate(self)?;
+        people::validate(self)?;
         let mut names = BTreeSet::new();
         for repository in &self.repositories {
             check_name(&repository.name)

@@ -73,7 +73,15 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tar", &["archive", "binary"]),
     (
         "tokio",
-        &["git", "cluster", "scheduler", "web", "commands", "main"],
+        &[
+            "git",
+            "cluster",
+            "forge",
+            "scheduler",
+            "web",
+            "commands",
+            "main",
+        ],
     ),
 ];
 

@@ -338,7 +338,7 @@ async fn what_comes_twice_is_done_once_and_an_operator_replays(pool: PgPool) {
     let page = app
         .client
         .get(format!("{}/deliveries/1", app.address))
-        .header("cookie", format!("speedwell_token={operator}"));
+        .bearer_auth(&operator);
     let page = page.send().await.unwrap().text().await.unwrap();
     assert!(
         page.contains("ann@example.org") && page.contains("&#60;script&#62;alert"),

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use speedwell_backend::domain::regression::Transition;
 use speedwell_backend::scheduler::{bisect, index, noise, report, trace};
 use sqlx::PgPool;
-use support::TestApp;
 use support::regression::{go, insert};
 use support::triage::{insert_point, insert_regression};
 use support::worker::{insert_job, insert_rows, measure};
+use support::{TestApp, hooks};
 use tracing::Subscriber;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -66,6 +66,7 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
     let id = insert_regression(&pool, &rows, "confirmed", 0, 4).await;
     insert_point(&pool, &rows, id, "richards", (0, 4), 0.1).await;
     bisect::tick(&app.context).await.unwrap();
+    hooks::insert(&pool, "ping", "1", &serde_json::json!({})).await;
     let hash = format!("{:0>40}", "3");
     let now = chrono::Utc::now() + chrono::Duration::seconds(1);
     sqlx::query("UPDATE runtime SET control = false")
@@ -126,6 +127,8 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
         ("/jobs/1".to_owned(), 5),
         ("/subscriptions".to_owned(), 1),
         ("/outbox".to_owned(), 4),
+        ("/deliveries".to_owned(), 2),
+        ("/deliveries/1".to_owned(), 3),
         ("/reports".to_owned(), 1),
         (report, 1),
         ("/feeds/runtimes/cpython-main.atom".to_owned(), 7),

@@ -2,13 +2,16 @@
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
+use serde_json::json;
 use speedwell_backend::config::Config;
+use speedwell_backend::db::audit;
 use speedwell_backend::db::bisections::{self, NewBisection, by_hand};
 use speedwell_backend::detection::bisection::{runs_for, usable_noise};
+use speedwell_backend::domain::audit::Action;
 use speedwell_backend::domain::bisection::budget;
 use speedwell_wire::{CounterSource, Metric};
 
-use super::{database, lookup};
+use super::{database, lookup, operator};
 
 #[derive(Debug, Args)]
 pub(super) struct BisectArguments {
@@ -81,11 +84,17 @@ pub(super) async fn run(config: &Config, arguments: BisectArguments) -> anyhow::
         after_commit_id: bad,
         expected: None,
         noise,
-        requester: "the operator".to_owned(),
+        requester: operator::name(),
         budget: budget(usize::try_from(commits)?, runs_for(f64::NAN), 1),
     };
     let mut transaction = pool.begin().await?;
     let id = bisections::insert(&mut transaction, &new, &[host]).await?;
+    let details = json!({
+        "runtime": settings.name, "benchmark": new.benchmark, "after": good_hash, "up_to": bad_hash,
+    });
+    let subject = format!("bisection {id}");
+    let action = Action::BisectionOpen;
+    audit::record(&mut *transaction, &new.requester, action, &subject, details).await?;
     transaction.commit().await?;
     println!(
         "{}/bisections/{id}: {commits} commits after {good_hash} up to {bad_hash}",

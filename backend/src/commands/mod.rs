@@ -8,6 +8,7 @@ mod examples;
 mod host;
 mod job;
 mod lookup;
+mod operator;
 mod percent;
 mod progress;
 mod recompute;
@@ -21,6 +22,7 @@ mod serve;
 mod subscription;
 mod sync;
 mod token;
+mod try_run;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -86,6 +88,8 @@ enum Command {
     Redetect,
     /// Have the commit behind a change looked for between any two points of a runtime's branch.
     Bisect(bisect::BisectArguments),
+    /// Measure a branch, a commit or a patch against its base, in turn on one host.
+    Try(try_run::TryArguments),
     /// Replay history with other parameters of the detector and print how the alarms would differ.
     Recompute(recompute::RecomputeArguments),
     /// Save the database, the artefacts and the configuration in a folder, while the service runs.
@@ -159,6 +163,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Request(arguments) => request::run(&config, arguments).await,
         Command::Redetect => database::redetect(&config).await,
         Command::Bisect(arguments) => bisect::run(&config, arguments).await,
+        Command::Try(arguments) => try_run::run(&config, arguments).await,
         Command::Recompute(arguments) => recompute::run(&config, arguments).await,
         Command::Backup(given) => backup::run(&config, &arguments.config, given).await,
         Command::Restore(arguments) => restore::run(&config, arguments).await,

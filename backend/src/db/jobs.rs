@@ -67,17 +67,27 @@ fn lease_interval() -> PgInterval {
 ///
 /// The host's row is locked first, so that two claims of one host come one after the other; the partial unique
 /// index on running jobs guards the same rule should a later change forget the lock. A host that asks for work
-/// has none: what it seemed to be running was lost with its worker and goes back to the queue.
+/// has none: what it seemed to be running was lost with its worker and goes back to the queue. Whether the worker applies patches
+/// is noted for those who choose a host for one.
 pub async fn claim(
     db: &mut PgConnection,
     host_id: i64,
     lease_id: Uuid,
+    applies_patches: bool,
 ) -> sqlx::Result<Option<ClaimedJob>> {
-    let (class, disabled): (String, bool) =
-        sqlx::query_as("SELECT class, disabled_at IS NOT NULL FROM host WHERE id = $1 FOR UPDATE")
+    let (class, noted, disabled): (String, bool, bool) = sqlx::query_as(
+        "SELECT class, applies_patches, disabled_at IS NOT NULL FROM host WHERE id = $1 FOR UPDATE",
+    )
+    .bind(host_id)
+    .fetch_one(&mut *db)
+    .await?;
+    if noted != applies_patches {
+        sqlx::query("UPDATE host SET applies_patches = $2 WHERE id = $1")
             .bind(host_id)
-            .fetch_one(&mut *db)
+            .bind(applies_patches)
+            .execute(&mut *db)
             .await?;
+    }
     let lost: Vec<i64> =
         sqlx::query_scalar("SELECT id FROM job WHERE running_on = $1 AND state = 'running'")
             .bind(host_id)
@@ -98,12 +108,12 @@ pub async fn claim(
         "SELECT job.id FROM job JOIN runtime ON runtime.id = runtime_id
          WHERE state = 'queued' AND (host_id = $1 OR (host_id IS NULL AND host_class = $2))
            AND not_before <= now() AND paused_at IS NULL AND EXISTS (SELECT 1 FROM suite WHERE name = coalesce(job.suite_name, runtime.suite_name))
-           AND ((SELECT patch_sha256 FROM commit WHERE commit.id = commit_id) IS NULL
-                OR (SELECT applies_patches FROM host WHERE host.id = $1))
+           AND ($3 OR (SELECT patch_sha256 FROM commit WHERE commit.id = commit_id) IS NULL)
          ORDER BY priority DESC, job.id LIMIT 1 FOR UPDATE OF job SKIP LOCKED",
     )
     .bind(host_id)
     .bind(&class)
+    .bind(applies_patches)
     .fetch_optional(&mut *db)
     .await?;
     let Some(job_id) = claimed else {

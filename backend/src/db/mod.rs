@@ -4,6 +4,7 @@ use sqlx::migrate::Migrator;
 
 pub mod alarms;
 pub mod annotations;
+pub mod audit;
 pub mod backups;
 pub mod benchmarks;
 pub mod bisections;
@@ -49,6 +50,7 @@ pub mod retention;
 pub mod runs;
 pub mod searches;
 pub mod series;
+pub mod sessions;
 pub mod sources;
 pub mod stories;
 pub mod subjects;

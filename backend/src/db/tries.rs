@@ -1,5 +1,10 @@
 //! Try runs: opening, approving and ending them, and how each stands.
 
+pub mod resolve;
+pub mod results;
+pub mod rounds;
+pub mod show;
+
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::artefacts::sha256_hex;

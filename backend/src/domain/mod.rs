@@ -1,7 +1,9 @@
 //! Types and rules that hold without a database, a clock or a network.
 
+pub mod address;
 /// What stands still although it should not.
 pub mod alarm;
+pub mod audit;
 pub mod bisection;
 pub mod commit;
 pub mod compare;
@@ -37,6 +39,7 @@ pub mod subscription;
 pub mod summary;
 pub mod synthetic;
 pub mod telling;
+pub mod token;
 pub mod trace;
 pub mod triage;
 pub mod try_run;

@@ -1,6 +1,7 @@
 //! Try runs: what may be asked for, by whom it may be run, and where one stands.
 
 mod command;
+mod outcome;
 
 use std::str::FromStr;
 
@@ -8,6 +9,7 @@ use globset::GlobBuilder;
 use speedwell_wire::metric::UnknownName;
 
 pub use command::{Command, CommandError};
+pub use outcome::{Answer, Change, Outcome, TryVerdict, sum_up};
 
 /// Rounds at most that anybody may ask for; a round measures both sides once.
 pub const MOST_ROUNDS: u32 = 50;
@@ -312,10 +314,30 @@ fn check_patch(text: &str) -> Result<(), Refused> {
     if begins("GIT binary patch") || begins("Binary files ") {
         return refused("changes a binary file: try a branch for that".to_owned());
     }
-    if !begins("@@ ") && !begins("diff --git ") {
-        return refused("is empty or no patch: send what `git diff` writes".to_owned());
+    if !begins("diff --git ") {
+        let message = "has no line that begins with `diff --git`: send what `git diff` or `git format-patch` writes";
+        return refused(message.to_owned());
     }
     Ok(())
+}
+
+/// The paths that a patch names, each once, at most two hundred. It has been checked, but names are anybody's: without control
+/// characters, and cut.
+pub fn patch_paths(text: &str) -> Vec<String> {
+    let mut paths = std::collections::BTreeSet::new();
+    for line in text.lines() {
+        let named = ["--- a/", "+++ b/", "rename from ", "rename to "];
+        let path = named.iter().find_map(|start| line.strip_prefix(start));
+        if let Some(path) = path {
+            let path = path.split('\t').next().unwrap_or_default();
+            let clean: String = path.chars().filter(|c| !c.is_control()).take(500).collect();
+            paths.insert(clean);
+        }
+        if paths.len() >= 200 {
+            break;
+        }
+    }
+    paths.into_iter().collect()
 }
 
 #[cfg(test)]
@@ -404,6 +426,7 @@ mod tests {
         for bad in [
             "",
             "hello",
+            "--- a/a\n+++ b/a\n@@ -1 +1 @@\n-a\n+b\n",
             &format!("{good}\0"),
             "diff --git a/a b/a\nGIT binary patch\nliteral 5\n",
             &format!("{good}{}", "+x\n".repeat(LONGEST_PATCH / 3)),

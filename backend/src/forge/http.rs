@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder, StatusCode};
+use reqwest::{Client, ClientBuilder, RequestBuilder, StatusCode};
 
 use crate::domain::telling::Failure;
 
@@ -16,14 +16,18 @@ const SECONDARY_WAIT: TimeDelta = TimeDelta::minutes(1);
 
 /// The client. It follows no redirect: a message is for the address that was configured.
 pub fn client() -> anyhow::Result<Client> {
+    Ok(builder().build()?)
+}
+
+/// What all clients have in common.
+pub(super) fn builder() -> ClientBuilder {
     // Refused when somebody has installed the same provider before: that is fine.
     drop(rustls::crypto::ring::default_provider().install_default());
-    Ok(Client::builder()
+    Client::builder()
         .timeout(Duration::from_secs(30))
         .connect_timeout(Duration::from_secs(10))
         .redirect(Policy::none())
         .user_agent(concat!("speedwell/", env!("CARGO_PKG_VERSION")))
-        .build()?)
 }
 
 /// Sends a request and takes any 2xx for an answer. What another try cannot mend (a 4xx other than "too many" and "too slow", a

@@ -6,21 +6,26 @@
 //! `X-Speedwell-Delivery`, Matrix the same transaction, comments of a forge are looked for first, and a status is set anew to what
 //! it is. Only Slack, Mattermost and Zulip show a second line then: their incoming webhooks know no key.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Duration, Utc};
 
 use super::Outcome;
 use crate::alerts::mail::Transport;
 use crate::alerts::{mail, when};
+use crate::config::holds;
 use crate::context::Context;
 use crate::db::outbox::{self, MessageRow};
 use crate::db::{repositories, subscriptions};
+use crate::domain::address::is_public;
 use crate::domain::telling::{Channel, Failure};
-use crate::forge;
+use crate::forge::{self, Allows, Outgoing};
 
 mod alarms;
 mod perform;
 mod picture;
 mod report;
+mod try_run;
 
 /// Messages in one pass; more wait for the next.
 const BATCH: usize = 200;
@@ -29,7 +34,10 @@ const LEASE: Duration = Duration::minutes(10);
 
 /// What sending needs.
 pub struct Sender {
+    /// To forges, whose addresses the configuration holds.
     http: reqwest::Client,
+    /// To addresses that people have given.
+    outgoing: Outgoing,
     smtp: Option<Transport>,
     /// Signs links and makes message ids.
     key: Vec<u8>,
@@ -44,10 +52,17 @@ impl Sender {
         };
         Ok(Self {
             http: forge::client()?,
+            outgoing: Outgoing::open(allowed(context))?,
             smtp,
             key: subscriptions::link_key(&context.pool).await?,
         })
     }
+}
+
+/// Public addresses, and the networks that the configuration allows.
+fn allowed(context: &Context) -> Allows {
+    let networks = context.config.outgoing.allow.clone();
+    Arc::new(move |address| is_public(address) || holds(&networks, address))
 }
 
 /// One pass.

@@ -4,6 +4,8 @@
 //! Everything that follows can be repeated: a repository is due once however often it is said, a pull request is as its newest
 //! delivery says, and a comment asks for one try run only.
 
+mod commands;
+
 use chrono::{DateTime, Duration, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -13,8 +15,8 @@ use crate::alerts::when;
 use crate::config::ForgeConfig;
 use crate::context::Context;
 use crate::db::deliveries::{self, DeliveryRow};
-use crate::db::{commits, pulls, repositories};
-use crate::domain::hook::{DeliveryState, Effect, Hook};
+use crate::db::{commits, pulls, repositories, tries};
+use crate::domain::hook::{DeliveryState, Effect, Hook, PullFacts, PullState};
 use crate::domain::telling::Failure;
 use crate::forge::payload;
 
@@ -83,12 +85,22 @@ pub async fn tick(context: &Context) -> Outcome {
 
 /// Does what follows from a delivery, and notes it.
 async fn work(context: &Context, delivery: &DeliveryRow) -> Result<(), Failure> {
+    let prepared = match read(context, delivery) {
+        Ok((settings, Hook::Comment(comment))) => commands::prepare(settings, comment)
+            .await?
+            .map(|asked| Prepared::Command(settings, Box::new(asked))),
+        Ok((_, hook)) => Ok(Prepared::Hook(hook)),
+        Err(ended) => Err(ended),
+    };
     let mut transaction = context.pool.begin().await.map_err(passing)?;
-    let ended = match read(context, delivery) {
-        Ok(hook) => follow(&mut transaction, delivery, hook).await?,
+    let ended = match prepared {
+        Ok(Prepared::Hook(hook)) => follow(&mut transaction, delivery, hook).await?,
+        Ok(Prepared::Command(settings, asked)) => {
+            commands::follow(context, settings, &mut transaction, delivery, *asked).await?
+        }
         Err(ended) => ended,
     };
-    deliveries::settle(
+    let settled = deliveries::settle(
         &mut *transaction,
         delivery,
         ended.state,
@@ -97,7 +109,18 @@ async fn work(context: &Context, delivery: &DeliveryRow) -> Result<(), Failure> 
     )
     .await
     .map_err(passing)?;
-    transaction.commit().await.map_err(passing)
+    if settled {
+        transaction.commit().await.map_err(passing)?;
+    }
+    Ok(())
+}
+
+/// What is to be followed, with all that a forge had to be asked for.
+enum Prepared<'a> {
+    /// What the delivery says is enough.
+    Hook(Hook),
+    /// A command in a comment.
+    Command(&'a ForgeConfig, Box<commands::Asked>),
 }
 
 fn passing(error: impl std::fmt::Display) -> Failure {
@@ -113,7 +136,10 @@ fn settings<'a>(context: &'a Context, delivery: &DeliveryRow) -> Option<&'a Forg
 }
 
 /// What a delivery says; what is not to be followed has ended.
-fn read(context: &Context, delivery: &DeliveryRow) -> Result<Hook, Ended> {
+fn read<'a>(
+    context: &'a Context,
+    delivery: &DeliveryRow,
+) -> Result<(&'a ForgeConfig, Hook), Ended> {
     let Some(settings) = settings(context, delivery) else {
         return Err(Ended::failed(
             "the configuration has no [repository.forge] for this repository any more",
@@ -136,7 +162,8 @@ fn read(context: &Context, delivery: &DeliveryRow) -> Result<Hook, Ended> {
         );
         return Err(Ended::noted(words));
     }
-    payload::hook(settings.kind, &delivery.event, &body)
+    let hook = payload::hook(settings.kind, &delivery.event, &body);
+    hook.map(|hook| (settings, hook))
         .map_err(|wrong| Ended::failed(wrong.to_string()))
 }
 
@@ -163,20 +190,42 @@ async fn follow(
             let words = format!("the tag {name} is looked for");
             look(db, delivery, (name, None, None), words).await
         }
-        Hook::Pull(facts) => {
-            let number = facts.number;
-            let newer = pulls::upsert(db, delivery.repository_id, &facts).await;
-            Ok(if newer.map_err(passing)? {
-                let words = format!("pull request {number} is {}", facts.state.as_str());
-                Ended::done(Effect::Pull { number }, words)
-            } else {
-                Ended::noted(format!(
-                    "something newer is known of pull request {number} already"
-                ))
-            })
-        }
+        Hook::Pull(facts) => pull(db, delivery, &facts).await,
+        // Comments are read apart: the forge may have to be asked.
         Hook::Comment(_) => Ok(Ended::noted("a comment")),
     }
+}
+
+/// Keeps what is known of a pull request. With its end there is nothing left to try.
+async fn pull(
+    db: &mut PgConnection,
+    delivery: &DeliveryRow,
+    facts: &PullFacts,
+) -> Result<Ended, Failure> {
+    let number = facts.number;
+    let newer = pulls::upsert(&mut *db, delivery.repository_id, facts).await;
+    if !newer.map_err(passing)? {
+        let words = format!("something newer is known of pull request {number} already");
+        return Ok(Ended::noted(words));
+    }
+    let state = facts.state.as_str();
+    let mut ended = Ended::done(
+        Effect::Pull { number },
+        format!("pull request {number} is {state}"),
+    );
+    let over = match facts.state {
+        PullState::Open => false,
+        PullState::Closed | PullState::Merged => true,
+    };
+    if over && let Ok(number) = u32::try_from(number) {
+        let found = tries::find_open_of_pull(&mut *db, &delivery.repository, number).await;
+        if let Some(id) = found.map_err(passing)? {
+            let actor = format!("speedwell: its pull request is {state}");
+            tries::cancel(db, id, &actor).await.map_err(passing)?;
+            ended.caused.push(Effect::Cancelled { id });
+        }
+    }
+    Ok(ended)
 }
 
 async fn push(

@@ -25,6 +25,7 @@ pub mod recompute;
 pub mod report;
 pub mod retention;
 pub mod trace;
+pub mod tries;
 pub mod warmup;
 
 use std::collections::BTreeMap;
@@ -93,6 +94,11 @@ pub const TICKS: &[Tick] = &[
         name: "bisect",
         every: Duration::from_secs(3),
         pass: |context| Box::pin(bisect::tick(context)),
+    },
+    Tick {
+        name: "tries",
+        every: Duration::from_secs(3),
+        pass: |context| Box::pin(tries::tick(context)),
     },
     Tick {
         name: "warmup",

@@ -2,24 +2,29 @@
 
 pub mod api;
 mod assets;
+mod client;
 mod comparison;
 pub mod error;
 mod facts;
 mod find;
 pub mod format;
+mod guard;
+mod headers;
 mod health;
 mod hooks;
 mod job_log;
+mod limits;
 mod metrics;
 pub mod pages;
 mod search;
 pub mod session;
 mod timeline;
 mod triage;
+mod tries;
 mod unchanged;
 mod verdict;
 
-use actix_web::middleware::{Compress, DefaultHeaders, NormalizePath, from_fn};
+use actix_web::middleware::{Compress, NormalizePath, from_fn};
 use actix_web::web::{self, Data, get, post};
 use actix_web::{App, HttpServer};
 use anyhow::Context as _;
@@ -39,9 +44,12 @@ pub async fn serve(
     if crate::db::synthetic::is_synthetic(&context.pool).await? {
         pages::mark_synthetic();
     }
+    // Shared by the server's threads: each would else count for itself.
+    let limits = Data::new(limits::Limits::new(&context.config.limits));
     let server = HttpServer::new(move || {
         App::new()
             .app_data(Data::new(context.clone()))
+            .app_data(limits.clone())
             .app_data(Data::new(metrics.clone()))
             .app_data(web::QueryConfig::default().error_handler(|error, _| {
                 pages::PageError::from(error::Error::BadRequest {
@@ -59,7 +67,8 @@ pub async fn serve(
             )
             .wrap(from_fn(unchanged::unchanged))
             .wrap(Compress::default())
-            .wrap(security_headers())
+            .wrap(from_fn(guard::guard))
+            .wrap(from_fn(headers::headers))
             .wrap(NormalizePath::trim())
             .wrap(TracingLogger::default())
             .route("/health", get().to(health::health))
@@ -81,16 +90,4 @@ pub async fn serve(
         listening(*address);
     }
     server.run().await.context("the web server failed")
-}
-
-/// Pages load nothing but our own style sheet and scripts, and are shown in no frame.
-fn security_headers() -> DefaultHeaders {
-    DefaultHeaders::new()
-        .add((
-            "content-security-policy",
-            "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; \
-             form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-        ))
-        .add(("x-content-type-options", "nosniff"))
-        .add(("referrer-policy", "same-origin"))
 }

@@ -20,6 +20,7 @@ pub mod smtp;
 pub mod telling;
 pub mod tour;
 pub mod triage;
+pub mod tries;
 pub mod worker;
 
 use std::sync::Arc;

@@ -2,21 +2,23 @@
 
 use fantoccini::key::Key;
 use fantoccini::{Client, Locator};
+use serde_json::json;
 use speedwell_backend::domain::role::Role;
-use speedwell_backend::scheduler::{bisect, detect, explain, index, noise, report, trace};
+use speedwell_backend::scheduler::{self, bisect, detect, explain, index, noise, report, trace};
 use sqlx::PgPool;
 
-use super::TestApp;
 use super::triage::{insert_point, insert_regression, insert_token};
 use super::worker::{Rows, insert_job, insert_rows, measure};
+use super::{CONFIG, TestApp, hooks};
 
 /// The token that [`sign_in`] pastes.
 const TRIAGER: &str = "ada";
 
 /// Starts it; returns it with the address of each of its pages.
 pub async fn start(pool: &PgPool) -> (TestApp, Vec<String>) {
-    let app = TestApp::start(pool).await;
+    let app = TestApp::start_with(pool, &CONFIG.replacen("[[runtime]]", FORGE, 1)).await;
     let rows = insert_rows(pool, 8).await;
+    deliveries(pool, &app).await;
     tag(pool, 1, "v3.9.0").await;
     tag(pool, 4, "v3.9.1").await;
     measure(pool, &app, &rows, &[0.1, 0.1, 0.1, 0.11, 0.11, 0.11]).await;
@@ -91,10 +93,31 @@ const PAGES: &[&str] = &[
     "/subscriptions",
     "/outbox",
     "/alarms",
+    "/deliveries",
+    "/deliveries/1",
+    "/deliveries/3",
     "/api",
     "/sign-in",
     "/nowhere",
 ];
+
+/// A forge that sends hooks and is told nothing.
+const FORGE: &str = "[repository.forge]\nkind = \"github\"\napi = \"https://api.github.com\"\nproject = \"python/cpython\"\n\
+                     hook_secret_file = \"/nowhere\"\n[[runtime]]";
+
+/// A delivery in each state but waiting.
+async fn deliveries(pool: &PgPool, app: &TestApp) {
+    let push =
+        json!({ "ref": "refs/heads/main", "before": "a".repeat(40), "after": "b".repeat(40) });
+    for (event, key, body) in [
+        ("push", "1", &push),
+        ("ping", "2", &json!({ "zen": "Design for failure." })),
+        ("push", "3", &json!({ "ref": "refs/heads/main" })),
+    ] {
+        hooks::insert(pool, event, key, body).await;
+    }
+    scheduler::hooks::tick(&app.context).await.unwrap();
+}
 
 /// Makes a commit (by its place) a release.
 async fn tag(pool: &PgPool, place: i32, name: &str) {

@@ -7,11 +7,14 @@ use actix_web::http::header;
 use actix_web::web::{Data, Path};
 use askama::Template;
 use chrono::Utc;
+use serde_json::json;
 
 use super::{PageError, Shell, render};
 use crate::context::Context;
+use crate::db::audit;
 use crate::db::searches::{self, LocatedRow, PlaceRow, SearchRow, StepRow};
 use crate::db::{bisections, regressions};
+use crate::domain::audit::Action;
 use crate::domain::bisection::{BisectionState, Skipped};
 use crate::domain::regression::Transition;
 use crate::domain::role::Role;
@@ -206,6 +209,10 @@ pub(super) async fn cancel(
         let give_up = Transition::GiveUp;
         regressions::transition(&mut transaction, regression, &give_up, actor, &words).await?;
     }
+    let subject = format!("bisection {id}");
+    let details = json!({ "regression": open.regression_id });
+    let action = Action::BisectionCancel;
+    audit::record(&mut *transaction, actor, action, &subject, details).await?;
     transaction.commit().await.map_err(Error::from)?;
     Ok(HttpResponse::SeeOther()
         .insert_header((header::LOCATION, format!("/bisections/{id}")))

@@ -6,12 +6,14 @@ use actix_web::web::{self, Data, Path, Query};
 use askama::Template;
 use chrono::Utc;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{PageError, Shell, render};
 use crate::config::ForgeConfig;
 use crate::context::Context;
+use crate::db::audit;
 use crate::db::deliveries::{self, Filter, Headers, ListedRow, Standing};
+use crate::domain::audit::Action;
 use crate::domain::hook::{DeliveryState, Effect, ForgeKind};
 use crate::domain::redact::leave_secrets_out;
 use crate::domain::role::Role;
@@ -228,7 +230,7 @@ pub(super) async fn one(
     };
     render(&OnePage {
         shell: Shell::new(format!("Delivery {id}"), ""),
-        size: format::value(f64::from(listed.body_bytes), speedwell_wire::Unit::Bytes),
+        size: format!("{} bytes", listed.body_bytes),
         one: row(listed),
         headers,
         replays,
@@ -259,13 +261,15 @@ pub(super) async fn replay(
             Error::Conflict(format!("There is no delivery {id} whose work is over.")).into(),
         );
     };
+    audit::record(
+        &mut *transaction,
+        &actor.0.name,
+        Action::HookReplay,
+        &format!("delivery {id}"),
+        json!({ "replay": new }),
+    )
+    .await?;
     transaction.commit().await?;
-    tracing::info!(
-        delivery = *id,
-        replay = new,
-        actor = actor.0.name,
-        "replayed"
-    );
     Ok(HttpResponse::SeeOther()
         .insert_header((header::LOCATION, format!("/deliveries/{new}")))
         .finish())

@@ -3,6 +3,7 @@
 mod alarms;
 mod annotations;
 mod api;
+mod audit;
 mod benchmark;
 mod bisection;
 mod commit;
@@ -35,7 +36,9 @@ mod steps;
 mod subscriptions;
 mod suite;
 mod timeline;
+mod tokens;
 mod topdown;
+mod tries;
 mod unsubscribe;
 mod widgets;
 
@@ -43,7 +46,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
-use actix_web::web::{ServiceConfig, get, post};
+use actix_web::web::{self, FormConfig, ServiceConfig, get, post};
 use askama::Template;
 
 pub use error::{PageError, not_found};
@@ -51,6 +54,7 @@ pub(in crate::web) use regressions::parse_filter;
 
 use super::assets::Asset;
 use super::error::Error;
+use crate::domain::try_run::LONGEST_PATCH;
 
 /// What every page knows.
 #[derive(Debug, Clone)]
@@ -110,6 +114,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/", get().to(home::home))
         .route("/runtimes/{name}", get().to(runtime::runtime))
         .configure(comparisons)
+        .configure(try_runs)
         .route("/matrix", get().to(matrix::matrix))
         .route("/timeline", get().to(timeline::timeline))
         .route("/grid", get().to(grid::grid))
@@ -144,9 +149,7 @@ pub fn configure(config: &mut ServiceConfig) {
         )
         .route("/hosts/{name}/annotations", post().to(annotations::on_host))
         .route("/annotations/{id}/remove", post().to(annotations::remove))
-        .route("/sign-in", get().to(sign_in::form))
-        .route("/sign-in", post().to(sign_in::sign_in))
-        .route("/sign-out", post().to(sign_in::sign_out))
+        .configure(people)
         .route("/subscriptions", get().to(subscriptions::list))
         .route("/subscriptions", post().to(subscriptions::add))
         .route(
@@ -166,6 +169,37 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/feeds/runtimes/{name}.atom", get().to(feed::runtime))
         .route("/feeds/benchmarks/{name}.atom", get().to(feed::benchmark))
         .route("/feeds/reports/{name}.atom", get().to(feed::reports));
+}
+
+fn try_runs(config: &mut ServiceConfig) {
+    // A patch in a form grows: each line end is six characters there.
+    let forms = FormConfig::default().limit(4 * LONGEST_PATCH);
+    config
+        .service(
+            web::resource("/tries")
+                .app_data(forms)
+                .route(get().to(tries::list))
+                .route(post().to(tries::open)),
+        )
+        .route("/tries/new", get().to(tries::new))
+        .route("/tries/{id}", get().to(tries::one))
+        .route("/tries/{id}/approve", post().to(tries::approve))
+        .route("/tries/{id}/cancel", post().to(tries::cancel));
+}
+
+/// The routes of signing in, tokens and the audit log.
+fn people(config: &mut ServiceConfig) {
+    config
+        .route("/sign-in", get().to(sign_in::form))
+        .route("/sign-in", post().to(sign_in::sign_in))
+        .route("/sign-in/{name}", get().to(sign_in::forge::go))
+        .route("/sign-in/{name}/back", get().to(sign_in::forge::back))
+        .route("/sign-out", post().to(sign_in::sign_out))
+        .route("/tokens", get().to(tokens::list))
+        .route("/tokens", post().to(tokens::add))
+        .route("/tokens/{name}/revoke", post().to(tokens::revoke))
+        .route("/sessions/{id}/end", post().to(tokens::end_session))
+        .route("/audit", get().to(audit::audit));
 }
 
 fn comparisons(config: &mut ServiceConfig) {

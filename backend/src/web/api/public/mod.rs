@@ -11,6 +11,7 @@ mod regressions;
 mod runs;
 mod search;
 mod timelines;
+mod tries;
 
 use actix_web::web::{self, Json, ServiceConfig, get};
 use serde::{Deserialize, Serialize};
@@ -83,6 +84,11 @@ fn limit_of(limit: Option<i64>) -> Result<i64, Error> {
         regressions::regressions,
         regressions::regression,
         regressions::act,
+        tries::tries,
+        tries::open,
+        tries::one,
+        tries::cancel,
+        tries::approve,
         search::search
     ),
     components(schemas(ErrorBodySchema))
@@ -166,7 +172,8 @@ pub fn configure(config: &mut ServiceConfig) {
             .route(
                 "/regressions/{id}/actions",
                 web::post().to(regressions::act),
-            ),
+            )
+            .configure(tries::configure),
     );
 }
 
