@@ -79,6 +79,7 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
         .await
         .unwrap();
     let report = format!("/reports/cpython-main/{day}");
+    insert_try(&pool).await;
     for commit in 0..5 {
         let id = insert(&pool, &rows, commit, commit + 1).await;
         go(&pool, id, &[Transition::Confirm]).await;
@@ -121,6 +122,10 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
         ("/bisections".to_owned(), 1),
         ("/bisections/1".to_owned(), 5),
         ("/recompute".to_owned(), 1),
+        ("/tries".to_owned(), 1),
+        ("/tries/new".to_owned(), 1),
+        ("/tries/1".to_owned(), 6),
+        ("/api/v1/tries/1".to_owned(), 5),
         ("/queue".to_owned(), 4),
         ("/hosts".to_owned(), 1),
         ("/hosts/lab-1".to_owned(), 9),
@@ -141,5 +146,20 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
             (1..=most).contains(&queries),
             "{path}: {queries} queries, at most {most}"
         );
+    }
+}
+
+/// A try with a result for each benchmark.
+async fn insert_try(pool: &PgPool) {
+    for query in [
+        "INSERT INTO try_run (repository_id, requester, source, head_name, runtimes, budget, state, head_commit_id, base_commit_id,
+                              approved_by, approved_at)
+         VALUES (1, 'ada', 'revision', 'topic', '{}', 10, 'running', 2, 1, 'ada', now())",
+        "INSERT INTO try_part (try_id, runtime_id, host_id, benchmarks) VALUES (1, 1, 1, '{}')",
+        "INSERT INTO try_result (try_id, runtime_id, benchmark_id, metric, counter_source, pairs, base, head, change, change_low,
+                                 change_high, verdict)
+         SELECT 1, 1, id, 'wall_time', 'software', 2, 1, 1, 0, 0, 0, 'unchanged' FROM benchmark",
+    ] {
+        sqlx::query(query).execute(pool).await.unwrap();
     }
 }

@@ -43,6 +43,7 @@ pub async fn start(pool: &PgPool) -> (TestApp, Vec<String>) {
         }
     }
     insert_job(pool, &rows, 6, 1).await;
+    insert_tries(pool).await;
     let now = chrono::Utc::now() + chrono::Duration::seconds(1);
     report::look(&app.context, now).await.unwrap();
     let day: Option<String> = sqlx::query_scalar("SELECT day::text FROM report LIMIT 1")
@@ -89,6 +90,10 @@ const PAGES: &[&str] = &[
     "/hosts/lab-1",
     "/queue",
     "/jobs/1",
+    "/tries",
+    "/tries/new",
+    "/tries/1",
+    "/tries/2",
     "/reports",
     "/subscriptions",
     "/outbox",
@@ -117,6 +122,30 @@ async fn deliveries(pool: &PgPool, app: &TestApp) {
         hooks::insert(pool, event, key, body).await;
     }
     scheduler::hooks::tick(&app.context).await.unwrap();
+}
+
+/// A try that is decided, with a change of each kind, and one that waits for approval.
+async fn insert_tries(pool: &PgPool) {
+    for query in [
+        "INSERT INTO try_run (repository_id, requester, source, head_name, runtimes, budget, state, verdict, message, base_branch,
+                              head_commit_id, base_commit_id, approved_by, approved_at, finished_at)
+         VALUES (1, 'ada', 'revision', 'topic', '{}', 10, 'decided', 'worse', 'Of 2 benchmarks: 1 slower, 1 faster.', 'main', 4, 3, 'ada',
+                 now(), now())",
+        "INSERT INTO try_run (repository_id, requester, source, pull_number, runtimes, budget, state, head_commit_id, base_commit_id, diff,
+                              diff_cut)
+         VALUES (1, 'github:eve', 'pull', 7, '{}', 10, 'waiting_for_approval', 4, 3, '+<b>x</b>', true)",
+        "INSERT INTO try_part (try_id, runtime_id, host_id, benchmarks, rounds, state, message)
+         SELECT 1, 1, id, '{}', 3, 'decided', '3 pairs of runs' FROM host LIMIT 1",
+        "INSERT INTO try_result (try_id, runtime_id, benchmark_id, metric, counter_source, pairs, base, head, change, change_low,
+                                 change_high, verdict)
+         SELECT 1, 1, id, metric, 'software', 3, 1, 1 + size, size, size - 0.01, size + 0.01, verdict FROM benchmark
+         CROSS JOIN (VALUES ('wall_time', 0.05, 'worse'), ('max_rss', -0.03, 'better')) AS one (metric, size, verdict)",
+        "INSERT INTO job (kind, runtime_id, commit_id, host_class, host_id, priority, reason, requester, try_id, try_round, state, finished_at,
+                          failure_message)
+         SELECT 'measure', 1, 4, 'local', id, 130, 'try', 'ada', 1, 0, 'cancelled', now(), 'taken back' FROM host LIMIT 1",
+    ] {
+        sqlx::query(query).execute(pool).await.unwrap();
+    }
 }
 
 /// Makes a commit (by its place) a release.
