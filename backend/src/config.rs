@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 use crate::detection::segments::Settings;
 use crate::domain::alarm::Limits;
+use crate::domain::import::mapping::ImportRule;
 
 pub use control::ControlConfig;
 pub use forge::{ForgeConfig, HooksConfig};
@@ -94,6 +95,9 @@ pub struct Config {
     /// Runtimes to measure.
     #[serde(default, rename = "runtime")]
     pub runtimes: Vec<RuntimeConfig>,
+    /// Which runtime and host the names of imported results stand for.
+    #[serde(default, rename = "import")]
+    pub imports: Vec<ImportRule>,
 }
 
 /// One tracked git repository.
@@ -214,6 +218,13 @@ impl Config {
                     "this name is used twice",
                 ));
             }
+        }
+        for rule in &self.imports {
+            if !runtimes.contains(&rule.runtime) {
+                let message = "no [[runtime]] has this name";
+                return Err(Problem::new("import.runtime", &rule.runtime, message));
+            }
+            check_name(&rule.host).map_err(|e| Problem::new("import.host", &rule.host, e))?;
         }
         Ok(())
     }

@@ -32,8 +32,14 @@ async fn a_slower_head_is_slower_and_a_harmless_patch_is_not() {
     lab.start_worker();
     lab.until_state("succeeded").await;
 
-    let (well, said) = lab.command(&["try", "project-main", "topic", "--follow"]).await;
-    assert!(!well && said.contains("  worse\n"), "{said}\n{}", lab.log("worker.log"));
+    let (well, said) = lab
+        .command(&["try", "project-main", "topic", "--follow"])
+        .await;
+    assert!(
+        !well && said.contains("  worse\n"),
+        "{said}\n{}",
+        lab.log("worker.log")
+    );
     assert!(said.contains("Of 1 benchmark: 1 slower."), "{said}");
     // The other way round it is faster.
     let (well, said) = lab
@@ -49,10 +55,17 @@ async fn a_slower_head_is_slower_and_a_harmless_patch_is_not() {
     let (well, said) = lab
         .command(&["try", "project-main", "main", "--patch", &patch, "--follow"])
         .await;
-    assert!(well && said.contains("  unchanged\n"), "{said}\n{}", lab.log("worker.log"));
+    assert!(
+        well && said.contains("  unchanged\n"),
+        "{said}\n{}",
+        lab.log("worker.log")
+    );
     // It was built with the patch, beside the plain commit's build.
     let page = lab.get("/tries/3").await;
-    assert!(page.contains("within the noise") && page.contains("as before"), "{page}");
+    assert!(
+        page.contains("within the noise") && page.contains("as before"),
+        "{page}"
+    );
     let pool = lab.pool().await;
     let builds: i64 = sqlx::query_scalar("SELECT count(DISTINCT artefact_sha256) FROM build")
         .fetch_one(&pool)
@@ -63,7 +76,14 @@ async fn a_slower_head_is_slower_and_a_harmless_patch_is_not() {
 
     // A patch that was made for something else.
     let (well, said) = lab
-        .command(&["try", "project-main", "topic", "--patch", &patch, "--follow"])
+        .command(&[
+            "try",
+            "project-main",
+            "topic",
+            "--patch",
+            &patch,
+            "--follow",
+        ])
         .await;
     assert!(!well && said.contains("does not apply to"), "{said}");
 }

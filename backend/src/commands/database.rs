@@ -42,17 +42,9 @@ pub(super) async fn open_context(config: &Config) -> anyhow::Result<(Context, Da
     let context = Context {
         pool: database.pool.clone(),
         config: Arc::new(config.clone()),
-        artefacts: open_store(config)?,
+        artefacts: artefacts(config)?,
     };
     Ok((context, database))
-}
-
-/// The artefact store: a URL, or a folder in `data`.
-pub(super) fn open_store(config: &Config) -> anyhow::Result<Artefacts> {
-    match &config.store {
-        Some(url) => Artefacts::by_url(url),
-        None => Artefacts::in_folder(&config.data.join("artefacts")),
-    }
 }
 
 /// As [`open`], and leaves the database as it is.
@@ -79,6 +71,14 @@ pub(super) async fn connect(config: &Config) -> anyhow::Result<Database> {
                 _cluster: Some(cluster),
             })
         }
+    }
+}
+
+/// Opens the configured store of artefacts.
+pub(super) fn artefacts(config: &Config) -> anyhow::Result<Artefacts> {
+    match &config.store {
+        Some(url) => Artefacts::by_url(url),
+        None => Artefacts::in_folder(&config.data.join("artefacts")),
     }
 }
 

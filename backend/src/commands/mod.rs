@@ -6,6 +6,7 @@ mod database;
 mod demo_data;
 mod examples;
 mod host;
+mod import;
 mod job;
 mod lookup;
 mod operator;
@@ -80,6 +81,8 @@ enum Command {
     /// Who is told of regressions.
     #[command(subcommand)]
     Subscription(subscription::SubscriptionCommand),
+    /// Import results that others measured: files and folders of pyperf JSON.
+    Import(import::ImportArguments),
     /// Follow the newest commits until they are measured, and print a summary.
     Progress(progress::ProgressArguments),
     /// Ask for runs of a commit, beside what the policy asks for.
@@ -159,6 +162,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Reindex(arguments) => reindex::run(&config, arguments).await,
         Command::Token(command) => token::run(&config, command).await,
         Command::Subscription(command) => subscription::run(&config, command).await,
+        Command::Import(arguments) => import::run(&config, arguments).await,
         Command::Progress(arguments) => progress::run(&config, arguments).await,
         Command::Request(arguments) => request::run(&config, arguments).await,
         Command::Redetect => database::redetect(&config).await,

@@ -69,7 +69,7 @@ pub(super) async fn run(config: &Config, arguments: RestoreArguments) -> anyhow:
         backups::is_empty(&database.pool).await?,
         "the database is not empty, and nothing is overwritten: name another `data` folder or another --database-url"
     );
-    let store = database::open_store(config)?;
+    let store = database::artefacts(config)?;
     put_artefacts(&store, &manifest, &folder).await?;
     eprintln!("restoring {} rows", manifest.rows.values().sum::<i64>());
     backup::restore_database(&database.url, &folder.join(DATABASE)).await?;

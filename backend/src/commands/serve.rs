@@ -16,7 +16,7 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
     let database = database::open(&config).await?;
     sync::sync(&config, &database.pool).await?;
     db::verdicts::forget_others(&database.pool, &config.detection.version()).await?;
-    let artefacts = database::open_store(&config)?;
+    let artefacts = database::artefacts(&config)?;
     let metrics = PrometheusBuilder::new()
         .install_recorder()
         .context("cannot install the metrics recorder")?;

@@ -143,6 +143,28 @@ pub async fn list_runtimes(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Runtime>
         .await
 }
 
+/// Notes whether a runtime's results come from elsewhere alone.
+pub async fn set_imported(
+    db: impl PgExecutor<'_>,
+    runtime_id: i64,
+    imported: bool,
+) -> sqlx::Result<()> {
+    sqlx::query("UPDATE runtime SET imported = $2 WHERE id = $1 AND imported <> $2")
+        .bind(runtime_id)
+        .bind(imported)
+        .execute(db)
+        .await
+        .map(drop)
+}
+
+/// The key of an enabled runtime.
+pub async fn find_runtime(db: impl PgExecutor<'_>, name: &str) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar("SELECT id FROM runtime WHERE name = $1 AND enabled")
+        .bind(name)
+        .fetch_optional(db)
+        .await
+}
+
 /// Notes a look at a repository, as it was listed before; `error` is shown until a later one succeeds. When it was asked for anew
 /// meanwhile it stays due.
 pub async fn mark_fetched(

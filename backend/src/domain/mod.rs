@@ -16,6 +16,7 @@ pub mod fields;
 pub mod generation;
 pub mod hold;
 pub mod hook;
+pub mod import;
 pub mod index;
 pub mod job;
 pub mod language;

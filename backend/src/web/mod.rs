@@ -76,6 +76,7 @@ pub async fn serve(
             .route("/hooks/{forge}/{repository}", post().to(hooks::take))
             .route("/assets/{file}", get().to(assets::asset))
             .configure(api::worker::configure)
+            .configure(api::compatible::configure)
             .configure(api::public::configure)
             .configure(pages::configure)
             .default_service(web::to(pages::not_found))

@@ -12,6 +12,7 @@ pub mod comparing;
 pub mod forge;
 pub mod git;
 pub mod hooks;
+pub mod importing;
 pub mod lab;
 pub mod npm;
 pub mod operate;

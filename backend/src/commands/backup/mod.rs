@@ -90,7 +90,7 @@ pub(super) async fn run(
 async fn fill(config: &Config, config_file: &Path, folder: &Path) -> anyhow::Result<Manifest> {
     // As it is: a backup before an upgrade must not be the upgrade.
     let database = database::connect(config).await?;
-    let store = database::open_store(config)?;
+    let store = database::artefacts(config)?;
     let _no_retention = loop {
         match locks::try_lock(&database.pool, "retention").await? {
             Some(lock) => break lock,

@@ -4,6 +4,7 @@ mod alarms;
 mod annotations;
 mod api;
 mod audit;
+mod badge;
 mod benchmark;
 mod bisection;
 mod commit;
@@ -119,6 +120,9 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/timeline", get().to(timeline::timeline))
         .route("/grid", get().to(grid::grid))
         .route("/timeline.csv", get().to(timeline::csv))
+        .route("/timeline.png", get().to(timeline::timeline_png))
+        .route("/badges/compare.svg", get().to(badge::compare))
+        .route("/badges/{name}.svg", get().to(badge::runtime))
         .route("/timeline/queue", post().to(timeline::queue))
         .route("/benchmarks", get().to(benchmark::list))
         .route("/benchmarks/{name}", get().to(benchmark::benchmark))

@@ -48,6 +48,12 @@ async fn know(context: &Context, run_id: i64, benchmark: &str) -> Result<Known, 
     let run = runs::find(&context.pool, run_id)
         .await?
         .ok_or_else(missing)?;
+    if run.artefact_sha256.is_none() {
+        let message = format!(
+            "Run {run_id} was measured elsewhere and imported: how to build and run it is not known here. Its page, /runs/{run_id}, has the file as it came."
+        );
+        return Err(Error::NotFound(message));
+    }
     let origin = reproduce::find_origin(&context.pool, run_id, benchmark).await?;
     let origin = origin.ok_or_else(missing)?;
     let measured = reproduce::list_measurements(&context.pool, run_id, benchmark).await?;
