@@ -79,6 +79,11 @@ pub trait Recipe {
         Ok(())
     }
 
+    /// The program outside of the artefact that it refers to.
+    fn outside(&self) -> Option<PathBuf> {
+        None
+    }
+
     /// A part of what the interpreter must say of itself, where the configuration pins it.
     fn version(&self) -> Option<&str> {
         None

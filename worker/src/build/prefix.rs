@@ -126,7 +126,8 @@ fn compile(
         timeout: Duration::from_secs(300),
     };
     let mut tail = Tail::new(20);
-    let end = process::run(sandbox, &spec, stop, &mut |line| {
+    let sandbox = sandbox.clone().with_writable(prefix);
+    let end = process::run(&sandbox, &spec, stop, &mut |line| {
         tail.push(line);
         log.line(line);
     })
