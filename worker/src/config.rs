@@ -187,7 +187,9 @@ impl Config {
             line("suite_processes")
         );
         ensure!(
-            config.tree_memory_mib.is_none_or(|mebibytes| mebibytes >= 64),
+            config
+                .tree_memory_mib
+                .is_none_or(|mebibytes| mebibytes >= 64),
             "{origin}:{}: tree_memory_mib: must be 64 or more",
             line("tree_memory_mib")
         );

@@ -134,7 +134,9 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Run => work(config, false),
         Command::Once => work(config, true),
         Command::Counters => counters(&config),
-        Command::Drive { .. } | Command::Spin { .. } | Command::Seal { .. } => unreachable!("is done above"),
+        Command::Drive { .. } | Command::Spin { .. } | Command::Seal { .. } => {
+            unreachable!("is done above")
+        }
     }
 }
 

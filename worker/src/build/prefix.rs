@@ -9,7 +9,7 @@ use std::time::Duration;
 use speedwell_wire::BuildRecipe;
 
 use super::artefact;
-use crate::job::{Context as _, Failure, JobLog};
+use crate::job::{Context as _, Failure, JobLog, given};
 use crate::process::{self, Sandbox, Spec, Stop, Tail};
 
 /// The unpacked prefixes of a worker.
@@ -39,17 +39,23 @@ impl Prefixes {
         log: &JobLog,
     ) -> Result<PathBuf, Failure> {
         let prefix = self.path(sha256);
-        let ready = prefix.join(".ready");
+        let ready = prefix.join(artefact::READY);
         if !ready.exists() {
             if prefix.exists() {
                 // A worker died while it unpacked.
                 fs::remove_dir_all(&prefix).transient("cannot remove an unfinished prefix")?;
             }
-            artefact::unpack(artefact, &prefix).transient("cannot unpack the artefact")?;
+            artefact::unpack(artefact, &prefix).map_err(|error| {
+                let message = format!("cannot unpack the artefact: {error}");
+                match error.kind() {
+                    std::io::ErrorKind::InvalidData => Failure::permanent(message),
+                    _ => Failure::transient(message),
+                }
+            })?;
             if super::recipe(&recipe.method).holds_library() {
                 compile(&prefix, recipe, sandbox, stop, log)?;
             }
-            fs::write(&ready, "").transient("cannot mark the prefix")?;
+            given::write(&ready, "").transient("cannot mark the prefix")?;
         }
         mark_and_drop_oldest(&self.folder, self.kept, &prefix)
             .transient("cannot remove old prefixes")?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use speedwell_wire::{ArtefactReference, BuildReport, JobAssignment, JobKind, Phase, RunReport};
 
-use super::{Context as _, Failure, JobLog, give_tree, make_folder};
+use super::{Context as _, Failure, JobLog, give_tree, given, make_folder};
 use crate::backend::Backend;
 use crate::bench::{Bench, Suites};
 use crate::build::{self, Prefixes, Workshop, artefact};
@@ -233,7 +233,13 @@ fn try_build(
     let begun = Instant::now();
     let mtime = u64::try_from(job.source.committed_at).unwrap_or(0);
     let packed = artefact::pack(&built.prefix, &shop.config.data.join("artefacts"), mtime)
-        .transient("cannot pack the artefact")?;
+        .map_err(|error| {
+            let message = format!("cannot pack the artefact: {error}");
+            match error.kind() {
+                std::io::ErrorKind::InvalidData => Failure::permanent(message),
+                _ => Failure::transient(message),
+            }
+        })?;
     report
         .step_seconds
         .insert("pack".to_owned(), begun.elapsed().as_secs_f64());
@@ -246,7 +252,7 @@ fn try_build(
     report.installed_bytes = packed.installed_bytes;
     for name in ["source", "build"] {
         // Only space: the job's folder is removed at its end anyway.
-        if let Err(error) = fs::remove_dir_all(folder.join(name)) {
+        if let Err(error) = given::remove(&folder.join(name)) {
             tracing::debug!("cannot remove {name}: {error}");
         }
     }

@@ -104,9 +104,9 @@ fn prepare(own: &Path) -> anyhow::Result<PathBuf> {
             fs::create_dir(&mine)?;
         }
         fs::write(mine.join("cgroup.procs"), "0")?;
-        CONTROLLERS.iter().try_for_each(|name| {
-            fs::write(own.join("cgroup.subtree_control"), format!("+{name}"))
-        })
+        CONTROLLERS
+            .iter()
+            .try_for_each(|name| fs::write(own.join("cgroup.subtree_control"), format!("+{name}")))
     };
     if let Err(error) = enable() {
         // As it was: somebody looked from a shell.

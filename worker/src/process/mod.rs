@@ -217,7 +217,11 @@ pub fn start(
     spec: &Spec,
     connect: impl FnOnce(&mut Command) -> io::Result<()>,
 ) -> io::Result<Guard> {
-    let group = sandbox.groups.as_ref().map(group::Groups::make).transpose()?;
+    let group = sandbox
+        .groups
+        .as_ref()
+        .map(group::Groups::make)
+        .transpose()?;
     let mut command = prepare(sandbox, spec, group.as_ref().map(Group::folder));
     connect(&mut command)?;
     let child = command.spawn()?;

@@ -263,11 +263,19 @@ mod tests {
         let sealed = sealed.with_writable(Path::new("/data/jobs/1"));
         let line = sealed.command_line(&["true".into()], Some(Path::new("/sys/fs/cgroup/box")));
         let at = line.iter().position(|word| word == "seal").unwrap();
-        assert_eq!((&*line[at - 1], &*line[at + 2]), ("/w".as_ref(), "--".as_ref()));
+        assert_eq!(
+            (&*line[at - 1], &*line[at + 2]),
+            ("/w".as_ref(), "--".as_ref())
+        );
         let plan: Seal = serde_json::from_str(line[at + 1].to_str().unwrap()).unwrap();
         assert_eq!(plan.tmp.as_deref(), Some(Path::new("/data/tmp")));
         assert_eq!(plan.writable, [Path::new("/data/jobs/1")]);
         assert_eq!(plan.group.as_deref(), Some(Path::new("/sys/fs/cgroup/box")));
-        assert_eq!(Sandbox::trusted().command_line(&["true".into()], None).len(), 5);
+        assert_eq!(
+            Sandbox::trusted()
+                .command_line(&["true".into()], None)
+                .len(),
+            5
+        );
     }
 }

@@ -16,7 +16,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 /// What a program used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exhausted {
-    /// It printed more than [`MOST_OUTPUT`].
+    /// It printed more than anybody reads.
     Output,
     /// The disk was nearly full.
     Disk,
@@ -26,15 +26,11 @@ pub enum Exhausted {
 
 impl Exhausted {
     /// In words, after "it …".
-    pub fn describe(self) -> String {
+    pub fn describe(self) -> &'static str {
         match self {
-            Self::Output => format!("printed more than {} MiB and was killed", MOST_OUTPUT >> 20),
-            Self::Disk => {
-                "filled the disk (No space left on device was next) and was killed".to_owned()
-            }
-            Self::Memory => {
-                "used up the memory that it may have (tree_memory_mib) and was killed".to_owned()
-            }
+            Self::Output => "printed more than a log may hold and was killed",
+            Self::Disk => "filled the disk (No space left on device was next) and was killed",
+            Self::Memory => "used up the memory that it may have and was killed",
         }
     }
 }
@@ -48,6 +44,8 @@ pub struct Floor {
     pub disk: u64,
     /// Available memory, in bytes; zero: not looked at.
     pub memory: u64,
+    /// What a program may print, in bytes.
+    pub output: u64,
 }
 
 impl Floor {
@@ -57,6 +55,7 @@ impl Floor {
             folder: folder.to_owned(),
             disk: (min_free_mib << 20) / 4,
             memory: memory("MemTotal:").unwrap_or(0) / 16,
+            output: MOST_OUTPUT,
         }
     }
 }
@@ -97,7 +96,11 @@ impl Watch {
 
     /// What the program has used up by now.
     pub fn look(&mut self) -> Option<Exhausted> {
-        if self.printed.load(Ordering::Relaxed) > MOST_OUTPUT {
+        let most = self
+            .floor
+            .as_ref()
+            .map_or(MOST_OUTPUT, |floor| floor.output);
+        if self.printed.load(Ordering::Relaxed) > most {
             return Some(Exhausted::Output);
         }
         let floor = self.floor.as_ref()?;
@@ -110,7 +113,9 @@ impl Watch {
         if free.is_ok_and(|free| free < floor.disk) {
             return Some(Exhausted::Disk);
         }
-        let available = (floor.memory > 0).then(|| memory("MemAvailable:")).flatten();
+        let available = (floor.memory > 0)
+            .then(|| memory("MemAvailable:"))
+            .flatten();
         available
             .is_some_and(|bytes| bytes < floor.memory)
             .then_some(Exhausted::Memory)
