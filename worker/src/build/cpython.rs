@@ -5,7 +5,6 @@
 //! library relative to itself wherever it is unpacked.
 
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::time::Instant;
 
@@ -169,6 +168,7 @@ fn prune(prefix: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn the_source_is_named_without_the_jobs_number() {

@@ -43,7 +43,7 @@ impl Prefixes {
         if !ready.exists() {
             if prefix.exists() {
                 // A worker died while it unpacked.
-                fs::remove_dir_all(&prefix).transient("cannot remove an unfinished prefix")?;
+                given::remove(&prefix).transient("cannot remove an unfinished prefix")?;
             }
             artefact::unpack(artefact, &prefix).map_err(|error| {
                 let message = format!("cannot unpack the artefact: {error}");
@@ -94,7 +94,7 @@ pub fn mark_and_drop_oldest(folder: &Path, kept: usize, current: &Path) -> std::
     let surplus = (all.len() + 1).saturating_sub(kept);
     all.iter()
         .take(surplus)
-        .try_for_each(|(_, path)| fs::remove_dir_all(path))
+        .try_for_each(|(_, path)| given::remove(path))
 }
 
 /// Byte-compiles the libraries as the benchmark user, then takes the files away from it.

@@ -24,7 +24,7 @@ pub fn remove_where(folder: &Path, gone: &dyn Fn(&str, bool) -> bool) -> std::io
         let name = name.to_string_lossy();
         let is_folder = entry.file_type()?.is_dir();
         match (gone(&name, is_folder), is_folder) {
-            (true, true) => fs::remove_dir_all(entry.path())?,
+            (true, true) => given::remove(&entry.path())?,
             (true, false) => fs::remove_file(entry.path())?,
             (false, true) => remove_where(&entry.path(), gone)?,
             (false, false) => {}

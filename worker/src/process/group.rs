@@ -78,7 +78,13 @@ fn own_folder(mounts: &str, groups: &str) -> anyhow::Result<PathBuf> {
         (after.starts_with("cgroup2 ") && root == "/").then_some(at)
     });
     let mount = mount.context("control groups of version 2 are not mounted here")?;
-    Ok(Path::new(mount).join(path))
+    let at = Path::new(mount);
+    // Joining nothing would leave a slash at the end.
+    Ok(if path.is_empty() {
+        at.to_owned()
+    } else {
+        at.join(path)
+    })
 }
 
 /// Makes a group whose groups below it get the controllers; the worker moves out of its way.

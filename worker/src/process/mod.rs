@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use group::Group;
@@ -226,7 +226,11 @@ pub fn start(
     connect(&mut command)?;
     let child = command.spawn()?;
     // The command holds the other ends of the pipes, and goes here.
-    Ok(Guard { child, group })
+    Ok(Guard {
+        child,
+        namespaces: sandbox.namespaces,
+        group,
+    })
 }
 
 /// The command with its box, environment and process group; descriptors are the caller's.
@@ -260,13 +264,20 @@ pub fn pinned(words: &[String], cpus: Option<&str>) -> tokio::process::Command {
 pub struct Guard {
     /// The outermost program of the box.
     pub child: Child,
+    namespaces: bool,
     group: Option<Group>,
 }
+
+/// How long a namespace may take to be empty once its first process is killed: memory is given back meanwhile.
+const EMPTYING: Duration = Duration::from_secs(10);
 
 impl Guard {
     /// Kills everything and waits for the child.
     pub fn kill(&mut self) {
         let group = Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(i32::MAX));
+        if self.namespaces {
+            self.empty_namespace();
+        }
         if let Some(group) = &self.group {
             group.kill();
         }
@@ -276,6 +287,22 @@ impl Guard {
         }
         if let Err(error) = self.child.wait() {
             tracing::error!(%group, "cannot reap: {error}");
+        }
+    }
+
+    /// Kills the first process of the namespace, and waits until all others of it are gone: `unshare` ends then. Were it killed with
+    /// them, nobody would know when, and the next program would be measured beside what is left of this one.
+    fn empty_namespace(&mut self) {
+        let first = tree::Tree::first_child(self.child.id());
+        let Some(first) = first.and_then(|pid| i32::try_from(pid).ok()) else {
+            return;
+        };
+        if kill(Pid::from_raw(first), Signal::SIGKILL).is_err() {
+            return;
+        }
+        let begun = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) && begun.elapsed() < EMPTYING {
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 

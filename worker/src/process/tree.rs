@@ -36,6 +36,12 @@ impl Tree {
         tree
     }
 
+    /// The first child that a process's main thread has started and not yet waited for.
+    pub fn first_child(pid: u32) -> Option<u32> {
+        let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+        text.split_whitespace().next()?.parse().ok()
+    }
+
     /// The direct children of a process.
     pub fn children(&self, pid: u32) -> &[u32] {
         self.children.get(&pid).map_or(&[], Vec::as_slice)

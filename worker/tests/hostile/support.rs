@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::unistd::Uid;
@@ -12,8 +13,13 @@ use speedwell_worker::process::seal::Seal;
 use speedwell_worker::process::watch::{Floor, memory};
 use speedwell_worker::process::{self, End, Level, Sandbox, Spec, Stop};
 
-/// Nobody else's user: a limit of processes counts all of a user's.
-const USER: u32 = 61_234;
+/// A user that nobody else is, and no other test: a limit of processes counts all of a user's.
+fn user() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    1_000_000 + std::process::id() * 64 + number
+}
+
 /// Memory of the whole tree, where there are control groups.
 pub const TREE_MIB: u64 = 512;
 /// Processes.
@@ -46,7 +52,7 @@ impl Cell {
         let root = Uid::effective().is_root();
         let folder = host.path().join("job");
         fs::create_dir(&folder).unwrap();
-        let identity = root.then_some((USER, USER));
+        let identity = root.then(user).map(|user| (user, user));
         if let Some((user, group)) = identity {
             std::os::unix::fs::chown(&folder, Some(user), Some(group)).unwrap();
         }
