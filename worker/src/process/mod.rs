@@ -290,18 +290,22 @@ impl Guard {
         }
     }
 
-    /// Kills the first process of the namespace, and waits until all others of it are gone: `unshare` ends then. Were it killed with
-    /// them, nobody would know when, and the next program would be measured beside what is left of this one.
+    /// Kills the first process of the namespace, and waits until all others of it are gone. Were they killed together with `unshare`,
+    /// nobody would know when they are, and the next program would be measured beside what is left of this one.
     fn empty_namespace(&mut self) {
-        let first = tree::Tree::first_child(self.child.id());
-        let Some(first) = first.and_then(|pid| i32::try_from(pid).ok()) else {
+        let outermost = Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(i32::MAX));
+        let Some(first) = tree::first_child(self.child.id()) else {
             return;
         };
-        if kill(Pid::from_raw(first), Signal::SIGKILL).is_err() {
+        // `unshare` would say in the program's output that its child was killed.
+        drop(kill(outermost, Signal::SIGSTOP));
+        let number = i32::try_from(first).unwrap_or(i32::MAX);
+        if kill(Pid::from_raw(number), Signal::SIGKILL).is_err() {
             return;
         }
         let begun = Instant::now();
-        while matches!(self.child.try_wait(), Ok(None)) && begun.elapsed() < EMPTYING {
+        // The kernel lets it be a zombie once the namespace is empty.
+        while tree::is_alive(first) && begun.elapsed() < EMPTYING {
             std::thread::sleep(Duration::from_millis(1));
         }
     }

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod cost;
 mod reach;
 mod support;
 mod use_up;

@@ -79,7 +79,7 @@ fn files_without_end_are_ended_before_the_disk_is_full() {
             outcome.text
         );
         assert!(
-            outcome.text.ends_with("64\t/tmp|64\t/dev/shm|"),
+            outcome.text.ends_with("\t/tmp|64\t/dev/shm|"),
             "{}",
             outcome.text
         );
