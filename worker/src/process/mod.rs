@@ -298,9 +298,8 @@ impl Guard {
             return;
         };
         // `unshare` would say in the program's output that its child was killed.
-        drop(kill(outermost, Signal::SIGSTOP));
-        let number = i32::try_from(first).unwrap_or(i32::MAX);
-        if kill(Pid::from_raw(number), Signal::SIGKILL).is_err() {
+        let first_pid = Pid::from_raw(i32::try_from(first).unwrap_or(i32::MAX));
+        if kill(outermost, Signal::SIGSTOP).is_err() || kill(first_pid, Signal::SIGKILL).is_err() {
             return;
         }
         let begun = Instant::now();
