@@ -96,7 +96,13 @@ fn write_entry(
     let destination = target.join(relative);
     match entry.kind() {
         Some(ObjectType::Tree) => {
-            fs::create_dir_all(&destination).transient("cannot make a folder")?;
+            // A tree made by hand can have two entries of one name: a link, and a folder that would be written through it.
+            fs::create_dir(&destination).map_err(|error| match error.kind() {
+                std::io::ErrorKind::AlreadyExists => {
+                    Failure::permanent(format!("the tree has {path:?} twice"))
+                }
+                _ => Failure::transient(format!("cannot make a folder: {error}")),
+            })?;
             Ok(Written::Folder)
         }
         Some(ObjectType::Blob) => {

@@ -20,7 +20,7 @@ use crate::backend::Refusal;
 use crate::bench::read_source;
 use crate::config::UnfitHost;
 use crate::host::{self, System, doctor};
-use crate::job::{self, Failure, JobLog, Shop};
+use crate::job::{self, Failure, JobLog, Shop, given};
 use crate::process::Stop;
 use crate::protocol::{self, Farewell, Situation, Step, StopReason};
 use crate::spool::Entry;
@@ -260,8 +260,9 @@ impl Agent {
             .data
             .join("jobs")
             .join(job.job_id.to_string());
-        let log =
-            fs::create_dir_all(&folder).and_then(|()| JobLog::create(&folder.join("log.txt")));
+        // Beside the folder and not in it: programs of the box may write there.
+        let log_file = folder.with_extension("log");
+        let log = fs::create_dir_all(&folder).and_then(|()| JobLog::create(&log_file));
         let log = match log {
             Ok(log) => log,
             Err(error) => {
@@ -308,7 +309,7 @@ impl Agent {
             companion.await?;
         }
         // Before the results are written: a full disk has room again without the job's files.
-        if let Err(error) = fs::remove_dir_all(&folder) {
+        if let Err(error) = given::remove(&folder).and_then(|()| fs::remove_file(&log_file)) {
             tracing::warn!("cannot remove {}: {error}", folder.display());
         }
         match outcome {
@@ -407,8 +408,7 @@ fn clean_up(data: &Path) -> anyhow::Result<()> {
             .list()?
             .is_empty();
         if folder.exists() && (name == "jobs" || spool_is_empty) {
-            fs::remove_dir_all(&folder)
-                .with_context(|| format!("cannot clear {}", folder.display()))?;
+            given::remove(&folder).with_context(|| format!("cannot clear {}", folder.display()))?;
         }
         fs::create_dir_all(&folder)?;
     }
