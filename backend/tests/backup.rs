@@ -167,6 +167,11 @@ async fn everything_comes_back_in_an_empty_folder(pool: PgPool) {
             .any(|(table, rows)| table == "measurement_2026" || rows.len() > 5)
     );
     for (one, other) in before.iter().zip(&after) {
+        if one.0 == "audit" {
+            assert_eq!(one.1.len(), 1, "it was noted that there is a backup");
+            assert_eq!(other.1.len(), 1, "and here, that it was restored");
+            continue;
+        }
         assert_eq!(one, other, "the table {}", one.0);
     }
     assert_eq!(before.len(), after.len());

@@ -80,10 +80,7 @@ async fn a_token_is_exchanged_and_a_job_asked_for_once_more(pool: PgPool) {
     let (good, said) = run(&["job", "retry", &number]);
     assert!(good && said.contains("/jobs/2"), "{said}");
     let (_, page) = app.get(&format!("/jobs/{id}")).await;
-    assert!(
-        page.contains("queued once more as job 2 by the operator"),
-        "{page}"
-    );
+    assert!(page.contains("queued once more as job 2 by cli:"), "{page}");
     let (_, said) = run(&["job", "list"]);
     assert!(
         said.contains("queued") && said.contains("requested"),
@@ -104,6 +101,19 @@ async fn a_token_is_exchanged_and_a_job_asked_for_once_more(pool: PgPool) {
     let (status, _) = worker.post(paths::CLAIM, &claim).await;
     assert_eq!(status, 401, "the token of before is refused");
     TestWorker::register(&app, token.trim()).await;
+    let actions: Vec<String> =
+        sqlx::query_scalar("SELECT action || ' ' || subject FROM audit ORDER BY id")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+    assert_eq!(
+        actions,
+        [
+            "job.request job 2",
+            "job.cancel job 2",
+            "host.change host lab-1"
+        ]
+    );
 }
 
 #[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]

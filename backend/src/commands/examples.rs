@@ -39,6 +39,11 @@ const EXAMPLES: &[(&str, &str)] = &[
         "--database-url postgres://speedwell@db/empty --measurements 1000000",
     ),
     ("cancel", "4711"),
+    (
+        "import",
+        "results/ --runtime cpython-main --host old-lab --commit-from filename",
+    ),
+    ("try", "cpython-main my-branch --benchmarks 'nbody*' --follow"),
     ("cluster", "/tmp/cluster --fast"),
 ];
 

@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
 use clap::Subcommand;
+use serde_json::{Value, json};
 use speedwell_backend::artefacts::sha256_hex;
 use speedwell_backend::config::Config;
-use speedwell_backend::db::{hosts, imports, operate};
+use speedwell_backend::db::{audit, hosts, imports, operate};
+use speedwell_backend::domain::audit::Action;
 use speedwell_backend::domain::import::IMPORTED;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
-use super::database;
 use super::secret::{make_token, write_secret};
+use super::{database, operator};
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Examples:
@@ -119,12 +121,27 @@ async fn list(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Notes in the audit log what an operator did to a host.
+async fn note(
+    db: &mut PgConnection,
+    action: Action,
+    name: &str,
+    details: Value,
+) -> sqlx::Result<()> {
+    let subject = format!("host {name}");
+    audit::record(db, &operator::name(), action, &subject, details).await
+}
+
 async fn set_disabled(config: &Config, name: &str, disabled: bool) -> anyhow::Result<()> {
     let database = database::open(config).await?;
+    let mut transaction = database.pool.begin().await?;
     ensure!(
-        operate::set_disabled(&database.pool, name, disabled).await?,
+        operate::set_disabled(&mut *transaction, name, disabled).await?,
         "there is no host {name:?}: `host list` shows all"
     );
+    let details = json!({ "disabled": disabled });
+    note(&mut transaction, Action::HostChange, name, details).await?;
+    transaction.commit().await?;
     println!(
         "{name} {}",
         if disabled {
@@ -147,7 +164,11 @@ async fn rotate_token(config: &Config, name: &str, file: Option<&Path>) -> anyho
     if let Some(file) = file {
         write_secret(file, &token)?;
     }
-    operate::set_token(&database.pool, name, &sha256_hex(token.as_bytes())).await?;
+    let mut transaction = database.pool.begin().await?;
+    operate::set_token(&mut *transaction, name, &sha256_hex(token.as_bytes())).await?;
+    let details = json!({ "token": "exchanged" });
+    note(&mut transaction, Action::HostChange, name, details).await?;
+    transaction.commit().await?;
     match file {
         Some(file) => println!(
             "{name} has another token, it is in {}: give it to its worker",
@@ -185,7 +206,12 @@ async fn add(
         Some(file) => write_secret(file, &token)?,
         None => println!("{token}"),
     }
-    hosts::upsert(&database.pool, &name, &class, &sha256_hex(token.as_bytes())).await?;
+    let mut transaction = database.pool.begin().await?;
+    let hash = sha256_hex(token.as_bytes());
+    hosts::upsert(&mut *transaction, &name, &class, &hash).await?;
+    let details = json!({ "class": class });
+    note(&mut transaction, Action::HostAdd, &name, details).await?;
+    transaction.commit().await?;
     if let Some(file) = &token_file {
         println!(
             "host {name} of class {class} added, its token is in {}",

@@ -1,11 +1,13 @@
 //! Jobs: what is queued, runs and failed; ending one, asking for one once more.
 
 use clap::Subcommand;
+use serde_json::json;
 use speedwell_backend::config::Config;
 use speedwell_backend::db::operate::{self, Retry};
-use speedwell_backend::db::queue;
+use speedwell_backend::db::{audit, queue};
+use speedwell_backend::domain::audit::Action;
 
-use super::database;
+use super::{database, operator};
 
 /// What may be listed.
 const STATES: [&str; 5] = ["queued", "running", "succeeded", "failed", "cancelled"];
@@ -79,7 +81,13 @@ async fn list(config: &Config, states: &[String], limit: i64) -> anyhow::Result<
 async fn retry(config: &Config, job: i64) -> anyhow::Result<()> {
     let database = database::open(config).await?;
     let mut transaction = database.pool.begin().await?;
-    let done = operate::retry(&mut transaction, job, "the operator").await?;
+    let who = operator::name();
+    let done = operate::retry(&mut transaction, job, &who).await?;
+    if let Retry::Queued(new) = &done {
+        let (action, subject) = (Action::JobRequest, format!("job {new}"));
+        let details = json!({ "repeats": job });
+        audit::record(&mut *transaction, &who, action, &subject, details).await?;
+    }
     transaction.commit().await?;
     match done {
         Retry::Queued(new) => {

@@ -1,10 +1,13 @@
 //! `reindex`: indexes that are broken or have grown beyond what their rows need, built anew while everything goes on.
 
 use clap::Args;
+use serde_json::json;
 use speedwell_backend::config::Config;
+use speedwell_backend::db::audit;
 use speedwell_backend::db::reindex::{self, Index};
+use speedwell_backend::domain::audit::Action;
 
-use super::database;
+use super::{database, operator};
 
 /// Smaller indexes are not worth it, in bytes.
 const SMALL: i64 = 8 << 20;
@@ -69,6 +72,10 @@ pub(super) async fn run(config: &Config, arguments: ReindexArguments) -> anyhow:
             println!("would be built anew: {line}");
             continue;
         }
+        let (who, action) = (operator::name(), Action::Reindex);
+        let subject = format!("index {}", index.name);
+        let details = json!({ "bytes": index.bytes });
+        audit::record(&database.pool, &who, action, &subject, details).await?;
         let after = reindex::rebuild(&database.pool, index).await?;
         println!("{line}; now {:.1} MB", after as f64 / 1e6);
     }

@@ -9,6 +9,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use speedwell_backend::artefacts::Artefacts;
 use speedwell_backend::config::Config;
 use speedwell_backend::db::{self, backups};
+use speedwell_backend::domain::audit::Action;
 
 use super::backup::{self, DATABASE, Manifest, megabytes};
 use super::{database, percent::Percent};
@@ -89,6 +90,8 @@ pub(super) async fn run(config: &Config, arguments: RestoreArguments) -> anyhow:
         let held = backups::hold_messages(&mut connection).await?;
         println!("{held} waiting message(s) are given up");
     }
+    let subject = format!("backup of {}", manifest.made_at.format("%Y-%m-%d %H:%M:%S"));
+    backup::note(&database.pool, Action::BackupRestore, &subject).await;
     backups::analyze(&mut *connection).await?;
     println!(
         "restored in {:.1} s: {} rows and {} artefacts, all counted and compared",

@@ -2,11 +2,13 @@
 
 use chrono::Utc;
 use clap::Args;
+use serde_json::json;
 use speedwell_backend::config::Config;
-use speedwell_backend::db::locks;
+use speedwell_backend::db::{audit, locks};
+use speedwell_backend::domain::audit::Action;
 use speedwell_backend::scheduler::retention;
 
-use super::database;
+use super::{database, operator};
 
 /// Whether to do it.
 #[derive(Debug, Args)]
@@ -46,7 +48,11 @@ pub(super) async fn run(config: &Config, arguments: RetentionArguments) -> anyho
     );
     for one in &due {
         println!("{}", one.describe());
-        println!("  {}", retention::take(&context, one).await?);
+        let done = retention::take(&context, one).await?;
+        println!("  {done}");
+        let (who, action) = (operator::name(), Action::RetentionApply);
+        let details = json!({ "done": done });
+        audit::record(&database.pool, &who, action, &one.describe(), details).await?;
     }
     if let Some(others) = retention::take_others(&context, Utc::now()).await? {
         println!("{others}");

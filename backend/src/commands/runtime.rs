@@ -1,10 +1,12 @@
 //! Runtimes: what they are doing, holding them back, asking for runs.
 
 use clap::Subcommand;
+use serde_json::json;
 use speedwell_backend::config::Config;
-use speedwell_backend::db::operate;
+use speedwell_backend::db::{audit, operate};
+use speedwell_backend::domain::audit::Action;
 
-use super::{database, request};
+use super::{database, operator, request};
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Examples:
@@ -71,7 +73,16 @@ async fn list(config: &Config) -> anyhow::Result<()> {
 
 async fn set_paused(config: &Config, name: &str, paused: bool) -> anyhow::Result<()> {
     let database = database::open(config).await?;
-    match operate::set_paused(&database.pool, name, paused).await? {
+    let mut transaction = database.pool.begin().await?;
+    let since = operate::set_paused(&mut *transaction, name, paused).await?;
+    if since.is_some() {
+        let subject = format!("runtime {name}");
+        let (who, action) = (operator::name(), Action::RuntimeChange);
+        let details = json!({ "paused": paused });
+        audit::record(&mut *transaction, &who, action, &subject, details).await?;
+    }
+    transaction.commit().await?;
+    match since {
         Some(Some(since)) => println!("{name} is paused since {}", since.format("%Y-%m-%d %H:%M")),
         Some(None) => println!("{name} goes on"),
         None => anyhow::bail!("there is no runtime {name:?}: `runtime list` shows all"),

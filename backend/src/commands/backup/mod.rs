@@ -17,11 +17,14 @@ use anyhow::{Context as _, bail, ensure};
 use chrono::Utc;
 use clap::Args;
 use futures_util::{StreamExt as _, stream};
+use serde_json::json;
 use speedwell_backend::artefacts::Artefacts;
 use speedwell_backend::config::Config;
-use speedwell_backend::db::{backups, locks};
+use speedwell_backend::db::{audit, backups, locks};
+use speedwell_backend::domain::audit::Action;
+use sqlx::PgPool;
 
-use super::{database, percent::Percent};
+use super::{database, operator, percent::Percent};
 pub(super) use manifest::{Artefact, DATABASE, Manifest};
 use manifest::{CONFIGURATION, FORMAT, File, Missing, hash_file};
 pub(super) use programs::restore as restore_database;
@@ -114,6 +117,8 @@ async fn fill(config: &Config, config_file: &Path, folder: &Path) -> anyhow::Res
     let dump = folder.join(DATABASE);
     programs::dump(&database.url, &snapshot.name, &dump).await?;
     drop(snapshot);
+    let subject = format!("backup {}", folder.display());
+    note(&database.pool, Action::BackupMake, &subject).await;
     let (artefacts, missing) = copy_artefacts(&store, wanted, folder).await?;
     let text = fs::read_to_string(config_file)
         .with_context(|| format!("cannot read {}", config_file.display()))?;
@@ -133,6 +138,14 @@ async fn fill(config: &Config, config_file: &Path, folder: &Path) -> anyhow::Res
     };
     manifest.write(folder)?;
     Ok(manifest)
+}
+
+/// Notes it in the audit log. A database of before there was one has none, and is backed up all the same.
+pub(super) async fn note(pool: &PgPool, action: Action, subject: &str) {
+    let noted = audit::record(pool, &operator::name(), action, subject, json!({})).await;
+    if let Err(error) = noted {
+        tracing::warn!("this is not in the audit log: {error}");
+    }
 }
 
 /// Copies objects, each checked against its name. What the store does not have is listed, not fatal: everything else is saved.
