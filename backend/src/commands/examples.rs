@@ -43,7 +43,10 @@ const EXAMPLES: &[(&str, &str)] = &[
         "import",
         "results/ --runtime cpython-main --host old-lab --commit-from filename",
     ),
-    ("try", "cpython-main my-branch --benchmarks 'nbody*' --follow"),
+    (
+        "try",
+        "cpython-main my-branch --benchmarks 'nbody*' --follow",
+    ),
     ("cluster", "/tmp/cluster --fast"),
 ];
 

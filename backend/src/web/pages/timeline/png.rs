@@ -69,7 +69,8 @@ pub(in crate::web::pages) async fn timeline_png(
     let chart = chart(&read, &asked).ok_or_else(|| {
         Error::NotFound("Nothing was measured for this choice, so there is no picture.".to_owned())
     })?;
-    let drawn = web::block(move || png(&chart))
+    let (heading, legend) = (heading(&read), legend(&read));
+    let drawn = web::block(move || png_with_legend(&chart, &heading, &legend))
         .await
         .map_err(anyhow::Error::from)
         .map_err(Error::from)?;
