@@ -6,8 +6,10 @@ mod support;
 
 use std::collections::BTreeMap;
 
+use chrono::{Duration, Utc};
 use serde_json::{Value, json};
-use speedwell_backend::domain::hook::ForgeKind;
+use speedwell_backend::db::deliveries;
+use speedwell_backend::domain::hook::{DeliveryState, ForgeKind};
 use speedwell_backend::domain::role::Role;
 use speedwell_backend::scheduler::{discover, hooks, maintain};
 use sqlx::PgPool;
@@ -436,4 +438,28 @@ async fn pull_requests_are_as_the_latest_says(pool: PgPool) {
         (state.as_str(), words.as_str()),
         ("failed", "field pull_request.head.sha: is missing")
     );
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn work_that_was_cut_off_is_done_when_its_lease_ends(pool: PgPool) {
+    let repository = Repository::new();
+    repository.commit("one");
+    let (app, _forge) = start(&pool, &repository, "python/cpython").await;
+    let id = support::hooks::insert(&pool, "push", "1", &push("refs/heads/main")).await;
+    let now = Utc::now();
+    let lease_ends = now + Duration::minutes(3);
+    let claimed = deliveries::claim(&pool, now, lease_ends).await.unwrap();
+    // Nobody else takes it up meanwhile.
+    assert_eq!(hooks::tick(&app.context).await.unwrap(), None);
+    sqlx::query("UPDATE delivery SET next_attempt_at = now()")
+        .execute(&pool)
+        .await
+        .unwrap();
+    hooks::tick(&app.context).await.unwrap();
+    assert_eq!(became(&pool, id).await.0, "done");
+    // The first comes back too late, and decides nothing.
+    let failed = DeliveryState::Failed;
+    let late = deliveries::settle(&pool, &claimed.unwrap(), failed, &[], "late").await;
+    assert!(!late.unwrap());
+    assert_eq!(became(&pool, id).await.0, "done");
 }

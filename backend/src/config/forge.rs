@@ -127,6 +127,15 @@ impl Default for HooksConfig {
     }
 }
 
+/// What would keep hooks out though they are configured: one line for each secret that cannot be read.
+pub fn unreadable_secrets(config: &super::Config) -> Vec<String> {
+    let forges = config.repositories.iter().filter_map(|one| {
+        let error = one.forge.as_ref()?.hook_secrets().err()?;
+        Some(format!("no hooks for {}: {error:#}", one.name))
+    });
+    forges.collect()
+}
+
 pub(super) fn validate(config: &super::Config) -> Result<(), Problem> {
     let hooks = &config.hooks;
     if !(10_000..=26_214_400).contains(&hooks.most_bytes) {
@@ -199,7 +208,11 @@ mod tests {
         );
         let forge = config.repositories[0].forge.as_ref().unwrap();
         assert_eq!(forge.mention, "speedwell");
-        assert!(forge.hook_secrets().is_err(), "no file");
+        let problems = super::unreadable_secrets(&config);
+        assert!(
+            problems.len() == 1 && problems[0].contains("hook_secret_file"),
+            "{problems:?}"
+        );
         std::fs::write(&file, "old\n\n new \n").unwrap();
         assert_eq!(forge.hook_secrets().unwrap(), ["old", "new"]);
         let plain = Config::parse(&format!("data = \"/tmp/x\"\n{FORGE}"), "a").unwrap();
