@@ -6,6 +6,7 @@ mod client;
 mod comparison;
 pub mod error;
 mod facts;
+mod file;
 mod find;
 pub mod format;
 mod guard;

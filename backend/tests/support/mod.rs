@@ -9,12 +9,14 @@
 
 pub mod browser;
 pub mod comparing;
+pub mod doors;
 pub mod forge;
 pub mod git;
 pub mod hooks;
 pub mod importing;
 pub mod lab;
 pub mod npm;
+pub mod oauth;
 pub mod operate;
 pub mod regression;
 pub mod smtp;

@@ -12,7 +12,7 @@ use super::worker::{Rows, insert_job, insert_rows, measure};
 use super::{CONFIG, TestApp, hooks};
 
 /// The token that [`sign_in`] pastes.
-const TRIAGER: &str = "ada";
+const ADMIN: &str = "ada";
 
 /// Starts it; returns it with the address of each of its pages.
 pub async fn start(pool: &PgPool) -> (TestApp, Vec<String>) {
@@ -50,7 +50,7 @@ pub async fn start(pool: &PgPool) -> (TestApp, Vec<String>) {
         .fetch_optional(pool)
         .await
         .unwrap();
-    insert_token(pool, TRIAGER, Role::Triager).await;
+    insert_token(pool, ADMIN, Role::Admin).await;
     let mut pages: Vec<String> = PAGES.iter().map(|page| (*page).to_owned()).collect();
     pages.extend(day.map(|day| format!("/reports/cpython-main/{day}")));
     (app, pages)
@@ -103,6 +103,8 @@ const PAGES: &[&str] = &[
     "/deliveries/3",
     "/api",
     "/sign-in",
+    "/tokens",
+    "/audit",
     "/nowhere",
 ];
 
@@ -185,7 +187,7 @@ async fn second_runtime(pool: &PgPool, rows: &Rows) -> Rows {
     }
 }
 
-/// Signs in as a triager, so that pages show what only those see.
+/// Signs in as an admin, so that pages show what only those see.
 pub async fn sign_in(client: &Client, app: &TestApp) {
     let address = format!("{}/sign-in?to=/queue", app.address);
     client.goto(&address).await.unwrap();
@@ -193,7 +195,7 @@ pub async fn sign_in(client: &Client, app: &TestApp) {
         .find(Locator::Css("input[name=token]"))
         .await
         .unwrap();
-    let text = format!("token-of-{TRIAGER}{}", char::from(Key::Enter));
+    let text = format!("token-of-{ADMIN}{}", char::from(Key::Enter));
     field.send_keys(&text).await.unwrap();
     client
         .wait()

@@ -1,9 +1,7 @@
 //! Runs and their raw files.
 
-use std::collections::BTreeMap;
-
-use actix_web::HttpResponse;
 use actix_web::web::{self, Data, Json, Path};
+use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::{Value, json};
 use speedwell_wire::Metric;
@@ -15,6 +13,7 @@ use crate::db::runs::{self, RunDetail, RunMeasurement, RunUnavailable};
 use crate::db::warmup::{self, RunWarmup};
 use crate::domain::import::Format;
 use crate::web::error::Error;
+use crate::web::file::{File, Shown};
 
 /// A run with everything that was measured, and what could not be.
 #[derive(Debug, Serialize, ToSchema)]
@@ -48,12 +47,20 @@ pub(super) async fn run(context: Data<Context>, id: Path<i64>) -> Result<Json<Ru
 /// The raw file of a run as it came: pyperf JSON, or what another program sent.
 #[utoipa::path(get, path = "/api/v1/runs/{id}/raw", params(("id" = i64, Path)),
     responses((status = 200, content_type = "application/json"), (status = 404, body = super::ErrorBodySchema)))]
-pub(super) async fn raw(context: Data<Context>, id: Path<i64>) -> Result<HttpResponse, Error> {
+pub(super) async fn raw(
+    context: Data<Context>,
+    request: HttpRequest,
+    id: Path<i64>,
+) -> Result<HttpResponse, Error> {
     let run = find(&context, *id).await?;
-    raw_file(&context, &run).await
+    raw_file(&context, &request, &run).await
 }
 
-async fn raw_file(context: &Context, run: &RunDetail) -> Result<HttpResponse, Error> {
+async fn raw_file(
+    context: &Context,
+    request: &HttpRequest,
+    run: &RunDetail,
+) -> Result<HttpResponse, Error> {
     let compressed = context.artefacts.get(&run.raw_artefact).await?;
     let compressed = compressed
         .ok_or_else(|| Error::NotFound("The raw file is no longer stored.".to_owned()))?;
@@ -61,21 +68,29 @@ async fn raw_file(context: &Context, run: &RunDetail) -> Result<HttpResponse, Er
         .await
         .map_err(anyhow::Error::from)?
         .map_err(anyhow::Error::from)?;
-    Ok(HttpResponse::Ok()
-        .content_type("application/json")
-        .body(bytes))
+    let file = File {
+        name: &format!("run-{}.json", run.id),
+        kind: "application/json",
+        shown: Shown::Inline,
+        bytes: bytes.into(),
+    };
+    Ok(file.answer(request))
 }
 
 /// A run as pyperf JSON, as `pyperf show` and `pyperf compare_to` read it: its raw file, or for results that came in another form their
 /// times.
 #[utoipa::path(get, path = "/api/v1/runs/{id}/pyperf", params(("id" = i64, Path)),
     responses((status = 200, content_type = "application/json"), (status = 404, body = super::ErrorBodySchema)))]
-pub(super) async fn pyperf(context: Data<Context>, id: Path<i64>) -> Result<HttpResponse, Error> {
+pub(super) async fn pyperf(
+    context: Data<Context>,
+    request: HttpRequest,
+    id: Path<i64>,
+) -> Result<HttpResponse, Error> {
     let run = find(&context, *id).await?;
     let origin = imports::find(&context.pool, *id).await?;
     let is_pyperf = |origin: &RunOrigin| origin.format == Format::Pyperf.as_str();
     if origin.as_ref().is_none_or(is_pyperf) {
-        return raw_file(&context, &run).await;
+        return raw_file(&context, &request, &run).await;
     }
     let measurements = runs::list_measurements(&context.pool, *id).await?;
     let suite = pyperf_suite(&run, &measurements).ok_or_else(|| {
