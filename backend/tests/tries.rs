@@ -41,7 +41,11 @@ async fn a_slower_pull_request_is_measured_in_turn_and_answered(pool: PgPool) {
     let id = lab.open(pull(), trusted()).await;
     lab.tick().await;
     deliver::tick(&lab.app.context).await.unwrap();
-    assert_eq!(server.comments().len(), 1);
+    let errors: Vec<Option<String>> = sqlx::query_scalar("SELECT last_error FROM outbox")
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+    assert_eq!(server.comments().len(), 1, "{errors:?}");
 
     let order = lab.measure(&worker, 0.1, 0.106).await;
     // What is not known of the noise takes a third round.

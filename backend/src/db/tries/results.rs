@@ -66,8 +66,8 @@ pub async fn list_failing(db: impl PgExecutor<'_>, try_id: i64) -> sqlx::Result<
     sqlx::query_as(
         "SELECT * FROM (
             SELECT runtime.name AS runtime, benchmark.name AS benchmark,
-                   (array_agg(kind ORDER BY unavailable.id DESC) FILTER (WHERE run.commit_id = head_commit_id))[1] AS kind,
-                   (array_agg(reason ORDER BY unavailable.id DESC) FILTER (WHERE run.commit_id = head_commit_id))[1] AS reason,
+                   (array_agg(unavailable.kind ORDER BY unavailable.id DESC) FILTER (WHERE run.commit_id = head_commit_id))[1] AS kind,
+                   (array_agg(unavailable.reason ORDER BY unavailable.id DESC) FILTER (WHERE run.commit_id = head_commit_id))[1] AS reason,
                    bool_or(run.commit_id = base_commit_id) AS base_too
             FROM try_run JOIN job ON job.try_id = try_run.id JOIN run ON run.job_id = job.id
             JOIN unavailable ON unavailable.run_id = run.id AND unavailable.metric IS NULL

@@ -1,5 +1,7 @@
 //! Runs and their raw files.
 
+use std::collections::BTreeMap;
+
 use actix_web::web::{self, Data, Json, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
