@@ -150,6 +150,7 @@ fn what_speedwell_toml_shows_can_be_set() {
     let text = read("deploy/speedwell.toml");
     let lines: Vec<&str> = text.lines().collect();
     let mut tried = 0;
+    let mut refused = Vec::new();
     let mut at = 0;
     while at < lines.len() {
         if !is_shown(lines[at]) {
@@ -184,15 +185,15 @@ fn what_speedwell_toml_shows_can_be_set() {
             })
             .collect();
         if let Err(error) = Config::parse(&with.join("\n"), "speedwell.toml") {
+            // One alone may lack its neighbour (a user its password, an import its runtime); a wrong name or type is never right.
             let said = error.to_string();
-            let pair =
-                said.contains("go together") || said.contains("nth") || said.contains("needs");
-            assert!(pair, "{}: {said}", lines[at]);
+            assert!(!said.contains("TOML parse error"), "{}: {said}", lines[at]);
+            refused.push(said);
         }
         tried += 1;
         at = end;
     }
-    assert!(tried > 30, "{tried}");
+    assert!(tried > 30 && refused.len() < 8, "{tried}: {refused:#?}");
 }
 
 /// Names that begin with `speedwell_` in a text.
