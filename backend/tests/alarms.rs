@@ -195,7 +195,7 @@ async fn a_hook_that_stopped_and_a_fetch_that_fails(pool: PgPool) {
     execute(
         &pool,
         "INSERT INTO delivery (repository_id, forge, delivery_key, event, headers, body, body_bytes, received_at, state, finished_at)
-         VALUES (1, 'github', 'k', 'push', '{}', '', 0, now() - interval '9 days', 'done', now())",
+         VALUES (1, 'github', 'k', 'push', '{}', '', 0, now() - interval '9 days 1 hour', 'done', now())",
     )
     .await;
     assert_eq!(look(&app, now).await, (0, 0), "the newest commit is new");
@@ -241,7 +241,14 @@ const MENDED: Tick = Tick {
 async fn a_tick_that_fails_and_a_disk_that_fills(pool: PgPool) {
     let smtp = SmtpServer::start().await;
     let app = lab(&pool, &smtp).await;
-    for _ in 0..3 {
+    // The lock of a pass is given up when its connection goes back to the pool: a pass that comes sooner does nothing.
+    let failures = async || -> i32 {
+        sqlx::query_scalar("SELECT coalesce(max(failures), 0) FROM tick_state")
+            .fetch_one(&pool)
+            .await
+            .unwrap()
+    };
+    while failures().await < 3 {
         scheduler::pass(&BROKEN, &app.context).await;
     }
     let now = Utc::now();
@@ -249,7 +256,9 @@ async fn a_tick_that_fails_and_a_disk_that_fills(pool: PgPool) {
     assert_eq!(look(&app, now + TimeDelta::minutes(6)).await, (1, 0));
     let raised = list_raised(&pool, 9).await.unwrap();
     assert_eq!(raised[0].words, "failed 3 times in a row: no such table");
-    scheduler::pass(&MENDED, &app.context).await;
+    while failures().await > 0 {
+        scheduler::pass(&MENDED, &app.context).await;
+    }
     assert_eq!(look(&app, now + TimeDelta::minutes(7)).await, (0, 0));
     let (_, text) = app.get("/metrics").await;
     assert!(

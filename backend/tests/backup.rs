@@ -16,7 +16,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use support::operate::{operate, url_of};
 use support::worker::{insert_rows, measure};
-use support::{CONFIG, TestApp, tour};
+use support::{TestApp, tour};
 use tempfile::TempDir;
 
 /// A folder that Postgres's user can enter.
@@ -180,7 +180,7 @@ async fn everything_comes_back_in_an_empty_folder(pool: PgPool) {
     assert_eq!(stored, objects(&data.path().join("artefacts")));
 
     // Served, every page is as it was.
-    let other = TestApp::start_in(&restored, CONFIG, data).await;
+    let other = TestApp::start_in(&restored, &tour::config(), data).await;
     for page in pages {
         let (one, two) = (app.get(&page).await, other.get(&page).await);
         assert_eq!(one.0, two.0, "{page}");

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use speedwell_backend::config::Config;
 use sqlx::PgPool;
-use support::TestApp;
 use support::operate::url_of;
 use support::worker::{insert_rows, measure};
+use support::{CONFIG, TestApp};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -228,11 +228,10 @@ async fn rules_and_dashboard_ask_for_metrics_that_are_served(pool: PgPool) {
     let data = tempfile::tempdir().unwrap();
     let file = data.path().join("speedwell.toml");
     let folder = data.path().display();
-    let text = format!(
-        "data = \"{folder}\"\nlisten = \"127.0.0.1:{port}\"\nstore = \"file://{folder}/store\"\n"
-    );
+    let text = CONFIG
+        .replace("DATA", &folder.to_string())
+        .replace("127.0.0.1:0", &format!("127.0.0.1:{port}"));
     fs::write(&file, text).unwrap();
-    fs::create_dir(data.path().join("store")).unwrap();
     let mut backend = Command::new(env!("CARGO_BIN_EXE_speedwell-backend"))
         .arg("--config")
         .arg(&file)

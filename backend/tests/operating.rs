@@ -97,6 +97,7 @@ async fn a_token_is_exchanged_and_a_job_asked_for_once_more(pool: PgPool) {
         environment_id: worker.environment_id,
         wait_seconds: 0,
         toolchain: "gcc".to_owned(),
+        applies_patches: false,
     };
     let (status, _) = worker.post(paths::CLAIM, &claim).await;
     assert_eq!(status, 401, "the token of before is refused");
