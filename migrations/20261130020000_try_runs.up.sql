@@ -23,6 +23,7 @@ CREATE TABLE try_run (
     base_name       text,                          -- a branch, tag or commit; NULL: where the head left the base branch
     base_branch     text,                          -- NULL: of the runtimes' branches, the one that the head left last
     pull_number     integer CHECK (pull_number > 0),
+    expected_head   text,                          -- of a fork's pull request: its head as known when it was asked for; another needs approval
     patch_sha256    text REFERENCES patch,
     runtimes        text[] NOT NULL,               -- names; empty: all that measure the base branch
     suite_name      text,                          -- NULL: each runtime's own

@@ -5,11 +5,15 @@
 mod support;
 
 use reqwest::Url;
+use speedwell_backend::domain::regression::Transition;
 use speedwell_backend::domain::role::Role;
+use speedwell_backend::domain::telling::SubscriptionChannel;
 use sqlx::PgPool;
 use support::oauth::{CLIENT, OAuth, Words};
+use support::regression::{go, insert};
+use support::smtp::SmtpServer;
 use support::triage::{insert_token, submit};
-use support::{CONFIG, TestApp};
+use support::{CONFIG, TestApp, telling};
 
 fn client() -> reqwest::Client {
     drop(rustls::crypto::ring::default_provider().install_default());
@@ -410,4 +414,45 @@ async fn a_scope_holds_for_what_is_asked(pool: PgPool) {
         ("before", "9"),
     ];
     assert_eq!(submit(&app, &ada, "/timeline/queue", &fields).await.0, 404);
+}
+
+/// A webhook that points at this machine's own neighbourhood is given up at once, with why; nothing was connected to.
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn webhooks_go_to_public_addresses_only(pool: PgPool) {
+    let smtp = SmtpServer::start().await;
+    let (app, rows) = telling::start(&pool, &smtp, "").await;
+    let listener = std::net::TcpListener::bind("127.0.0.2:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    for (name, url) in [
+        (
+            "metadata",
+            "http://169.254.169.254/latest/meta-data".to_owned(),
+        ),
+        // Only 127.0.0.1 is allowed by this configuration.
+        ("neighbour", format!("http://127.0.0.2:{port}/hook")),
+        ("mapped", format!("http://[::ffff:127.0.0.2]:{port}/hook")),
+    ] {
+        let new = telling::subscription(name, SubscriptionChannel::Webhook, &url);
+        telling::subscribe(&pool, &new, Some("key")).await;
+    }
+    let id = insert(&pool, &rows, 2, 3).await;
+    go(&pool, id, &[Transition::Confirm]).await;
+    let now = telling::soon();
+    telling::notify(&app.context, now).await;
+    telling::deliver(&app.context, now).await;
+    let words: Vec<String> = sqlx::query_scalar(
+        "SELECT last_error FROM outbox WHERE channel = 'webhook' AND state = 'dead'",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    assert_eq!(words.len(), 3, "{words:?}");
+    assert!(
+        words
+            .iter()
+            .all(|one| one.contains("not a public one") && !one.contains("hook")),
+        "{words:?}"
+    );
+    assert!(listener.accept().is_err(), "somebody has connected");
 }

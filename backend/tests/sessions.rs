@@ -1,4 +1,4 @@
-//! Tokens, signing in and out, and what is refused.
+//! Tokens, signing in and out, what is refused, and how often one may come.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -9,7 +9,7 @@ use speedwell_backend::db::tokens::{self, NewToken};
 use speedwell_backend::domain::role::Role;
 use speedwell_backend::domain::token::{Scope, TokenKind};
 use sqlx::PgPool;
-use support::TestApp;
+use support::{CONFIG, TestApp};
 
 async fn send(app: &TestApp, request: reqwest::RequestBuilder) -> (u16, String, String, String) {
     let response = request.send().await.unwrap();
@@ -251,4 +251,88 @@ async fn a_token_comes_as_bearer_or_as_a_password_and_its_use_is_noted_once_a_mi
         status == 403 && text.contains("robot has the role importer"),
         "{text}"
     );
+}
+
+async fn status_of(request: reqwest::RequestBuilder) -> (u16, String) {
+    let response = request.send().await.unwrap();
+    (response.status().as_u16(), response.text().await.unwrap())
+}
+
+fn limited(more: &str) -> String {
+    format!("trusted_proxies = [\"127.0.0.1\"]\n[limits]\nreading = 5\nacting = 4\nsigning_in = 3\nhooks = 2\n{more}{CONFIG}")
+        .replace("data = \"DATA\"\nlisten = \"127.0.0.1:0\"\n", "")
+        .replacen("trusted", "data = \"DATA\"\nlisten = \"127.0.0.1:0\"\ntrusted", 1)
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn one_address_and_one_token_come_only_so_often(pool: PgPool) {
+    let app = TestApp::start_with(&pool, &limited("")).await;
+    let ada = add(&pool, "ada", Role::Triager, TokenKind::Person, 1).await;
+    let client = no_redirects();
+    let get = |from: &str| {
+        let request = client.get(format!("{}/subscriptions", app.address));
+        request.header("x-forwarded-for", from.to_owned())
+    };
+    for _ in 0..5 {
+        assert_eq!(status_of(get("8.8.8.8")).await.0, 200);
+    }
+    let refused = get("8.8.8.8").send().await.unwrap();
+    assert_eq!(refused.status_of(), 429);
+    let wait: u64 = refused.headers()["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!((1..=60).contains(&wait), "{wait}");
+    assert_eq!(refused.headers()["x-content-type-options"], "nosniff");
+    assert!(refused.text().await.unwrap().contains("try again in"));
+    // What the client wrote before the proxy's word changes nothing; another address does.
+    assert_eq!(status_of(get("9.9.9.9, 8.8.8.8")).await.0, 429);
+    assert_eq!(status_of(get("9.9.9.9")).await.0, 200);
+    assert_eq!(app.get("/health").await.0, 200);
+    // A token, from wherever it comes.
+    let act = |from: usize| {
+        let request = client.post(format!("{}/regressions/1", app.address));
+        let request = request.header("x-forwarded-for", format!("7.7.7.{from}"));
+        let form = "application/x-www-form-urlencoded";
+        request
+            .bearer_auth(&ada)
+            .header("content-type", form)
+            .body("action=note&note=x")
+    };
+    for from in 0..4 {
+        assert_eq!(status_of(act(from)).await.0, 404);
+    }
+    assert_eq!(status_of(act(4)).await.0, 429);
+    // Wrong tokens are tries to sign in, whichever way they come; the right one is not held back by them.
+    let wrong = |token: &str| get("6.6.6.6").bearer_auth(token.to_owned());
+    let mut answers = Vec::new();
+    for number in 0..4 {
+        let guess = wrong(&format!("guess {number}"));
+        answers.push(status_of(guess).await.0);
+    }
+    assert_eq!(
+        answers,
+        [200, 200, 200, 429],
+        "reading is public, also with a wrong token"
+    );
+    assert_eq!(status_of(wrong(&ada)).await.0, 200);
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn a_thousand_wrong_tokens_are_not_even_looked_up(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    let client = no_redirects();
+    let mut counts = std::collections::BTreeMap::new();
+    for number in 0..1000 {
+        let request = client
+            .post(format!("{}/sign-in", app.address))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("sec-fetch-site", "same-origin")
+            .body(format!("token=guess-{number}"));
+        *counts.entry(status_of(request).await.0).or_insert(0) += 1;
+    }
+    assert_eq!(counts.len(), 2, "{counts:?}");
+    // Ten at once, and one more each six seconds.
+    assert!(counts[&401] >= 10 && counts[&401] < 20, "{counts:?}");
 }

@@ -327,6 +327,39 @@ async fn a_strangers_head_runs_only_as_it_was_approved(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn a_forks_head_that_moves_after_it_was_vouched_for_waits(pool: PgPool) {
+    let lab = TryLab::start(&pool, "").await;
+    TestWorker::register(&lab.app, "secret").await;
+    let known = "INSERT INTO pull_request (repository_id, number, title, head_hash, head_branch, base_branch, state, fork, updated_at)
+                 SELECT id, 7, 'A change', $1, 'topic', 'main', 'open', true, now() FROM repository";
+    sqlx::query(known)
+        .bind(&lab.head)
+        .execute(&pool)
+        .await
+        .unwrap();
+    let same = lab.open(pull(), trusted()).await;
+    lab.tick().await;
+    assert_eq!(lab.status(same).await.0, "running");
+    let mut connection = pool.acquire().await.unwrap();
+    speedwell_backend::db::tries::cancel(&mut connection, same, "ada")
+        .await
+        .unwrap();
+    drop(connection);
+
+    let moved = lab.open(pull(), trusted()).await;
+    lab.repository.git(&["checkout", "--quiet", "topic"]);
+    lab.repository.commit("Something else in the meantime");
+    lab.repository
+        .git(&["update-ref", "refs/pull/7/head", "topic"]);
+    lab.tick().await;
+    let (state, _, message) = lab.status(moved).await;
+    assert_eq!(state, "waiting_for_approval", "{message}");
+    assert!(message.contains("moved on"), "{message}");
+    let waiting = "SELECT count(*) FROM job WHERE state <> 'cancelled'";
+    assert_eq!(count(&pool, waiting).await, 0);
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
 async fn what_cannot_be_tried_fails_with_words_that_help(pool: PgPool) {
     let lab = TryLab::start(&pool, "").await;
     let pull = |number| Source::Pull {

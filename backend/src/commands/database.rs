@@ -76,10 +76,7 @@ pub(super) async fn connect(config: &Config) -> anyhow::Result<Database> {
 
 /// Opens the configured store of artefacts.
 pub(super) fn artefacts(config: &Config) -> anyhow::Result<Artefacts> {
-    match &config.store {
-        Some(url) => Artefacts::by_url(url),
-        None => Artefacts::in_folder(&config.data.join("artefacts")),
-    }
+    Artefacts::open(config.store.as_deref(), &config.data)
 }
 
 /// Keeps a private cluster alive until the process is asked to stop.

@@ -43,6 +43,7 @@ pub mod recomputes;
 pub mod regression_lists;
 pub mod regressions;
 pub mod reindex;
+pub mod releases;
 pub mod repetitions;
 pub mod reports;
 pub mod repositories;
@@ -66,6 +67,7 @@ pub mod traces;
 pub mod triage;
 pub mod tries;
 pub mod verdicts;
+pub mod versions;
 /// Warm-up and steady state.
 pub mod warmup;
 

@@ -172,9 +172,10 @@ async fn insert(
     let id: Option<i64> = sqlx::query_scalar(
         "INSERT INTO try_run (repository_id, requester, origin, source, head_name, base_name, base_branch, pull_number,
                               patch_sha256, runtimes, suite_name, benchmarks, host_id, budget, state, approved_by, approved_at,
-                              diff)
+                              diff, expected_head)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, CASE WHEN $16 IS NOT NULL THEN now() END,
-                 (SELECT content FROM patch WHERE sha256 = $9))
+                 (SELECT content FROM patch WHERE sha256 = $9),
+                 (SELECT head_hash FROM pull_request WHERE repository_id = $1 AND number = $8 AND fork))
          ON CONFLICT DO NOTHING RETURNING id",
     )
     .bind(named.repository_id)
@@ -233,6 +234,22 @@ pub async fn find_open_of_pull(
     .bind(repository)
     .bind(i64::from(number))
     .fetch_optional(db)
+    .await
+}
+
+/// How many tries of one person wait for a triager, beside the one that this origin has asked for.
+pub async fn count_waiting(
+    db: impl PgExecutor<'_>,
+    requester: &str,
+    origin: &str,
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar(
+        "SELECT count(*) FROM try_run
+         WHERE state = 'waiting_for_approval' AND requester = $1 AND origin IS DISTINCT FROM $2",
+    )
+    .bind(requester)
+    .bind(origin)
+    .fetch_one(db)
     .await
 }
 

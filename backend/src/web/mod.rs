@@ -14,10 +14,12 @@ mod headers;
 mod health;
 mod hooks;
 mod job_log;
+mod kept;
 mod limits;
 mod metrics;
 pub mod pages;
 mod search;
+pub mod search_by_hand;
 pub mod session;
 mod timeline;
 mod triage;
@@ -47,8 +49,10 @@ pub async fn serve(
     }
     // Shared by the server's threads: each would else count for itself.
     let limits = Data::new(limits::Limits::new(&context.config.limits));
+    let kept_pages = Data::new(kept::Kept::new());
     let server = HttpServer::new(move || {
         App::new()
+            .app_data(kept_pages.clone())
             .app_data(Data::new(context.clone()))
             .app_data(limits.clone())
             .app_data(Data::new(metrics.clone()))
@@ -68,6 +72,7 @@ pub async fn serve(
             )
             .wrap(from_fn(unchanged::unchanged))
             .wrap(Compress::default())
+            .wrap(from_fn(kept::kept))
             .wrap(from_fn(guard::guard))
             .wrap(from_fn(headers::headers))
             .wrap(NormalizePath::trim())

@@ -113,6 +113,31 @@ pub fn config() -> String {
     CONFIG.replacen("[[runtime]]", FORGE, 1)
 }
 
+/// A try that is decided, with a change of each kind, and two that wait for approval.
+async fn insert_tries(pool: &PgPool) {
+    for query in [
+        "INSERT INTO try_run (repository_id, requester, source, head_name, runtimes, budget, state, verdict, message, base_branch,
+                              head_commit_id, base_commit_id, approved_by, approved_at, finished_at)
+         VALUES (1, 'ada', 'revision', 'topic', '{}', 10, 'decided', 'worse', 'Of 2 benchmarks: 1 slower, 1 faster.', 'main', 4, 3, 'ada',
+                 now(), now())",
+        "INSERT INTO try_run (repository_id, requester, source, pull_number, runtimes, budget, state, head_commit_id, base_commit_id, diff,
+                              diff_cut)
+         SELECT 1, 'github:eve', 'pull', number, '{}', 10, 'waiting_for_approval', 4, 3, '+<b>x</b>', true
+         FROM generate_series(7, 8) AS number ORDER BY number",
+        "INSERT INTO try_part (try_id, runtime_id, host_id, benchmarks, rounds, state, message)
+         SELECT 1, 1, id, '{}', 3, 'decided', '3 pairs of runs' FROM host LIMIT 1",
+        "INSERT INTO try_result (try_id, runtime_id, benchmark_id, metric, counter_source, pairs, base, head, change, change_low,
+                                 change_high, verdict)
+         SELECT 1, 1, id, metric, 'software', 3, 1, 1 + size, size, size - 0.01, size + 0.01, verdict FROM benchmark
+         CROSS JOIN (VALUES ('wall_time', 0.05, 'worse'), ('max_rss', -0.03, 'better')) AS one (metric, size, verdict)",
+        "INSERT INTO job (kind, runtime_id, commit_id, host_class, host_id, priority, reason, requester, try_id, try_round, state, finished_at,
+                          failure_message)
+         SELECT 'measure', 1, 4, 'local', id, 130, 'try', 'ada', 1, 0, 'cancelled', now(), 'taken back' FROM host LIMIT 1",
+    ] {
+        sqlx::query(query).execute(pool).await.unwrap();
+    }
+}
+
 /// A forge that sends hooks and is told nothing.
 const FORGE: &str = "[repository.forge]\nkind = \"github\"\napi = \"https://api.github.com\"\nproject = \"python/cpython\"\n\
                      hook_secret_file = \"/nowhere\"\n[[runtime]]";
@@ -129,30 +154,6 @@ async fn deliveries(pool: &PgPool, app: &TestApp) {
         hooks::insert(pool, event, key, body).await;
     }
     scheduler::hooks::tick(&app.context).await.unwrap();
-}
-
-/// A try that is decided, with a change of each kind, and one that waits for approval.
-async fn insert_tries(pool: &PgPool) {
-    for query in [
-        "INSERT INTO try_run (repository_id, requester, source, head_name, runtimes, budget, state, verdict, message, base_branch,
-                              head_commit_id, base_commit_id, approved_by, approved_at, finished_at)
-         VALUES (1, 'ada', 'revision', 'topic', '{}', 10, 'decided', 'worse', 'Of 2 benchmarks: 1 slower, 1 faster.', 'main', 4, 3, 'ada',
-                 now(), now())",
-        "INSERT INTO try_run (repository_id, requester, source, pull_number, runtimes, budget, state, head_commit_id, base_commit_id, diff,
-                              diff_cut)
-         VALUES (1, 'github:eve', 'pull', 7, '{}', 10, 'waiting_for_approval', 4, 3, '+<b>x</b>', true)",
-        "INSERT INTO try_part (try_id, runtime_id, host_id, benchmarks, rounds, state, message)
-         SELECT 1, 1, id, '{}', 3, 'decided', '3 pairs of runs' FROM host LIMIT 1",
-        "INSERT INTO try_result (try_id, runtime_id, benchmark_id, metric, counter_source, pairs, base, head, change, change_low,
-                                 change_high, verdict)
-         SELECT 1, 1, id, metric, 'software', 3, 1, 1 + size, size, size - 0.01, size + 0.01, verdict FROM benchmark
-         CROSS JOIN (VALUES ('wall_time', 0.05, 'worse'), ('max_rss', -0.03, 'better')) AS one (metric, size, verdict)",
-        "INSERT INTO job (kind, runtime_id, commit_id, host_class, host_id, priority, reason, requester, try_id, try_round, state, finished_at,
-                          failure_message)
-         SELECT 'measure', 1, 4, 'local', id, 130, 'try', 'ada', 1, 0, 'cancelled', now(), 'taken back' FROM host LIMIT 1",
-    ] {
-        sqlx::query(query).execute(pool).await.unwrap();
-    }
 }
 
 /// Makes a commit (by its place) a release.

@@ -28,6 +28,8 @@ pub struct Unresolved {
     pub base_branch: Option<String>,
     /// Pull request's number.
     pub pull_number: Option<i32>,
+    /// Of a fork's pull request: the head that was known when it was asked for.
+    pub expected_head: Option<String>,
     /// The patch.
     pub patch_sha256: Option<String>,
     /// Runtimes that were named.
@@ -40,7 +42,7 @@ pub struct Unresolved {
 pub async fn list_unresolved(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Unresolved>> {
     sqlx::query_as(
         "SELECT try_run.id, repository_id, repository.name AS repository, url, state, requester, head_name, base_name, base_branch,
-                pull_number, patch_sha256, runtimes, looks
+                pull_number, expected_head, patch_sha256, runtimes, looks
          FROM try_run JOIN repository ON repository.id = repository_id
          WHERE state IN ('waiting_for_approval', 'queued') AND head_commit_id IS NULL
            AND (looked_at IS NULL OR looked_at < now() - interval '30 seconds')
@@ -90,13 +92,19 @@ pub struct Found {
     pub head: String,
     /// The difference, for whom has to approve, and whether it was cut.
     pub diff: Option<(String, bool)>,
+    /// Whether it is something else than was approved: it waits for approval again.
+    pub moved: bool,
 }
 
 /// Stores what a look has found. Nothing happens when the try is over, or was looked up meanwhile.
 pub async fn set_commits(db: impl PgExecutor<'_>, id: i64, found: &Found) -> sqlx::Result<()> {
     sqlx::query(
         "UPDATE try_run SET base_branch = $2, base_commit_id = base.id, head_commit_id = head.id,
-                diff = coalesce($5, diff), diff_cut = coalesce($6, diff_cut), message = '', changed_at = clock_timestamp()
+                diff = coalesce($5, diff), diff_cut = coalesce($6, diff_cut), changed_at = clock_timestamp(),
+                state = CASE WHEN $7 THEN 'waiting_for_approval' ELSE state END,
+                approved_by = CASE WHEN $7 THEN NULL ELSE approved_by END,
+                approved_at = CASE WHEN $7 THEN NULL ELSE approved_at END,
+                message = CASE WHEN $7 THEN 'The pull request has moved on since this was asked for.' ELSE '' END
          FROM commit base, commit head
          WHERE try_run.id = $1 AND head_commit_id IS NULL AND finished_at IS NULL
            AND base.repository_id = try_run.repository_id AND base.hash = $3
@@ -108,6 +116,7 @@ pub async fn set_commits(db: impl PgExecutor<'_>, id: i64, found: &Found) -> sql
     .bind(&found.head)
     .bind(found.diff.as_ref().map(|(text, _)| text))
     .bind(found.diff.as_ref().map(|(_, cut)| *cut))
+    .bind(found.moved)
     .execute(db)
     .await
     .map(drop)

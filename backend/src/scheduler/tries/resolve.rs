@@ -277,7 +277,10 @@ async fn store(
         (None, None) => anyhow::bail!("there is neither a head nor a patch"),
     };
     transaction.commit().await?;
-    let waits = wanted.state == TryState::WaitingForApproval.as_str();
+    // Whoever has vouched for a stranger's pull request has not seen what was pushed to it since.
+    let expected = wanted.expected_head.as_ref();
+    let moved = expected.is_some_and(|expected| place.head.as_ref() != Some(expected));
+    let waits = moved || wanted.state == TryState::WaitingForApproval.as_str();
     let diff = match &place.head {
         Some(head) if waits => Some(git::diff(folder, &place.base, head, LONGEST_DIFF).await?),
         Some(_) | None => None,
@@ -287,6 +290,7 @@ async fn store(
         base: place.base,
         head,
         diff,
+        moved,
     })
 }
 

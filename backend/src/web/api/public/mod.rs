@@ -61,7 +61,7 @@ fn limit_of(limit: Option<i64>) -> Result<i64, Error> {
 #[openapi(
     info(
         title = "Speedwell",
-        description = "Performance of interpreters, commit by commit. Reading needs no token; times are UTC; values are in the metric's unit: \
+        description = "Performance of interpreters, commit by commit. Reading needs no token, unless the service is configured so; times are UTC; values are in the metric's unit: \
                        seconds, bytes, counts per iteration."
     ),
     paths(
@@ -185,7 +185,18 @@ pub fn configure(config: &mut ServiceConfig) {
                 "/regressions/{id}/actions",
                 web::post().to(regressions::act),
             )
-            .configure(tries::configure),
+            .service(
+                web::resource("/tries")
+                    .app_data(tries::bodies())
+                    .route(get().to(tries::tries))
+                    .route(web::post().to(tries::open)),
+            )
+            .service(
+                web::resource("/tries/{id}")
+                    .route(get().to(tries::one))
+                    .route(web::delete().to(tries::cancel)),
+            )
+            .route("/tries/{id}/approve", web::post().to(tries::approve)),
     );
 }
 

@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
-use actix_web::web::{self, Data, Json, JsonConfig, Path, Query, ServiceConfig, get, post};
+use actix_web::web::{Data, Json, JsonConfig, Path, Query};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -18,9 +18,9 @@ use crate::web::tries::{self, Wish, unknown};
 /// Jobs in an answer.
 const JOBS: i64 = 1000;
 
-/// The routes. A patch in JSON grows: each line end is two characters there.
-pub(super) fn configure(config: &mut ServiceConfig) {
-    let bodies = JsonConfig::default()
+/// How a wish's body is read: a patch in JSON grows, each line end is two characters there.
+pub(super) fn bodies() -> JsonConfig {
+    JsonConfig::default()
         .limit(2 * LONGEST_PATCH + (64 << 10))
         .error_handler(|error, _| {
             Error::BadRequest {
@@ -28,20 +28,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
                 message: format!("the body cannot be read: {error}"),
             }
             .into()
-        });
-    config
-        .service(
-            web::resource("/tries")
-                .app_data(bodies)
-                .route(get().to(tries))
-                .route(post().to(open)),
-        )
-        .service(
-            web::resource("/tries/{id}")
-                .route(get().to(one))
-                .route(web::delete().to(cancel)),
-        )
-        .route("/tries/{id}/approve", post().to(approve));
+        })
 }
 
 /// What is to be tried: exactly one of `head`, `pull` and `patch`.
