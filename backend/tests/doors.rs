@@ -185,6 +185,14 @@ async fn other_doors_have_other_proofs(pool: PgPool) {
                 let foreign = foreign.header("sec-fetch-site", "cross-site");
                 assert_eq!(status(foreign).await.0, 403, "{}", post.path);
             }
+            Door::Importer => {
+                let (refused, text) = status(request(&app, post, post.path)).await;
+                assert!(
+                    matches!(refused, 401 | 403 | 429),
+                    "{}: {refused} {text}",
+                    post.path
+                );
+            }
             Door::Person(..) => {}
         }
     }

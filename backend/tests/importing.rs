@@ -262,12 +262,15 @@ async fn imported_series_are_judged_and_left_alone_by_the_scheduler(pool: PgPool
     assert!(status == 200 && page.contains("24 points"), "{page}");
     let (status, text) = app
         .get(&format!(
-            "/api/v1/compare?a=cpython-main@{}:others&b=cpython-main@{}:others",
+            "/api/v1/compare?a=cpython-main@{}~others&b=cpython-main@{}~others",
             hash(0),
             hash(20)
         ))
         .await;
-    assert!(status == 200 || status == 400, "{text}");
+    assert!(
+        status == 200 && text.contains("\"name\":\"nbody\""),
+        "{text}"
+    );
     let (_, page) = app.get("/hosts/others").await;
     assert!(
         page.contains("no worker of this service runs on it"),

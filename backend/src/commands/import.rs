@@ -80,7 +80,7 @@ pub(super) async fn run(config: &Config, arguments: ImportArguments) -> anyhow::
     let shared = Arc::new(Shared {
         target: target.await?,
         pool: database.pool.clone(),
-        artefacts: database::artefacts(config)?,
+        artefacts: Artefacts::open(config.store.as_deref(), &config.data)?,
         importer: operator::name(),
         commit: arguments.commit,
         commit_from: arguments.commit_from,

@@ -174,6 +174,19 @@ async fn note_environment(
     host_id: i64,
     import: &Import,
 ) -> sqlx::Result<i64> {
+    // Mostly nothing is to be written: then many imports at once do not wait for each other here.
+    let noted: Option<i64> = sqlx::query_scalar(
+        "SELECT environment.id FROM environment JOIN host ON host.environment_id = environment.id
+         WHERE host.id = $1 AND fingerprint = $2 AND first_seen_at <= $3 AND last_seen_at > now() - interval '1 minute'",
+    )
+    .bind(host_id)
+    .bind(import.facts.fingerprint())
+    .bind(import.report.started_at)
+    .fetch_optional(&mut *db)
+    .await?;
+    if let Some(id) = noted {
+        return Ok(id);
+    }
     sqlx::query_scalar(
         "WITH known AS (
             INSERT INTO environment (host_id, fingerprint, facts, first_seen_at) VALUES ($1, $2, $3, $4)

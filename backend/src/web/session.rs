@@ -222,7 +222,14 @@ pub(super) fn shown(request: &HttpRequest, error: Error) -> actix_web::Error {
 
 /// Whether only programs come to this address.
 pub(super) fn is_for_programs(path: &str) -> bool {
-    ["/api/", "/hooks/", "/result/"]
-        .iter()
-        .any(|start| path.starts_with(start))
+    [
+        "/api/",
+        "/codespeed/",
+        "/hooks/",
+        "/lnt/",
+        "/result/",
+        "/v0/",
+    ]
+    .iter()
+    .any(|start| path.starts_with(start))
 }

@@ -18,6 +18,8 @@ pub enum Door {
     Link,
     /// A host's worker, with its own token.
     Worker,
+    /// A program that sends results, with an importer's token; the tests of imports know how.
+    Importer,
 }
 
 /// An address that changes something.
@@ -222,6 +224,74 @@ pub const POSTS: &[Post] = &[
         "/unsubscribe/{token}",
         "/unsubscribe/LINK",
         Door::Link,
+    ),
+    other(
+        "post",
+        "/api/v1/results",
+        "/api/v1/results?runtime=a&host=b",
+        Door::Importer,
+    ),
+    other(
+        "post",
+        "/result/add/json",
+        "/result/add/json",
+        Door::Importer,
+    ),
+    other("post", "/result/add", "/result/add", Door::Importer),
+    other(
+        "post",
+        "/codespeed/{token}/result/add/json",
+        "/codespeed/wrong/result/add/json",
+        Door::Importer,
+    ),
+    other(
+        "post",
+        "/codespeed/{token}/result/add",
+        "/codespeed/wrong/result/add",
+        Door::Importer,
+    ),
+    other(
+        "post",
+        "/db_{db}/v4/{suite}/submitRun",
+        "/db_default/v4/nts/submitRun",
+        Door::Importer,
+    ),
+    other(
+        "post",
+        "/db_{db}/submitRun",
+        "/db_default/submitRun",
+        Door::Importer,
+    ),
+    other(
+        "post",
+        "/lnt/{token}/db_{db}/v4/{suite}/submitRun",
+        "/lnt/wrong/db_default/v4/nts/submitRun",
+        Door::Importer,
+    ),
+    other(
+        "post",
+        "/lnt/{token}/db_{db}/submitRun",
+        "/lnt/wrong/db_default/submitRun",
+        Door::Importer,
+    ),
+    other(
+        "post",
+        "/api/db_{db}/v4/{suite}/runs",
+        "/api/db_default/v4/nts/runs",
+        Door::Importer,
+    ),
+    other(
+        "post",
+        "/lnt/{token}/api/db_{db}/v4/{suite}/runs",
+        "/lnt/wrong/api/db_default/v4/nts/runs",
+        Door::Importer,
+    ),
+    other("post", "/v0/run", "/v0/run", Door::Importer),
+    other(
+        "post",
+        "/v0/projects/{project}/reports",
+        "/v0/projects/a/reports",
+        Door::Importer,
     ),
     other(
         "post",

@@ -14,13 +14,18 @@ use crate::domain::import::bencher;
 use crate::web::error::Error;
 
 pub(super) fn configure(config: &mut ServiceConfig) {
-    for path in ["/v0/run", "/v0/projects/{project}/reports"] {
-        config.service(
-            web::resource(path)
-                .app_data(web::PayloadConfig::new(LARGEST_BODY))
+    let bodies = || web::PayloadConfig::new(LARGEST_BODY);
+    config
+        .service(
+            web::resource("/v0/run")
+                .app_data(bodies())
+                .route(web::post().to(run)),
+        )
+        .service(
+            web::resource("/v0/projects/{project}/reports")
+                .app_data(bodies())
                 .route(web::post().to(run)),
         );
-    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -45,6 +50,7 @@ fn refused(error: &Error) -> HttpResponse {
     let status = match error {
         Error::Unauthorized(_) => StatusCode::UNAUTHORIZED,
         Error::Forbidden(_) => StatusCode::FORBIDDEN,
+        Error::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
         Error::Conflict(_) => StatusCode::CONFLICT,
         Error::Internal(cause) => {
             tracing::error!("{cause:#}");

@@ -28,20 +28,38 @@ pub(super) fn configure(config: &mut ServiceConfig) {
                 actix_web::error::InternalError::from_response(error, answer).into()
             })
     };
-    for start in ["", "/lnt/{token}"] {
-        for rest in ["/db_{db}/v4/{suite}/submitRun", "/db_{db}/submitRun"] {
-            config.service(
-                web::resource(format!("{start}{rest}"))
-                    .app_data(forms())
-                    .route(web::post().to(submit)),
-            );
-        }
-        config.service(
-            web::resource(format!("{start}/api/db_{{db}}/v4/{{suite}}/runs"))
-                .app_data(web::PayloadConfig::new(LARGEST_BODY))
+    let bodies = || web::PayloadConfig::new(LARGEST_BODY);
+    config
+        .service(
+            web::resource("/db_{db}/v4/{suite}/submitRun")
+                .app_data(forms())
+                .route(web::post().to(submit)),
+        )
+        .service(
+            web::resource("/db_{db}/submitRun")
+                .app_data(forms())
+                .route(web::post().to(submit)),
+        )
+        .service(
+            web::resource("/lnt/{token}/db_{db}/v4/{suite}/submitRun")
+                .app_data(forms())
+                .route(web::post().to(submit)),
+        )
+        .service(
+            web::resource("/lnt/{token}/db_{db}/submitRun")
+                .app_data(forms())
+                .route(web::post().to(submit)),
+        )
+        .service(
+            web::resource("/api/db_{db}/v4/{suite}/runs")
+                .app_data(bodies())
+                .route(web::post().to(runs)),
+        )
+        .service(
+            web::resource("/lnt/{token}/api/db_{db}/v4/{suite}/runs")
+                .app_data(bodies())
                 .route(web::post().to(runs)),
         );
-    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -63,10 +81,7 @@ async fn submit(
     place: Path<Place>,
     form: Form,
 ) -> HttpResponse {
-    let Some(report) = field(&form, "input_data") else {
-        return HttpResponse::BadRequest()
-            .json(failure("input_data is missing: the report belongs there"));
-    };
+    let report = field(&form, "input_data").unwrap_or_default();
     let merge = field(&form, "merge").unwrap_or_default();
     match take(&context, &request, &place, report.as_bytes(), merge).await {
         Ok((_, answer)) => HttpResponse::Ok().json(answer),
@@ -98,6 +113,7 @@ fn refused(error: &Error) -> HttpResponse {
     let status = match error {
         Error::Unauthorized(_) => StatusCode::UNAUTHORIZED,
         Error::Forbidden(_) => StatusCode::FORBIDDEN,
+        Error::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
         Error::Internal(cause) => {
             tracing::error!("{cause:#}");
             StatusCode::INTERNAL_SERVER_ERROR

@@ -16,6 +16,7 @@ use crate::domain::import::Import;
 use crate::domain::import::mapping::{self, Names};
 use crate::intake::{self, Receipt, Refusal, Target};
 use crate::web::error::Error;
+use crate::web::guard;
 use crate::web::session::{Importer, check_token, find_actor};
 
 /// Largest body of a form or of JSON.
@@ -35,7 +36,16 @@ async fn importer(
     token: Option<&str>,
 ) -> Result<Importer, Error> {
     let actor = match token {
-        Some(token) => Some(check_token(context, token).await?),
+        Some(token) => {
+            let found = check_token(context, token).await;
+            // Whoever guesses tokens in addresses is slowed down like whoever guesses them elsewhere.
+            if matches!(found, Err(Error::Unauthorized(_))) {
+                guard::count_failure(request)?;
+            }
+            let actor = found?;
+            guard::count_actor(request, &actor)?;
+            Some(actor)
+        }
         None => find_actor(request).await?,
     };
     Importer::of(actor)
