@@ -34,6 +34,18 @@ pub struct Artefacts {
 }
 
 impl Artefacts {
+    /// The configured store, or a folder below `data`. Keys are secrets: they come by the environment (`AWS_…`), as in every program
+    /// that speaks S3.
+    pub fn open(store: Option<&str>, data: &Path) -> anyhow::Result<Self> {
+        match store {
+            Some(url) => Self::by_url(
+                url,
+                std::env::vars().filter(|(name, _)| name.starts_with("AWS_")),
+            ),
+            None => Self::in_folder(&data.join("artefacts")),
+        }
+    }
+
     /// A store in a folder, which is made when missing.
     pub fn in_folder(folder: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)
@@ -44,12 +56,19 @@ impl Artefacts {
         })
     }
 
-    /// A store by URL (`file:///…`; others by features of the `object_store` crate).
-    pub fn by_url(url: &str) -> anyhow::Result<Self> {
+    /// A store by URL: `file:///…`, or `s3://BUCKET/PREFIX` of any server that speaks S3. `settings` are names and values as the
+    /// `object_store` crate knows them (`AWS_ENDPOINT`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, …); others are ignored.
+    pub fn by_url(
+        url: &str,
+        settings: impl IntoIterator<Item = (String, String)>,
+    ) -> anyhow::Result<Self> {
         let parsed = url
             .parse()
             .with_context(|| format!("store: {url:?} is not a URL"))?;
-        let (store, prefix) = object_store::parse_url(&parsed)
+        let settings = settings
+            .into_iter()
+            .map(|(name, value)| (name.to_ascii_lowercase(), value));
+        let (store, prefix) = object_store::parse_url_opts(&parsed, settings)
             .with_context(|| format!("store: {url:?} cannot be opened"))?;
         let store: Arc<dyn ObjectStore> = Arc::from(store);
         Ok(Self {

@@ -10,7 +10,7 @@ use speedwell_backend::scheduler::bisect;
 use sqlx::PgPool;
 use support::TestApp;
 use support::triage::insert_token;
-use support::worker::{Rows, TestWorker, insert_job, insert_rows};
+use support::worker::{Rows, TestWorker, insert_job, insert_rows, measure};
 
 /// Measures both ends of the rows' commits and writes the confirmed regression that a change between them is.
 async fn regress(pool: &PgPool, worker: &TestWorker<'_>, rows: &Rows, levels: (f64, f64)) -> i64 {
@@ -382,4 +382,79 @@ async fn a_search_goes_on_by_what_was_confirmed_more_clearly(pool: PgPool) {
         ("found", Some(rows.commits[17])),
         "{words}"
     );
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn a_triager_asks_for_a_search_between_two_points(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    let rows = insert_rows(&pool, 30).await;
+    measure(&pool, &app, &rows, &[0.1]).await;
+    let ada = insert_token(&pool, "ada", Role::Triager).await;
+    let bob = insert_token(&pool, "bob", Role::Reader).await;
+    let ask = async |token: &str, good: &str, bad: &str, benchmark: &str| {
+        let fields = [
+            ("runtime", "cpython-main"),
+            ("benchmark", benchmark),
+            ("good", good),
+            ("bad", bad),
+        ];
+        let request = app
+            .client
+            .post(format!("{}/bisections", app.address))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(
+                fields
+                    .map(|(name, value)| format!("{name}={value}"))
+                    .join("&"),
+            )
+            .bearer_auth(token);
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    };
+    let (early, late) = (format!("{:0>40}", "3"), format!("{:0>40x}", 20));
+    assert_eq!(ask(&bob, &early, &late, "nbody").await.0, 403);
+    let (status, page) = ask(&ada, &late, &early, "nbody").await;
+    assert!(
+        status == 422 && page.contains("does not come before"),
+        "{page}"
+    );
+    let (status, page) = ask(&ada, &early, &late, "<i>").await;
+    assert!(
+        status == 422 && page.contains("suite has no") && !page.contains("<i>"),
+        "{page}"
+    );
+    let (status, page) = ask(&ada, "v9.9", &late, "nbody").await;
+    assert!(status == 422 && page.contains("good: no tag"), "{page}");
+    let count = "SELECT count(*) FROM bisection";
+    let none: i64 = sqlx::query_scalar(count).fetch_one(&pool).await.unwrap();
+    assert_eq!(none, 0, "nothing is half-saved");
+    let (status, _) = ask(&ada, &early, &late, "nbody").await;
+    assert!(matches!(status, 200 | 303), "{status}");
+    let (requester, metric): (String, String) =
+        sqlx::query_as("SELECT requester, metric FROM bisection")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert_eq!((&*requester, &*metric), ("ada", "wall_time"));
+    // The tick asks for its first runs.
+    bisect::tick(&app.context).await.unwrap();
+    let asked: i64 = sqlx::query_scalar("SELECT count(*) FROM job WHERE bisection_id IS NOT NULL")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert!(asked > 0);
+    // An address can fill the form in.
+    let filled = app.client.get(format!(
+        "{}/bisections?runtime=cpython-main&good={early}",
+        app.address
+    ));
+    let page = filled
+        .bearer_auth(&ada)
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    assert!(page.contains(&format!("value=\"{early}\"")), "{page}");
 }

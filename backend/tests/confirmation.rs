@@ -151,6 +151,65 @@ async fn a_slow_run_that_does_not_repeat_reaches_nobody(pool: PgPool) {
     assert!(worker.claim().await.is_none());
 }
 
+/// A series with sticky modes: the values are those of the build, not of the commit.
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn a_mode_of_one_build_does_not_pass_for_the_commit(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    suspicious(&pool, &app).await;
+    sqlx::query(
+        "INSERT INTO noise_floor (series_id, environment_id, version, answers_for, rebuild_deviation, rebuild_count)
+         SELECT id, (SELECT max(id) FROM environment), 'test', changed_at, 0.05, 6 FROM series
+         ON CONFLICT (series_id) DO UPDATE SET rebuild_deviation = 0.05, rebuild_count = 6",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let worker = TestWorker::register(&app, "secret").await;
+    let mut seen = Vec::new();
+    let mut ended = false;
+    for _ in 0..10 {
+        ticks(&app).await;
+        while let Some(job) = worker.claim().await {
+            let commit = usize::from_str_radix(&job.source.commit, 16).unwrap() - 1;
+            seen.push((commit, job.build_repeat));
+            let artefact = worker.build(&job, b"build").await;
+            // The first build of commit 6 has fallen into the slow mode, none of the others has.
+            let slow = commit == 6 && job.build_repeat == 0;
+            let seconds = if slow { 0.112 } else { 0.1 } + f64::from(job.build_repeat) * 1e-5;
+            let report = worker.report(&job, &artefact, seconds);
+            let (status, answer) = worker.upload(job.job_id, &report).await;
+            assert_eq!(status, 200, "{answer}");
+        }
+        let open: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM confirmation WHERE state = 'measuring'")
+                .fetch_one(&pool)
+                .await
+                .unwrap();
+        if open == 0 && !seen.is_empty() {
+            ended = true;
+            break;
+        }
+    }
+    assert!(ended, "{seen:?}");
+    assert_eq!(
+        &seen[..4],
+        [(5, 0), (6, 0), (6, 1), (5, 1)],
+        "each round has builds of its own"
+    );
+    let (state, message): (String, String) =
+        sqlx::query_as("SELECT state, message FROM confirmation")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert_ne!(state, "confirmed", "{message}");
+    assert!(
+        message.contains("builds of each side on lab-1"),
+        "{message}"
+    );
+    let state = regressions(&pool).await.remove(0).1;
+    assert_ne!(state, "confirmed");
+}
+
 #[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
 async fn unclear_pairs_go_on_until_the_budget_ends_and_stay_a_suspicion(pool: PgPool) {
     let app = TestApp::start(&pool).await;

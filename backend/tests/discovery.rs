@@ -402,3 +402,91 @@ async fn a_new_version_of_a_program_is_a_point_and_the_older_ones_job_is_given_u
         .unwrap();
     assert_eq!(states, ["cancelled", "queued"]);
 }
+
+/// Name, position, commits of its own.
+async fn releases(pool: &PgPool) -> Vec<(String, i32, i32)> {
+    sqlx::query_as("SELECT name, position, own_commits FROM branch_release ORDER BY position, own_commits, name")
+        .fetch_all(pool)
+        .await
+        .unwrap()
+}
+
+/// As CPython made its releases until 2020: a short side branch is tagged and merged back.
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn a_release_that_is_tagged_beside_the_branch_is_one_of_its_releases(pool: PgPool) {
+    let repository = Repository::new();
+    for subject in ["a", "bb"] {
+        repository.commit(subject);
+    }
+    repository.git(&["checkout", "--quiet", "-b", "release"]);
+    repository.commit("version");
+    repository.commit("changelog");
+    repository.git(&["tag", "-a", "-m", "x", "v2.7.10"]);
+    repository.git(&["checkout", "--quiet", "main"]);
+    repository.commit("ccc");
+    repository.git(&[
+        "merge",
+        "--quiet",
+        "--no-ff",
+        "-m",
+        "merge release",
+        "release",
+    ]);
+    repository.commit("after it");
+    // Nothing in common with the branch.
+    repository.git(&["checkout", "--quiet", "--orphan", "other"]);
+    repository.commit("elsewhere");
+    repository.git(&["tag", "v9.0.0"]);
+    repository.git(&["checkout", "--quiet", "main"]);
+    let app = start(&pool, &repository).await;
+    look(&app).await.unwrap();
+    let beside = ("v2.7.10".to_owned(), 1, 2);
+    assert_eq!(releases(&pool).await, std::slice::from_ref(&beside));
+    let looked: i64 = sqlx::query_scalar("SELECT count(*) FROM off_branch_release")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(
+        looked, 2,
+        "what is none of the branch's is not looked for again"
+    );
+
+    // It is measured as itself, to compare with.
+    let runtime: i64 = sqlx::query_scalar("SELECT id FROM runtime")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    let (commit, settled) = queries::find_release(&pool, runtime, "local")
+        .await
+        .unwrap()
+        .unwrap();
+    let subject: String = sqlx::query_scalar("SELECT subject FROM commit WHERE id = $1")
+        .bind(commit)
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!((&*subject, settled), ("changelog", false));
+    let tagged = queries::list_tagged(&pool, runtime, "local").await.unwrap();
+    let places: Vec<(i32, i64)> = tagged
+        .iter()
+        .map(|one| (one.position, one.commit_id))
+        .collect();
+    assert_eq!(places, [(1, commit)]);
+
+    // A tag that comes before its commits do is found when they come.
+    repository.git(&["checkout", "--quiet", "--detach", "main"]);
+    repository.commit("not pushed yet");
+    repository.git(&["tag", "v2.7.11"]);
+    repository.git(&["checkout", "--quiet", "main"]);
+    assert_eq!(look(&app).await, None);
+    assert_eq!(
+        releases(&pool).await,
+        [beside.clone(), ("v2.7.11".to_owned(), 4, 1)]
+    );
+    repository.git(&["merge", "--quiet", "--ff-only", "v2.7.11"]);
+    look(&app).await.unwrap();
+    assert_eq!(
+        releases(&pool).await,
+        [beside, ("v2.7.11".to_owned(), 5, 0)]
+    );
+}

@@ -17,10 +17,7 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
     let database = database::open(&config).await?;
     sync::sync(&config, &database.pool).await?;
     db::verdicts::forget_others(&database.pool, &config.detection.version()).await?;
-    let artefacts = match &config.store {
-        Some(url) => Artefacts::by_url(url)?,
-        None => Artefacts::in_folder(&config.data.join("artefacts"))?,
-    };
+    let artefacts = Artefacts::open(config.store.as_deref(), &config.data)?;
     let metrics = PrometheusBuilder::new()
         .install_recorder()
         .context("cannot install the metrics recorder")?;

@@ -263,16 +263,18 @@ pub async fn replace_tags(
     .map(drop)
 }
 
-/// Commits whose paths have not been read yet: key and hash, newest first.
+/// Commits whose paths have not been read yet, with keys below `before`: key and hash, newest first.
 pub async fn list_without_paths(
     db: impl PgExecutor<'_>,
     repository_id: i64,
+    before: i64,
     limit: i64,
 ) -> sqlx::Result<Vec<(i64, String)>> {
     sqlx::query_as(
-        "SELECT id, hash FROM commit WHERE repository_id = $1 AND touched_paths IS NULL ORDER BY id DESC LIMIT $2",
+        "SELECT id, hash FROM commit WHERE repository_id = $1 AND touched_paths IS NULL AND id < $2 ORDER BY id DESC LIMIT $3",
     )
     .bind(repository_id)
+    .bind(before)
     .bind(limit)
     .fetch_all(db)
     .await

@@ -23,6 +23,12 @@ pub struct Wanted {
     pub after_commit_id: i64,
     /// Its benchmark.
     pub benchmark: String,
+    /// Its size, as a ratio minus one.
+    pub change: f64,
+    /// Deviation between builds of one commit, of logarithms, where some were measured.
+    pub rebuild_deviation: Option<f64>,
+    /// The benchmark's instructions were counted there, and have not changed with it.
+    pub time_only: bool,
 }
 
 /// What is to be measured again, by regression, runtime and host, the clearest change first. Not what the host may have made: that
@@ -31,10 +37,15 @@ pub struct Wanted {
 pub async fn list_wanted(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Wanted>> {
     sqlx::query_as(
         "SELECT point.regression_id, series.runtime_id, series.host_id, point.before_commit_id, point.after_commit_id,
-                benchmark.name AS benchmark
+                benchmark.name AS benchmark, point.change, noise_floor.rebuild_deviation,
+                metric <> 'instructions' AND EXISTS (SELECT 1 FROM series counted WHERE counted.benchmark_id = series.benchmark_id
+                    AND counted.runtime_id = series.runtime_id AND counted.host_id = series.host_id AND counted.metric = 'instructions')
+                AND NOT EXISTS (SELECT 1 FROM change_point sibling JOIN series counted ON counted.id = sibling.series_id
+                    WHERE sibling.regression_id = point.regression_id AND counted.benchmark_id = series.benchmark_id
+                    AND counted.metric = 'instructions') AS time_only
          FROM change_point point JOIN regression ON regression.id = point.regression_id
          JOIN series ON series.id = point.series_id JOIN benchmark ON benchmark.id = series.benchmark_id
-         JOIN runtime ON runtime.id = series.runtime_id
+         JOIN runtime ON runtime.id = series.runtime_id LEFT JOIN noise_floor ON noise_floor.series_id = series.id
          JOIN verdict ON verdict.series_id = point.series_id AND verdict.commit_id = point.commit_id
          WHERE point.state = 'suspected' AND regression.state <> 'invalid' AND runtime.enabled
            AND (verdict.held IS NULL OR verdict.held = 'unconfirmed') AND metric = ANY($1)
@@ -55,9 +66,13 @@ pub async fn list_wanted(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Wanted>> {
     .await
 }
 
-/// Opens a confirmation for one or more suspicions of one regression, runtime and host; the first tells the sides. `None`: one is
-/// open.
-pub async fn insert(db: &mut PgConnection, wanted: &[Wanted]) -> sqlx::Result<Option<i64>> {
+/// Opens a confirmation for one or more suspicions of one regression, runtime and host; the first tells the sides. Its rounds take
+/// `builds` builds of each side in turn. `None`: one is open.
+pub async fn insert(
+    db: &mut PgConnection,
+    wanted: &[Wanted],
+    builds: i32,
+) -> sqlx::Result<Option<i64>> {
     let Some(first) = wanted.first() else {
         return Ok(None);
     };
@@ -65,8 +80,8 @@ pub async fn insert(db: &mut PgConnection, wanted: &[Wanted]) -> sqlx::Result<Op
     benchmarks.sort_unstable();
     benchmarks.dedup();
     sqlx::query_scalar(
-        "INSERT INTO confirmation (regression_id, runtime_id, host_id, before_commit_id, after_commit_id, benchmarks, state)
-         VALUES ($1, $2, $3, $4, $5, $6, 'measuring') ON CONFLICT DO NOTHING RETURNING id",
+        "INSERT INTO confirmation (regression_id, runtime_id, host_id, before_commit_id, after_commit_id, benchmarks, builds, state)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, 'measuring') ON CONFLICT DO NOTHING RETURNING id",
     )
     .bind(first.regression_id)
     .bind(first.runtime_id)
@@ -74,6 +89,7 @@ pub async fn insert(db: &mut PgConnection, wanted: &[Wanted]) -> sqlx::Result<Op
     .bind(first.before_commit_id)
     .bind(first.after_commit_id)
     .bind(benchmarks)
+    .bind(builds)
     .fetch_optional(db)
     .await
 }
@@ -83,8 +99,9 @@ pub async fn insert(db: &mut PgConnection, wanted: &[Wanted]) -> sqlx::Result<Op
 pub async fn insert_round(db: &mut PgConnection, confirmation_id: i64) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO job (kind, runtime_id, commit_id, host_class, host_id, priority, reason, requester, benchmarks,
-                          confirmation_id, confirmation_round)
-         SELECT 'measure', runtime_id, side.commit_id, host.class, host.id, $2, $3, 'scheduler', benchmarks, confirmation.id, rounds
+                          confirmation_id, confirmation_round, build_repeat)
+         SELECT 'measure', runtime_id, side.commit_id, host.class, host.id, $2, $3, 'scheduler', benchmarks, confirmation.id, rounds,
+                rounds % builds
          FROM confirmation JOIN host ON host.id = host_id
          CROSS JOIN LATERAL (VALUES (before_commit_id, 0), (after_commit_id, 1)) AS side (commit_id, place)
          WHERE confirmation.id = $1 ORDER BY (place + rounds) % 2",
@@ -118,12 +135,14 @@ pub struct Measured {
     pub host: String,
     /// Rounds so far.
     pub rounds: i32,
+    /// Builds of each side that they take in turn.
+    pub builds: i32,
 }
 
 /// Open confirmations without a job that waits or runs.
 pub async fn list_measured(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Measured>> {
     sqlx::query_as(
-        "SELECT confirmation.id, regression_id, regression.state AS regression_state, runtime_id, host_id, host.name AS host, rounds
+        "SELECT confirmation.id, regression_id, regression.state AS regression_state, runtime_id, host_id, host.name AS host, rounds, builds
          FROM confirmation JOIN regression ON regression.id = regression_id JOIN host ON host.id = host_id
          WHERE confirmation.state = 'measuring' AND (regression.state = 'invalid' OR NOT EXISTS (
             SELECT 1 FROM job WHERE confirmation_id = confirmation.id AND state IN ('queued', 'running')))
@@ -146,7 +165,7 @@ pub struct Side {
     pub metric: String,
     /// Its size, as a ratio minus one.
     pub change: f64,
-    /// Its noise, of logarithms.
+    /// Its noise, of logarithms; with that between builds where the rounds take several.
     pub noise: f64,
     /// The round, from 0.
     pub round: i32,
@@ -160,12 +179,14 @@ pub struct Side {
 pub async fn list_sides(db: impl PgExecutor<'_>, confirmation_id: i64) -> sqlx::Result<Vec<Side>> {
     sqlx::query_as(
         "SELECT DISTINCT ON (point.id, job.confirmation_round, run.commit_id) point.id AS change_point_id, point.series_id,
-                benchmark.name AS benchmark, metric, point.change, point.noise, job.confirmation_round AS round,
+                benchmark.name AS benchmark, metric, point.change, job.confirmation_round AS round,
+                CASE WHEN builds > 1 THEN sqrt(point.noise ^ 2 + coalesce(rebuild_deviation, 0) ^ 2) ELSE point.noise END AS noise,
                 run.commit_id = confirmation.after_commit_id AS after, median
          FROM confirmation JOIN job ON job.confirmation_id = confirmation.id JOIN run ON run.job_id = job.id
          JOIN measurement ON measurement.run_id = run.id
          JOIN change_point point ON point.series_id = measurement.series_id AND point.regression_id = confirmation.regression_id
          JOIN series ON series.id = point.series_id JOIN benchmark ON benchmark.id = series.benchmark_id
+         LEFT JOIN noise_floor ON noise_floor.series_id = series.id
          WHERE confirmation.id = $1 AND point.state = 'suspected'
          ORDER BY point.id, job.confirmation_round, run.commit_id, run.id DESC",
     )

@@ -21,7 +21,7 @@ pub async fn count_queued(
     .await
 }
 
-/// The release on a runtime's branch before its head: what the overview compares with. That is the newest final release
+/// The release on or beside a runtime's branch before its head: what the overview compares with. That is the newest final release
 /// (`v3.9.2`, not `v3.9.3rc1`), or a preview where the branch leads to a line that has no final one (`v3.15.0a2`). Settled: a job for it
 /// is open, or was begun in the present epoch of the host that measured the runtime last; nothing is compared with other epochs.
 pub async fn find_release(
@@ -30,22 +30,20 @@ pub async fn find_release(
     class: &str,
 ) -> sqlx::Result<Option<(i64, bool)>> {
     sqlx::query_as(
-        "SELECT commit.id,
-            EXISTS (SELECT 1 FROM job WHERE job.runtime_id = runtime.id AND job.commit_id = commit.id
+        "SELECT release.commit_id,
+            EXISTS (SELECT 1 FROM job WHERE job.runtime_id = runtime.id AND job.commit_id = release.commit_id
                     AND job.kind = 'measure' AND job.host_class = $2
                     AND (job.state IN ('queued', 'running')
                          OR coalesce(job.started_at, job.created_at) >= coalesce(epoch.begins_at, '-infinity'))) AS settled
          FROM runtime JOIN branch ON branch.id = runtime.branch_id
-         JOIN tag ON tag.repository_id = branch.repository_id AND tag.release_line IS NOT NULL
-         JOIN commit ON commit.repository_id = tag.repository_id AND commit.hash = tag.commit_hash
-         JOIN branch_commit place ON place.branch_id = branch.id AND place.commit_id = commit.id
+         JOIN branch_release release ON release.branch_id = branch.id
          LEFT JOIN LATERAL (
             SELECT greatest(first_seen_at, (SELECT max(begins_at) FROM host_epoch WHERE host_epoch.host_id = host.id)) AS begins_at
             FROM run JOIN host ON host.id = run.host_id JOIN environment ON environment.id = host.environment_id
             WHERE run.runtime_id = runtime.id AND host.class = $2 ORDER BY run.id DESC LIMIT 1
          ) epoch ON true
-         WHERE runtime.id = $1 AND commit.id <> branch.head_commit_id
-         ORDER BY tag.release_line DESC, tag.release_final DESC, place.position DESC LIMIT 1",
+         WHERE runtime.id = $1 AND release.commit_id <> branch.head_commit_id
+         ORDER BY release_line DESC, release_final DESC, position DESC, own_commits DESC LIMIT 1",
     )
     .bind(runtime_id)
     .bind(class)
@@ -62,7 +60,7 @@ pub async fn list_candidates(
     class: &str,
     newest: Option<i64>,
 ) -> sqlx::Result<Vec<Candidate>> {
-    let rows: Vec<(i32, i64, DateTime<Utc>, bool, bool)> = sqlx::query_as(
+    let rows: Vec<CandidateRow> = sqlx::query_as(
         "SELECT * FROM (
             SELECT place.position, commit.id, commit.committed_at,
                 EXISTS (SELECT 1 FROM tag WHERE tag.repository_id = commit.repository_id AND commit_hash = commit.hash),
@@ -80,18 +78,50 @@ pub async fn list_candidates(
     .bind(newest)
     .fetch_all(db)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(
-            |(position, commit_id, committed_at, tagged, settled)| Candidate {
-                position,
-                commit_id,
-                committed_at,
-                tagged,
-                settled,
-            },
-        )
-        .collect())
+    Ok(rows.into_iter().map(candidate).collect())
+}
+
+/// Position, key, time, tagged, settled.
+type CandidateRow = (i32, i64, DateTime<Utc>, bool, bool);
+
+fn candidate((position, commit_id, committed_at, tagged, settled): CandidateRow) -> Candidate {
+    Candidate {
+        position,
+        commit_id,
+        committed_at,
+        tagged,
+        settled,
+    }
+}
+
+/// The commits of a runtime's branch that tags name, and the releases beside it, in branch order; settled as in [`list_candidates`].
+pub async fn list_tagged(
+    db: impl PgExecutor<'_>,
+    runtime_id: i64,
+    class: &str,
+) -> sqlx::Result<Vec<Candidate>> {
+    let rows: Vec<CandidateRow> = sqlx::query_as(
+        "SELECT place.position, place.commit_id, commit.committed_at, true,
+            EXISTS (SELECT 1 FROM job WHERE job.runtime_id = $1 AND job.commit_id = place.commit_id
+                    AND job.kind = 'measure' AND job.host_class = $2 AND job.benchmarks = '{}')
+         OR EXISTS (SELECT 1 FROM run JOIN host ON host.id = run.host_id JOIN job ON job.id = run.job_id
+                    WHERE job.benchmarks = '{}' AND run.runtime_id = $1 AND run.commit_id = place.commit_id AND host.class = $2)
+         FROM (
+            SELECT on_branch.position, on_branch.commit_id, 0 AS own_commits
+            FROM runtime JOIN branch ON branch.id = branch_id JOIN tag ON tag.repository_id = branch.repository_id
+            JOIN commit ON commit.repository_id = tag.repository_id AND commit.hash = tag.commit_hash
+            JOIN branch_commit on_branch ON on_branch.branch_id = branch.id AND on_branch.commit_id = commit.id
+            WHERE runtime.id = $1
+            UNION
+            SELECT position, commit_id, own_commits FROM runtime JOIN branch_release USING (branch_id) WHERE runtime.id = $1
+         ) place JOIN commit ON commit.id = place.commit_id
+         ORDER BY place.position, own_commits, place.commit_id",
+    )
+    .bind(runtime_id)
+    .bind(class)
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(candidate).collect())
 }
 
 /// Queues a measurement; nothing happens when the same work is open already.

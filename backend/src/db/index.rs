@@ -27,12 +27,14 @@ pub async fn list_waiting(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Waiting>>
          inputs AS (
             SELECT series.runtime_id, series.host_id, concat_ws(' ', $1, extract(epoch FROM max(changed_at)), tags.known,
                 extract(epoch FROM branch.rewritten_at),
+                (SELECT md5(string_agg(concat(commit_hash, position), ' ' ORDER BY commit_hash)) FROM off_branch_release
+                 WHERE off_branch_release.branch_id = branch.id AND position IS NOT NULL),
                 (SELECT string_agg(extract(epoch FROM begins_at)::text, ',' ORDER BY begins_at) FROM host_epoch
                  WHERE host_epoch.host_id = series.host_id)) AS signature
             FROM series JOIN runtime ON runtime.id = runtime_id JOIN branch ON branch.id = branch_id
             LEFT JOIN tags ON tags.repository_id = branch.repository_id
             WHERE metric = ANY($2)
-            GROUP BY series.runtime_id, series.host_id, tags.known, branch.rewritten_at)
+            GROUP BY series.runtime_id, series.host_id, tags.known, branch.id)
          SELECT inputs.runtime_id, inputs.host_id, inputs.signature
          FROM inputs LEFT JOIN index_state state ON state.runtime_id = inputs.runtime_id AND state.host_id = inputs.host_id
          WHERE state.signature IS DISTINCT FROM inputs.signature
@@ -56,8 +58,10 @@ pub struct RunRow {
     pub environment_id: i64,
     /// When it ended.
     pub finished_at: DateTime<Utc>,
-    /// Place of its commit on the branch.
+    /// Place of its commit on the branch, or of the newest one there that a release beside it contains.
     pub position: Option<i32>,
+    /// Commits beside the branch; 0 for the branch's own.
+    pub own_commits: i32,
     /// When its commit was committed.
     pub committed_at: DateTime<Utc>,
     /// When the host's epoch began.
@@ -88,7 +92,9 @@ pub async fn list_runs(
         "SELECT *, (position IS NOT DISTINCT FROM old_position AND epoch IS NOT DISTINCT FROM old_epoch
                 AND tag IS NOT DISTINCT FROM old_tag) AS placed
          FROM (
-            SELECT run.id AS run_id, run.commit_id, run.environment_id, run.finished_at, place.position, commit.committed_at,
+            SELECT run.id AS run_id, run.commit_id, run.environment_id, run.finished_at,
+                coalesce(place.position, release.position) AS position,
+                CASE WHEN place.position IS NULL THEN coalesce(release.own_commits, 0) ELSE 0 END AS own_commits, commit.committed_at,
                 (SELECT max(begins_at) FROM host_epoch WHERE host_epoch.host_id = run.host_id
                  AND begins_at <= run.finished_at) AS epoch,
                 release.name AS tag, release.release_line, release.release_final,
@@ -98,8 +104,8 @@ pub async fn list_runs(
             JOIN commit ON commit.id = run.commit_id
             LEFT JOIN branch_commit place ON place.branch_id = runtime.branch_id AND place.commit_id = run.commit_id
             LEFT JOIN LATERAL (
-                SELECT name, release_line, release_final FROM tag
-                WHERE tag.repository_id = commit.repository_id AND commit_hash = commit.hash AND release_line IS NOT NULL
+                SELECT name, release_line, release_final, position, own_commits FROM branch_release
+                WHERE branch_release.branch_id = runtime.branch_id AND branch_release.commit_id = run.commit_id
                 ORDER BY release_line DESC, release_final DESC, name LIMIT 1) release ON true
             LEFT JOIN index_point point ON point.run_id = run.id
             WHERE run.runtime_id = $1 AND run.host_id = $2 AND run.superseded_by IS NULL AND job.benchmarks = '{}') runs

@@ -34,6 +34,7 @@ pub mod queue;
 pub mod recomputes;
 pub mod regression_lists;
 pub mod regressions;
+pub mod releases;
 pub mod repetitions;
 pub mod reports;
 pub mod repositories;
@@ -53,6 +54,7 @@ pub mod tokens;
 pub mod traces;
 pub mod triage;
 pub mod verdicts;
+pub mod versions;
 /// Warm-up and steady state.
 pub mod warmup;
 

@@ -22,6 +22,8 @@ pub struct ReportRuntime {
     pub release: Option<String>,
     /// Branch position of that release.
     pub release_position: Option<i32>,
+    /// Its commit.
+    pub release_commit_id: Option<i64>,
 }
 
 /// Enabled runtimes, controls left out, that have no report of a day yet and had a run by `now`.
@@ -31,7 +33,8 @@ pub async fn list_due(
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<ReportRuntime>> {
     sqlx::query_as(
-        "SELECT runtime.id, runtime.name, newest.hash, newest.subject, release.name AS release, release.position AS release_position
+        "SELECT runtime.id, runtime.name, newest.hash, newest.subject, release.name AS release, release.position AS release_position,
+                release.commit_id AS release_commit_id
          FROM runtime
          CROSS JOIN LATERAL (
             SELECT commit.hash, commit.subject, place.position
@@ -39,12 +42,10 @@ pub async fn list_due(
             JOIN commit ON commit.id = run.commit_id
             WHERE run.runtime_id = runtime.id AND run.finished_at <= $2 ORDER BY place.position DESC LIMIT 1) newest
          LEFT JOIN LATERAL (
-            SELECT tag.name, place.position
-            FROM run JOIN branch_commit place ON place.branch_id = runtime.branch_id AND place.commit_id = run.commit_id
-            JOIN commit ON commit.id = run.commit_id
-            JOIN tag ON tag.repository_id = commit.repository_id AND tag.commit_hash = commit.hash
-            WHERE run.runtime_id = runtime.id AND tag.release_line IS NOT NULL AND place.position < newest.position
-            ORDER BY place.position DESC LIMIT 1) release ON true
+            SELECT beside.name, beside.position, beside.commit_id
+            FROM run JOIN branch_release beside ON beside.branch_id = runtime.branch_id AND beside.commit_id = run.commit_id
+            WHERE run.runtime_id = runtime.id AND beside.position < newest.position
+            ORDER BY beside.position DESC, own_commits DESC LIMIT 1) release ON true
          WHERE enabled AND NOT control AND NOT EXISTS (
             SELECT 1 FROM report WHERE report.runtime_id = runtime.id AND report.day = $1)
          ORDER BY ordinal, runtime.name",
@@ -76,7 +77,7 @@ struct FactsRow {
 pub async fn list_facts(
     db: impl PgExecutor<'_>,
     runtime_id: i64,
-    release_position: Option<i32>,
+    (release_position, release_commit_id): (Option<i32>, Option<i64>),
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<SeriesFacts>> {
     let rows: Vec<FactsRow> = sqlx::query_as(
@@ -103,7 +104,7 @@ pub async fn list_facts(
             ORDER BY position DESC, id DESC LIMIT 1) week ON true
          LEFT JOIN LATERAL (
             SELECT ARRAY[median, interval_low, interval_high] AS value FROM measurement
-            WHERE series_id = series.id AND position = $2 AND measured_at <= $3
+            WHERE series_id = series.id AND (position = $2 OR position IS NULL) AND commit_id = $4 AND measured_at <= $3
               AND environment_id = newest.environment_id AND measured_at >= epoch.begins_at
             ORDER BY id DESC LIMIT 1) release ON true
          WHERE series.runtime_id = $1 AND newest.measured_at > $3 - interval '30 days'
@@ -112,6 +113,7 @@ pub async fn list_facts(
     .bind(runtime_id)
     .bind(release_position)
     .bind(now)
+    .bind(release_commit_id)
     .fetch_all(db)
     .await?;
     Ok(rows

@@ -148,6 +148,8 @@ pub struct Release {
     pub committed_at: DateTime<Utc>,
     /// Whether it is no preview.
     pub release_final: bool,
+    /// Commits that it has beside the branch; 0: it is one of the branch's.
+    pub own_commits: i32,
 }
 
 /// The releases on branches, between two positions.
@@ -157,11 +159,9 @@ pub async fn list_releases(
     (from, to): (i32, i32),
 ) -> sqlx::Result<Vec<Release>> {
     sqlx::query_as(
-        "SELECT tag.name, branch.id AS branch_id, position, committed_at, release_final
-         FROM branch JOIN tag ON tag.repository_id = branch.repository_id AND release_line IS NOT NULL
-         JOIN commit ON commit.repository_id = tag.repository_id AND commit.hash = commit_hash
-         JOIN branch_commit place ON place.branch_id = branch.id AND place.commit_id = commit.id
-         WHERE branch.id = ANY($1) AND position BETWEEN $2 AND $3 ORDER BY position, release_line, tag.name",
+        "SELECT name, branch_id, position, committed_at, release_final, own_commits
+         FROM branch_release JOIN commit ON commit.id = commit_id
+         WHERE branch_id = ANY($1) AND position BETWEEN $2 AND $3 ORDER BY position, own_commits, release_line, name",
     )
     .bind(branches)
     .bind(from)

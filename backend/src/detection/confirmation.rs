@@ -18,6 +18,29 @@ pub const MOST_ROUNDS: usize = 10;
 /// Noise below which nothing is told apart, as in [`super::segments`].
 const LEAST_NOISE: f64 = 1e-4;
 
+/// Builds of each side where builds of one commit are known to differ by as much as matters: a mode of one build ("sticky": layout,
+/// hashing of addresses) would look like the commit's doing.
+const BUILDS_OF_A_STICKY_SERIES: i32 = 5;
+/// Builds of each side where only time moved and nobody knows what builds do.
+const BUILDS_OF_A_DOUBT: i32 = 2;
+/// Two builds' difference matters from this part of what was suspected on.
+const PART_THAT_MATTERS: f64 = 0.25;
+
+/// How many builds of each side a confirmation's rounds take in turn. `rebuild_deviation` is that between builds of one commit (of
+/// logarithms), where it was measured; `time_only`: instructions were counted and have not moved.
+pub fn builds_of(size: f64, rebuild_deviation: Option<f64>, time_only: bool) -> i32 {
+    match rebuild_deviation {
+        Some(deviation)
+            if std::f64::consts::SQRT_2 * deviation >= PART_THAT_MATTERS * size.abs() =>
+        {
+            BUILDS_OF_A_STICKY_SERIES
+        }
+        Some(_) => 1,
+        None if time_only => BUILDS_OF_A_DOUBT,
+        None => 1,
+    }
+}
+
 /// What is suspected, as logarithms.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Suspicion {
@@ -138,6 +161,15 @@ mod tests {
         assert!(matches!(decide(&rubbish, FIVE), Decision::Undecided(one) if one.pairs == 0));
         let huge = [(f64::INFINITY, 1.0), (0.0, f64::MAX), (0.0, f64::MAX)];
         assert!(!matches!(decide(&huge, FIVE), Decision::Refuted(_)));
+    }
+
+    #[test]
+    fn builds_that_differ_are_answered_by_more_builds() {
+        assert_eq!(builds_of(0.05, Some(0.001), true), 1);
+        assert_eq!(builds_of(-0.05, Some(0.02), false), 5);
+        assert_eq!(builds_of(0.05, None, true), 2);
+        assert_eq!(builds_of(0.05, None, false), 1);
+        assert_eq!(builds_of(f64::NAN, Some(0.02), false), 1);
     }
 
     #[test]

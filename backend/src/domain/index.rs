@@ -22,8 +22,12 @@ pub struct Measured {
     pub environment_id: i64,
     /// When the host's epoch that it was measured in began; absent: before the host's control ever moved.
     pub epoch: Option<DateTime<Utc>>,
-    /// Its commit's place on the branch; absent: it has left the branch.
+    /// Its commit.
+    pub commit_id: i64,
+    /// Its commit's place on the branch, or that of the newest one there that it contains; absent: it has left the branch.
     pub position: Option<i32>,
+    /// Commits that it has beside the branch: 0 for the branch's own, more for a release that is tagged beside it.
+    pub own_commits: i32,
     /// When its commit was committed.
     pub committed_at: DateTime<Utc>,
     /// The release that its commit is.
@@ -41,8 +45,8 @@ pub struct Release {
 
 /// What separates runs: an environment, and the beginning of a host's epoch.
 type State = (i64, Option<DateTime<Utc>>);
-/// Position, run, index: the order of runs on a branch.
-type InOrder = (i32, i64, usize);
+/// Position, commits beside the branch and commit; run; index: the order of runs on a branch.
+type InOrder = ((i32, i32, i64), i64, usize);
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -66,7 +70,11 @@ pub fn places(runs: &[Measured]) -> Vec<Place> {
         let Some(position) = run.position else {
             continue;
         };
-        let key = (position, run.run_id, index);
+        let key = (
+            (position, run.own_commits, run.commit_id),
+            run.run_id,
+            index,
+        );
         let group = groups.entry((run.environment_id, run.epoch)).or_default();
         group.push(key);
         let week = run.committed_at.iso_week();
@@ -89,8 +97,8 @@ pub fn places(runs: &[Measured]) -> Vec<Place> {
 }
 
 /// Gives the runs of one environment and epoch, in branch order, their references.
-fn refer(runs: &[Measured], group: &[(i32, i64, usize)], places: &mut [Place]) {
-    let mut best: Option<(Option<(&Release, i32)>, i64)> = None;
+fn refer(runs: &[Measured], group: &[InOrder], places: &mut [Place]) {
+    let mut best: Option<(Option<(&Release, (i32, i32, i64))>, i64)> = None;
     for commit in group.chunk_by(|a, b| a.0 == b.0) {
         for (_, _, index) in commit {
             if let Some(place) = places.get_mut(*index) {

@@ -1,6 +1,6 @@
 //! Reading a mirror: first-parent order, commits, tags, touched paths.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -93,6 +93,37 @@ pub fn tags(repository: &Repository) -> anyhow::Result<Vec<(String, String)>> {
         tags.push((name, object.id().to_string()));
     }
     Ok(tags)
+}
+
+/// Commits that a release beside a branch may have of its own: more, and it is another line's.
+const MOST_OWN: usize = 250;
+
+/// Where a commit that is not on a branch left it: the largest position of the branch's commits that it descends from, and how many
+/// commits it has beside them. `positions`: those of the branch's first-parent order. `None`: it has more than 250 of its own, or none
+/// in common with the branch, or is not in the mirror.
+pub fn fork(
+    repository: &Repository,
+    hash: &str,
+    positions: &HashMap<String, i32>,
+) -> anyhow::Result<Option<(i32, i32)>> {
+    let mut waiting = vec![Oid::from_str(hash)?];
+    let mut seen: HashSet<Oid> = waiting.iter().copied().collect();
+    let (mut newest, mut own) = (None, 0);
+    while let Some(oid) = waiting.pop() {
+        if let Some(position) = positions.get(&oid.to_string()) {
+            newest = newest.max(Some(*position));
+            continue;
+        }
+        own += 1;
+        let Ok(commit) = repository.find_commit(oid) else {
+            return Ok(None);
+        };
+        if own > MOST_OWN {
+            return Ok(None);
+        }
+        waiting.extend(commit.parent_ids().filter(|parent| seen.insert(*parent)));
+    }
+    Ok(newest.map(|position| (position, i32::try_from(own).unwrap_or(i32::MAX))))
 }
 
 /// The paths that a commit touches against its first parent, at most [`MOST_PATHS`], and how many there are.

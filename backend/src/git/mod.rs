@@ -3,5 +3,5 @@
 mod history;
 mod mirror;
 
-pub use history::{first_parents, head, open, read_commit, tags, touched_paths};
+pub use history::{first_parents, fork, head, open, read_commit, tags, touched_paths};
 pub use mirror::{fetch, mirror_folder};

@@ -11,7 +11,7 @@ use crate::db::change_points::{self, ChangePointState};
 use crate::db::confirmations::{self, Measured, Side, Wanted};
 use crate::db::{holds, regressions};
 use crate::detection::confirmation::{
-    Decision, Evidence, FEWEST_ROUNDS, MOST_ROUNDS, Suspicion, decide,
+    Decision, Evidence, FEWEST_ROUNDS, MOST_ROUNDS, Suspicion, builds_of, decide,
 };
 use crate::domain::regression::{RegressionState, SPEEDWELL, Transition, opens};
 
@@ -29,7 +29,11 @@ pub async fn tick(context: &Context) -> Outcome {
     };
     for group in wanted.chunk_by(together) {
         let mut transaction = context.pool.begin().await?;
-        if let Some(id) = confirmations::insert(&mut transaction, group).await? {
+        let builds = group
+            .iter()
+            .map(|one| builds_of(one.change.ln_1p(), one.rebuild_deviation, one.time_only));
+        let builds = builds.max().unwrap_or(1);
+        if let Some(id) = confirmations::insert(&mut transaction, group, builds).await? {
             for _ in 0..FEWEST_ROUNDS {
                 confirmations::insert_round(&mut transaction, id).await?;
             }
@@ -125,7 +129,7 @@ fn answers(sides: &[Side], measured: &Measured) -> Vec<Answer> {
             change_point_id: first.change_point_id,
             series_id: first.series_id,
             opens: opens(&first.metric),
-            words: words(first, &decision, &measured.host),
+            words: words(first, &decision, measured),
             decision,
         }
     };
@@ -133,7 +137,7 @@ fn answers(sides: &[Side], measured: &Measured) -> Vec<Answer> {
 }
 
 /// One change point's answer for people.
-fn words(side: &Side, decision: &Decision, host: &str) -> String {
+fn words(side: &Side, decision: &Decision, measured: &Measured) -> String {
     let Evidence {
         pairs,
         change,
@@ -147,14 +151,19 @@ fn words(side: &Side, decision: &Decision, host: &str) -> String {
         Decision::Refuted(_) => "not confirmed",
         Decision::Undecided(_) => "still not clear",
     };
+    let builds = match measured.rounds.min(measured.builds) {
+        1 => String::new(),
+        several => format!(" of {several} builds of each side"),
+    };
     format!(
-        "{} {} {what}: {:+.2} % ({:+.2} to {:+.2} %) where {:+.2} % was suspected, by {pairs} pairs of runs on {host}",
+        "{} {} {what}: {:+.2} % ({:+.2} to {:+.2} %) where {:+.2} % was suspected, by {pairs} pairs of runs{builds} on {}",
         side.benchmark,
         side.metric,
         change * 100.0,
         low * 100.0,
         high * 100.0,
-        side.change * 100.0
+        side.change * 100.0,
+        measured.host
     )
 }
 

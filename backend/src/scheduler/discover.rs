@@ -8,16 +8,19 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Instant;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Outcome;
 use crate::context::Context;
 use crate::db::commits::{self, Branch};
+use crate::db::releases::{self, Beside};
 use crate::db::repositories::{self, Repository};
 use crate::git;
 
 /// Commits read and written at once.
 const BATCH: usize = 5_000;
+/// A tag may come before the commits that lead to it, by so much.
+const RECENT: TimeDelta = TimeDelta::days(30);
 
 /// One pass: looks at every repository that is due.
 pub async fn tick(context: &Context) -> Outcome {
@@ -75,6 +78,7 @@ async fn look(context: &Context, repository: &Repository) -> anyhow::Result<Vec<
             Some(head) if branch.head.as_ref() == Some(&head) => {}
             Some(head) => notes.extend(update(context, repository, &folder, &branch, head).await?),
         }
+        place_releases(context, repository, &folder, branch.id).await?;
     }
     anyhow::ensure!(
         missing.is_empty(),
@@ -131,6 +135,8 @@ async fn update(
         commits::insert(&mut transaction, repository.id, &facts).await?;
     }
     commits::append(&mut transaction, repository.id, branch.id, first, &fresh).await?;
+    let recent = Utc::now() - RECENT;
+    releases::forget(&mut transaction, branch.id, first, recent).await?;
     transaction.commit().await?;
     if fresh.len() >= BATCH {
         // Until autovacuum comes by, the planner would take the tables for small: seconds instead of milliseconds.
@@ -138,6 +144,41 @@ async fn update(
     }
     note.push_str(&format!(" in {:.1} s", begun.elapsed().as_secs_f64()));
     Ok(Some(note))
+}
+
+/// Finds out where the releases lie that are tagged beside a branch, and takes their commits in: they are measured like any other.
+async fn place_releases(
+    context: &Context,
+    repository: &Repository,
+    folder: &Path,
+    branch_id: i64,
+) -> anyhow::Result<()> {
+    let unplaced = releases::list_unplaced(&context.pool, branch_id).await?;
+    if unplaced.is_empty() {
+        return Ok(());
+    }
+    let positions: HashMap<String, i32> = commits::list_positions(&context.pool, branch_id)
+        .await?
+        .into_iter()
+        .collect();
+    let (rows, facts) = read(folder, move |mirror| {
+        let mut rows = Vec::with_capacity(unplaced.len());
+        let mut facts = Vec::new();
+        for hash in unplaced {
+            let fork = git::fork(mirror, &hash, &positions)?;
+            if fork.is_some() {
+                facts.push(git::read_commit(mirror, &hash)?);
+            }
+            rows.push(Beside { hash, fork });
+        }
+        Ok((rows, facts))
+    })
+    .await?;
+    let mut transaction = context.pool.begin().await?;
+    commits::insert(&mut transaction, repository.id, &facts).await?;
+    releases::insert(&mut *transaction, branch_id, &rows).await?;
+    transaction.commit().await?;
+    Ok(())
 }
 
 /// Reads a mirror outside the async threads.

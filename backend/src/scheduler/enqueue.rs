@@ -5,8 +5,8 @@
 use super::{Outcome, control};
 use crate::context::Context;
 use crate::db::{enqueue, repositories};
-use crate::domain::plan::{self, Reason};
-use crate::domain::policy::Measure;
+use crate::domain::plan::{self, Candidate, Reason};
+use crate::domain::policy::{Measure, Policy};
 
 /// One pass.
 pub async fn tick(context: &Context) -> Outcome {
@@ -28,16 +28,7 @@ pub async fn tick(context: &Context) -> Outcome {
             if room <= 0 {
                 continue;
             }
-            // A policy that counts commits leaves the older ones unread; one that asks for their days or tags cannot.
-            let nth = match settings.policy.measure {
-                Measure::Every => Some(1),
-                Measure::Nth => Some(i64::from(settings.policy.nth.unwrap_or(1).max(1))),
-                Measure::Nightly | Measure::Tags => None,
-            };
-            let newest = settings.policy.newest.map(i64::from);
-            let newest = newest.zip(nth).map(|(newest, nth)| newest * nth);
-            let candidates =
-                enqueue::list_candidates(&context.pool, runtime.id, class, newest).await?;
+            let candidates = candidates(context, runtime.id, class, &settings.policy).await?;
             let mut chosen = plan::choose(
                 &candidates,
                 &settings.policy,
@@ -56,4 +47,23 @@ pub async fn tick(context: &Context) -> Outcome {
         }
     }
     Ok((count > 0).then(|| format!("queued {count} job(s)")))
+}
+
+/// What a policy chooses from.
+async fn candidates(
+    context: &Context,
+    runtime_id: i64,
+    class: &str,
+    policy: &Policy,
+) -> sqlx::Result<Vec<Candidate>> {
+    // A policy that counts commits leaves the older ones unread; one that asks for their days cannot.
+    let nth = match policy.measure {
+        Measure::Tags => return enqueue::list_tagged(&context.pool, runtime_id, class).await,
+        Measure::Every => Some(1),
+        Measure::Nth => Some(i64::from(policy.nth.unwrap_or(1).max(1))),
+        Measure::Nightly => None,
+    };
+    let newest = policy.newest.map(i64::from);
+    let newest = newest.zip(nth).map(|(newest, nth)| newest * nth);
+    enqueue::list_candidates(&context.pool, runtime_id, class, newest).await
 }

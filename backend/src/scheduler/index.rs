@@ -79,7 +79,9 @@ fn measured(run: &RunRow) -> Measured {
         run_id: run.run_id,
         environment_id: run.environment_id,
         epoch: run.epoch,
+        commit_id: run.commit_id,
         position: run.position,
+        own_commits: run.own_commits,
         committed_at: run.committed_at,
         release,
     }

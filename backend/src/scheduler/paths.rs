@@ -18,23 +18,28 @@ pub async fn tick(context: &Context) -> Outcome {
     let mut count = 0;
     for repository in repositories::list(&context.pool).await? {
         let folder = git::mirror_folder(&context.config.data, &repository.name);
+        let mut before = i64::MAX;
         while begun.elapsed() < LONGEST && folder.exists() {
-            let waiting = commits::list_without_paths(&context.pool, repository.id, BATCH).await?;
-            if waiting.is_empty() {
+            let waiting =
+                commits::list_without_paths(&context.pool, repository.id, before, BATCH).await?;
+            let Some((last, _)) = waiting.last() else {
                 break;
-            }
-            count += waiting.len();
+            };
+            before = *last;
             let folder = folder.clone();
             let rows = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
                 let mirror = git::open(&folder)?;
                 let mut rows = Vec::with_capacity(waiting.len());
                 for (key, hash) in waiting {
-                    let (paths, touched) = git::touched_paths(&mirror, &hash)?.unwrap_or_default();
-                    rows.push((key, paths, touched));
+                    // Missing: another backend's mirror has it, or it was rewritten away. This one may have it after a fetch.
+                    if let Some((paths, touched)) = git::touched_paths(&mirror, &hash)? {
+                        rows.push((key, paths, touched));
+                    }
                 }
                 Ok(rows)
             })
             .await??;
+            count += rows.len();
             commits::set_paths(&context.pool, &rows).await?;
         }
     }

@@ -47,8 +47,13 @@ async fn report(
     now: DateTime<Utc>,
 ) -> anyhow::Result<()> {
     let mut transaction = context.pool.begin().await?;
-    let series =
-        reports::list_facts(&mut *transaction, runtime.id, runtime.release_position, now).await?;
+    let series = reports::list_facts(
+        &mut *transaction,
+        runtime.id,
+        (runtime.release_position, runtime.release_commit_id),
+        now,
+    )
+    .await?;
     let hosts = reports::list_hosts(&mut *transaction, runtime.id, now).await?;
     let heading = Heading {
         runtime: runtime.name.clone(),

@@ -9,8 +9,10 @@ mod find;
 pub mod format;
 mod health;
 mod job_log;
+mod kept;
 pub mod pages;
 mod search;
+pub mod search_by_hand;
 pub mod session;
 mod timeline;
 mod triage;
@@ -37,8 +39,10 @@ pub async fn serve(
     if crate::db::synthetic::is_synthetic(&context.pool).await? {
         pages::mark_synthetic();
     }
+    let kept_pages = Data::new(kept::Kept::new());
     let server = HttpServer::new(move || {
         App::new()
+            .app_data(kept_pages.clone())
             .app_data(Data::new(context.clone()))
             .app_data(Data::new(metrics.clone()))
             .app_data(web::QueryConfig::default().error_handler(|error, _| {
@@ -57,6 +61,7 @@ pub async fn serve(
             )
             .wrap(from_fn(unchanged::unchanged))
             .wrap(Compress::default())
+            .wrap(from_fn(kept::kept))
             .wrap(security_headers())
             .wrap(NormalizePath::trim())
             .wrap(TracingLogger::default())

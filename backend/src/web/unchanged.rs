@@ -2,14 +2,14 @@
 
 use actix_web::body::{BoxBody, MessageBody, to_bytes_limited};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{self, ETag, EntityTag, Header as _, IfNoneMatch};
+use actix_web::http::header::{self, ETag, EntityTag, Header as _, HeaderMap, IfNoneMatch};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse};
 use sha2::{Digest as _, Sha256};
 
 /// Larger texts than this go without a tag.
-const LARGEST: usize = 8 << 20;
+pub(super) const LARGEST: usize = 8 << 20;
 
 /// A middleware within the compression: the tag is weak, for it is of the text before it was compressed.
 pub(super) async fn unchanged(
@@ -35,20 +35,9 @@ pub(super) async fn unchanged(
         ));
     };
     let tag = EntityTag::new_weak(hex::encode(&Sha256::digest(&bytes)[..12]));
-    let same = match known {
-        Ok(IfNoneMatch::Any) => true,
-        Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|one| one.weak_eq(&tag)),
-        Err(_) => false,
-    };
-    if same {
-        let mut answer = HttpResponse::NotModified();
-        answer.insert_header(ETag(tag));
-        for name in [header::CACHE_CONTROL, header::VARY] {
-            if let Some(value) = head.headers().get(&name) {
-                answer.insert_header((name, value.clone()));
-            }
-        }
-        return Ok(ServiceResponse::new(request, answer.finish()));
+    if known.is_ok_and(|known| is_known(&known, &tag)) {
+        let answer = not_modified(head.headers(), ETag(tag));
+        return Ok(ServiceResponse::new(request, answer));
     }
     if let Ok(value) = header::HeaderValue::from_str(&tag.to_string()) {
         head.headers_mut().insert(header::ETAG, value);
@@ -57,6 +46,26 @@ pub(super) async fn unchanged(
         request,
         head.set_body(BoxBody::new(bytes)),
     ))
+}
+
+/// Whether the browser has what this tag stands for.
+pub(super) fn is_known(known: &IfNoneMatch, tag: &EntityTag) -> bool {
+    match known {
+        IfNoneMatch::Any => true,
+        IfNoneMatch::Items(tags) => tags.iter().any(|one| one.weak_eq(tag)),
+    }
+}
+
+/// The answer to who has it already, with what of the whole answer's headers belongs to it.
+pub(super) fn not_modified(headers: &HeaderMap, tag: ETag) -> HttpResponse {
+    let mut answer = HttpResponse::NotModified();
+    answer.insert_header(tag);
+    for name in [header::CACHE_CONTROL, header::VARY] {
+        if let Some(value) = headers.get(&name) {
+            answer.insert_header((name, value.clone()));
+        }
+    }
+    answer.finish()
 }
 
 /// Texts that say `no-cache`: pages, pictures and lists that a browser may keep if it asks each time whether they still hold.

@@ -10,7 +10,9 @@ fn run(run_id: i64, position: i32) -> Measured {
         run_id,
         environment_id: 1,
         epoch: None,
+        commit_id: i64::from(position),
         position: Some(position),
+        own_commits: 0,
         // A week between two commits.
         committed_at: DateTime::UNIX_EPOCH + Duration::weeks(i64::from(position)),
         release: None,
@@ -49,6 +51,19 @@ fn the_reference_is_the_newest_release_before_and_without_one_the_oldest_commit(
         references(&runs),
         [None, Some(1), Some(2), Some(2), Some(2), Some(5)]
     );
+}
+
+#[test]
+fn a_release_beside_the_branch_comes_after_the_commit_that_it_was_made_from() {
+    let beside = Measured {
+        own_commits: 3,
+        commit_id: 90,
+        ..release(run(2, 1), [2, 7], true)
+    };
+    // The commit itself, measured after the release, is none the less before it.
+    let runs = [run(1, 0), beside, run(3, 1), run(4, 2)];
+    assert_eq!(references(&runs), [None, Some(1), Some(1), Some(2)]);
+    assert!(places(&runs)[1].weekly);
 }
 
 #[test]

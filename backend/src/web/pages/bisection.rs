@@ -4,19 +4,22 @@ mod picture;
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
-use actix_web::web::{Data, Path};
+use actix_web::web::{Data, Form, Path, Query};
 use askama::Template;
 use chrono::Utc;
+use speedwell_wire::{CounterSource, Metric};
 
 use super::{PageError, Shell, render};
 use crate::context::Context;
 use crate::db::searches::{self, LocatedRow, PlaceRow, SearchRow, StepRow};
+use crate::db::subjects::{self, Measurable};
 use crate::db::{bisections, regressions};
 use crate::domain::bisection::{BisectionState, Skipped};
 use crate::domain::regression::Transition;
 use crate::domain::role::Role;
 use crate::web::error::Error;
 use crate::web::format;
+use crate::web::search_by_hand::{self, ByHand};
 use crate::web::session::{Triager, Visitor};
 
 /// Searches that are listed.
@@ -29,6 +32,12 @@ const SHOWN: i64 = 300;
 struct ListPage {
     shell: Shell,
     rows: Vec<Head>,
+    may: bool,
+    /// What the form begins with, from the address.
+    asked: ByHand,
+    runtimes: Vec<Measurable>,
+    metrics: Vec<(&'static str, String, bool)>,
+    sources: Vec<(&'static str, bool)>,
 }
 
 /// A search in words.
@@ -42,12 +51,42 @@ struct Head {
     cost: String,
 }
 
-pub(super) async fn list(context: Data<Context>) -> Result<HttpResponse, PageError> {
+pub(super) async fn list(
+    context: Data<Context>,
+    visitor: Visitor,
+    asked: Query<ByHand>,
+) -> Result<HttpResponse, PageError> {
     let rows = searches::list(&context.pool, LISTED).await?;
+    let asked = asked.into_inner();
+    let metrics = Metric::ALL.iter().map(|metric| {
+        let name = metric.as_str();
+        (name, format::metric_label(name), name == asked.metric)
+    });
+    let sources = CounterSource::ALL.iter().map(|source| {
+        let name = source.as_str();
+        (name, name == asked.source)
+    });
     render(&ListPage {
         shell: Shell::new("Bisections", "regressions"),
         rows: rows.into_iter().map(head).collect(),
+        may: visitor.may(Role::Triager),
+        metrics: metrics.collect(),
+        sources: sources.collect(),
+        runtimes: subjects::list_measurable(&context.pool).await?,
+        asked,
     })
+}
+
+/// Opens a search by hand.
+pub(super) async fn ask(
+    context: Data<Context>,
+    triager: Triager,
+    wanted: Form<ByHand>,
+) -> Result<HttpResponse, PageError> {
+    let opened = search_by_hand::open(&context.pool, &wanted, &triager.0.name).await?;
+    Ok(HttpResponse::SeeOther()
+        .insert_header((header::LOCATION, format!("/bisections/{}", opened.id)))
+        .finish())
 }
 
 fn head(row: SearchRow) -> Head {

@@ -130,6 +130,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/recompute", post().to(recompute::ask))
         .route("/recompute/{id}", get().to(recompute::one))
         .route("/bisections", get().to(bisection::list))
+        .route("/bisections", post().to(bisection::ask))
         .route("/bisections/{id}", get().to(bisection::one))
         .route("/bisections/{id}/cancel", post().to(bisection::cancel))
         .route("/regressions", get().to(regressions::regressions))

@@ -97,11 +97,14 @@ pub(super) fn words(read: &Timeline, marks: &Marks) -> Marked {
             (None, None) => ("here".to_owned(), "/timeline".to_owned()),
         },
     });
-    let releases: Vec<&str> = marks
+    let releases: Vec<String> = marks
         .releases
         .iter()
         .rev()
-        .map(|(_, one)| one.name.as_str())
+        .map(|(_, one)| match one.own_commits {
+            0 => one.name.clone(),
+            own => format!("{} (beside the branch, {own} commits of its own)", one.name),
+        })
         .collect();
     Marked {
         changes: changes.collect(),

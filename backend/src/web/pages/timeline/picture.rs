@@ -237,7 +237,13 @@ fn words(marks: &Marks) -> Vec<Mark> {
         } else {
             String::new()
         },
-        title: format!("release {}", one.name),
+        title: match one.own_commits {
+            0 => format!("release {}", one.name),
+            own => format!(
+                "release {}, tagged beside the branch with {own} commits of its own",
+                one.name
+            ),
+        },
         class: "release",
     });
     let notes = marks.notes.iter().filter_map(|(place, note)| {

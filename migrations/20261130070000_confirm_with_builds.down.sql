@@ -1,0 +1,1 @@
+ALTER TABLE confirmation DROP COLUMN builds;

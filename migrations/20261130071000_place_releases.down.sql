@@ -1,0 +1,2 @@
+DROP VIEW branch_release;
+DROP TABLE off_branch_release;
