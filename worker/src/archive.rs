@@ -94,7 +94,10 @@ pub fn unpack(reader: impl Read, archive: u64, folder: &Path, most: Most) -> io:
         }
         let size = entry.size();
         tally.add(&name, size)?;
-        let path = beneath(folder, &relative).map_err(|_| refuse(&name, "lies below a link"))?;
+        let path = beneath(folder, &relative).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => refuse(&name, "lies below a link"),
+            _ => error,
+        })?;
         if fs::symlink_metadata(&path).is_ok_and(|facts| !facts.is_dir()) {
             return Err(refuse(&name, "is there twice"));
         }

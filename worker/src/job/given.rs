@@ -68,9 +68,9 @@ pub fn write(path: &Path, text: &str) -> io::Result<()> {
 
 /// Refuses a folder that is not really where its path says: one of its parts, below a folder of the worker's, is a link.
 pub fn really_below(path: &Path, root: &Path) -> io::Result<()> {
-    let rest = path
-        .strip_prefix(root)
-        .map_err(|_| refuse(path, "outside of the job's folder"))?;
+    let Ok(rest) = path.strip_prefix(root) else {
+        return Err(refuse(path, "outside of the job's folder"));
+    };
     if fs::canonicalize(path)? == fs::canonicalize(root)?.join(rest) {
         Ok(())
     } else {

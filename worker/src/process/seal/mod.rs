@@ -14,7 +14,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 /// A benchmark has its events on descriptor 3 and its answers on 4; nothing has more.
@@ -57,6 +57,12 @@ impl Seal {
 /// Does what [`Seal::words`] ask for: enters the group, makes the file system, and becomes the command. Returns only an error.
 pub fn enter(plan: &str, command: &[OsString]) -> anyhow::Result<()> {
     let seal: Seal = serde_json::from_str(plan).context("the box's description")?;
+    let mounts = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
+    // By hand and as root it would take the host's own root away. Whoever may not look at process 1 cannot do that.
+    ensure!(
+        mounts("self") != mounts("1"),
+        "the worker itself starts this, in a mount namespace of its own"
+    );
     let folder = std::env::current_dir().context("the working folder")?;
     if let Some(group) = &seal.group {
         // 0: whoever writes it.
