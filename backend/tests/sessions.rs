@@ -277,7 +277,7 @@ async fn one_address_and_one_token_come_only_so_often(pool: PgPool) {
         assert_eq!(status_of(get("8.8.8.8")).await.0, 200);
     }
     let refused = get("8.8.8.8").send().await.unwrap();
-    assert_eq!(refused.status_of(), 429);
+    assert_eq!(refused.status(), 429);
     let wait: u64 = refused.headers()["retry-after"]
         .to_str()
         .unwrap()
