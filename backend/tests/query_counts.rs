@@ -112,7 +112,8 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
     }
     // (page, most queries)
     let pages = [
-        ("/".to_owned(), 7),
+        ("/".to_owned(), 8),
+        ("/alarms".to_owned(), 2),
         ("/releases".to_owned(), 6),
         ("/generations".to_owned(), 6),
         ("/topdown".to_owned(), 6),

@@ -2,8 +2,10 @@
 
 use sqlx::migrate::Migrator;
 
+pub mod alarms;
 pub mod annotations;
 pub mod audit;
+pub mod backups;
 pub mod benchmarks;
 pub mod bisections;
 pub mod builds;
@@ -28,7 +30,9 @@ pub mod jobs;
 pub mod locks;
 pub mod logs;
 pub mod long_view;
+pub mod metrics;
 pub mod noise;
+pub mod operate;
 pub mod outbox;
 pub mod overview;
 pub mod profiles;
@@ -38,11 +42,13 @@ pub mod queue;
 pub mod recomputes;
 pub mod regression_lists;
 pub mod regressions;
+pub mod reindex;
 pub mod releases;
 pub mod repetitions;
 pub mod reports;
 pub mod repositories;
 pub mod reproduce;
+pub mod retention;
 pub mod runs;
 pub mod searches;
 pub mod series;

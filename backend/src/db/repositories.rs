@@ -136,9 +136,9 @@ pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Repository>> {
         .await
 }
 
-/// The enabled runtimes.
+/// The enabled runtimes that are not paused.
 pub async fn list_runtimes(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Runtime>> {
-    sqlx::query_as("SELECT id, name, branch_id FROM runtime WHERE enabled ORDER BY ordinal, name")
+    sqlx::query_as("SELECT id, name, branch_id FROM runtime WHERE enabled AND paused_at IS NULL ORDER BY ordinal, name")
         .fetch_all(db)
         .await
 }

@@ -1,6 +1,8 @@
 //! Types and rules that hold without a database, a clock or a network.
 
 pub mod address;
+/// What stands still although it should not.
+pub mod alarm;
 pub mod audit;
 pub mod bisection;
 pub mod commit;

@@ -1,5 +1,6 @@
 //! The pages. A handler parses, calls, renders; templates only place what they are given.
 
+mod alarms;
 mod annotations;
 mod api;
 mod audit;
@@ -162,6 +163,7 @@ pub fn configure(config: &mut ServiceConfig) {
         )
         .route("/unsubscribe/{token}", get().to(unsubscribe::ask))
         .route("/unsubscribe/{token}", post().to(unsubscribe::end))
+        .route("/alarms", get().to(alarms::alarms))
         .route("/outbox", get().to(outbox::outbox))
         .route("/outbox/{id}/send-again", post().to(outbox::send_again))
         .route("/deliveries", get().to(deliveries::list))
