@@ -62,6 +62,8 @@ impl Artefacts {
         url: &str,
         settings: impl IntoIterator<Item = (String, String)>,
     ) -> anyhow::Result<Self> {
+        // Refused when somebody has installed the same before: that is fine.
+        drop(rustls::crypto::ring::default_provider().install_default());
         let parsed = url
             .parse()
             .with_context(|| format!("store: {url:?} is not a URL"))?;

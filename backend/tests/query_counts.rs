@@ -129,7 +129,7 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
         ("/steps".to_owned(), 2),
         ("/regressions".to_owned(), 4),
         ("/regressions/1".to_owned(), 10),
-        ("/bisections".to_owned(), 1),
+        ("/bisections".to_owned(), 2),
         ("/bisections/1".to_owned(), 5),
         ("/recompute".to_owned(), 1),
         ("/queue".to_owned(), 4),
