@@ -1,8 +1,11 @@
 //! `speedwell.toml`: every setting of the backend in one documented struct, checked before anything starts.
 
 mod control;
+mod forge;
+mod people;
 mod runtime;
 mod telling;
+mod try_runs;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,10 +15,14 @@ use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 
 use crate::detection::segments::Settings;
+use crate::domain::import::mapping::ImportRule;
 
 pub use control::ControlConfig;
+pub use forge::{ForgeConfig, HooksConfig, unreadable_secrets};
+pub use people::{LimitsConfig, Network, OutgoingConfig, Reading, RoleName, SignInConfig, holds};
 pub use runtime::{PROGRAMS, RuntimeConfig};
-pub use telling::{ForgeConfig, MailConfig, ReportConfig, check_address};
+pub use telling::{MailConfig, ReportConfig, check_address};
+pub use try_runs::TryConfig;
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -47,17 +54,41 @@ pub struct Config {
     /// What the detector calls a change.
     #[serde(default)]
     pub detection: Settings,
+    /// How long tries are measured.
+    #[serde(default)]
+    pub try_runs: TryConfig,
+    /// Who may read: `public` or `signed-in`.
+    #[serde(default)]
+    pub reading: Reading,
+    /// Proxies before this service, as addresses or networks: only what they say about whom they speak for is believed.
+    #[serde(default)]
+    pub trusted_proxies: Vec<Network>,
+    /// How often one address or token may come.
+    #[serde(default)]
+    pub limits: LimitsConfig,
+    /// Forges where people sign in.
+    #[serde(default, rename = "sign_in")]
+    pub sign_ins: Vec<SignInConfig>,
+    /// Where messages to addresses that people have given may go.
+    #[serde(default)]
+    pub outgoing: OutgoingConfig,
     /// How mails leave; without it none are made.
     pub mail: Option<MailConfig>,
     /// When daily reports are made.
     #[serde(default)]
     pub report: ReportConfig,
+    /// What hooks of forges may send, and how long it is kept.
+    #[serde(default)]
+    pub hooks: HooksConfig,
     /// Repositories to track.
     #[serde(default, rename = "repository")]
     pub repositories: Vec<RepositoryConfig>,
     /// Runtimes to measure.
     #[serde(default, rename = "runtime")]
     pub runtimes: Vec<RuntimeConfig>,
+    /// Which runtime and host the names of imported results stand for.
+    #[serde(default, rename = "import")]
+    pub imports: Vec<ImportRule>,
 }
 
 /// One tracked git repository.
@@ -75,7 +106,7 @@ pub struct RepositoryConfig {
     /// Paths that a checkout leaves out, for a history with missing objects.
     #[serde(default)]
     pub exclude: Vec<String>,
-    /// Where statuses and comments on its commits go.
+    /// Its project on a forge: where statuses and comments go, and where hooks come from.
     pub forge: Option<ForgeConfig>,
 }
 
@@ -125,7 +156,10 @@ impl Config {
             value: String::new(),
             message,
         })?;
+        self.try_runs.validate()?;
         telling::validate(self)?;
+        forge::validate(self)?;
+        people::validate(self)?;
         let mut names = BTreeSet::new();
         for repository in &self.repositories {
             check_name(&repository.name)
@@ -174,6 +208,13 @@ impl Config {
                     "this name is used twice",
                 ));
             }
+        }
+        for rule in &self.imports {
+            if !runtimes.contains(&rule.runtime) {
+                let message = "no [[runtime]] has this name";
+                return Err(Problem::new("import.runtime", &rule.runtime, message));
+            }
+            check_name(&rule.host).map_err(|e| Problem::new("import.host", &rule.host, e))?;
         }
         Ok(())
     }

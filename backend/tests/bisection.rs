@@ -287,7 +287,7 @@ async fn a_search_has_a_page_and_a_triager_ends_it(pool: PgPool) {
     let rows = insert_rows(&pool, 30).await;
     let worker = TestWorker::register(&app, "secret").await;
     let ada = insert_token(&pool, "ada", Role::Triager).await;
-    let bob = insert_token(&pool, "bob", Role::Reader).await;
+    let bob = insert_token(&pool, "bob", Role::Viewer).await;
     regress(&pool, &worker, &rows, (0.1, 0.12)).await;
     bisect::tick(&app.context).await.unwrap();
     bisect::tick(&app.context).await.unwrap();
@@ -390,7 +390,7 @@ async fn a_triager_asks_for_a_search_between_two_points(pool: PgPool) {
     let rows = insert_rows(&pool, 30).await;
     measure(&pool, &app, &rows, &[0.1]).await;
     let ada = insert_token(&pool, "ada", Role::Triager).await;
-    let bob = insert_token(&pool, "bob", Role::Reader).await;
+    let bob = insert_token(&pool, "bob", Role::Viewer).await;
     let ask = async |token: &str, good: &str, bad: &str, benchmark: &str| {
         let fields = [
             ("runtime", "cpython-main"),

@@ -424,14 +424,15 @@ async fn subscribing_and_sending_again_need_a_role(pool: PgPool) {
     let smtp = SmtpServer::start().await;
     let (app, rows) = start(&pool, &smtp, "").await;
     for (name, role) in [
-        ("ada", Role::Reader),
-        ("bob", Role::Reader),
+        ("ada", Role::Viewer),
+        ("bob", Role::Viewer),
         ("tri", Role::Triager),
         ("ops", Role::Operator),
     ] {
-        tokens::upsert(&pool, name, role, &sha256_hex(name.as_bytes()))
-            .await
-            .unwrap();
+        let hash = sha256_hex(name.as_bytes());
+        let new = tokens::NewToken::of_person(name, role, &hash);
+        let mut connection = pool.acquire().await.unwrap();
+        tokens::upsert(&mut connection, &new).await.unwrap();
     }
     let form =
         "name=mine&channel=mail&address=ada%40example.org&runtimes=cpython-*&smallest=2&quiet=22-7";

@@ -5,12 +5,13 @@ mod support;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use speedwell_backend::domain::regression::Transition;
+use speedwell_backend::domain::role::Role;
 use speedwell_backend::scheduler::{bisect, index, noise, report, trace};
 use sqlx::PgPool;
-use support::TestApp;
 use support::regression::{go, insert};
-use support::triage::{insert_point, insert_regression};
+use support::triage::{insert_point, insert_regression, insert_token};
 use support::worker::{insert_job, insert_rows, measure};
+use support::{TestApp, hooks};
 use tracing::Subscriber;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -49,6 +50,18 @@ async fn count(app: &TestApp, path: &str) -> usize {
     made
 }
 
+/// The queries of a request with a token: nothing is kept for it.
+async fn count_as(app: &TestApp, path: &str, token: &str) -> usize {
+    let mut queries = 0;
+    for _ in 0..2 {
+        let request = app.client.get(format!("{}{path}", app.address));
+        let response = request.bearer_auth(token).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        queries = QUERIES.swap(0, Ordering::SeqCst);
+    }
+    queries
+}
+
 #[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
 async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
     tracing_subscriber::registry().with(Counter).init();
@@ -79,6 +92,7 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
     let id = insert_regression(&pool, &rows, "confirmed", 0, 4).await;
     insert_point(&pool, &rows, id, "richards", (0, 4), 0.1).await;
     bisect::tick(&app.context).await.unwrap();
+    hooks::insert(&pool, "ping", "1", &serde_json::json!({})).await;
     let hash = format!("{:0>40}", "3");
     let now = chrono::Utc::now() + chrono::Duration::seconds(1);
     sqlx::query("UPDATE runtime SET control = false")
@@ -91,6 +105,7 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
         .await
         .unwrap();
     let report = format!("/reports/cpython-main/{day}");
+    insert_try(&pool).await;
     for commit in 0..5 {
         let id = insert(&pool, &rows, commit, commit + 1).await;
         go(&pool, id, &[Transition::Confirm]).await;
@@ -103,6 +118,12 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
         ("/topdown".to_owned(), 6),
         ("/benchmarks".to_owned(), 1),
         ("/runtimes/cpython-main".to_owned(), 3),
+        ("/badges/cpython-main.svg".to_owned(), 1),
+        (
+            "/badges/compare.svg?a=cpython-main&b=cpython-main".to_owned(),
+            5,
+        ),
+        ("/api/v1/series.parquet?runtime=cpython-main".to_owned(), 2),
         ("/benchmarks/nbody".to_owned(), 6),
         ("/search?q=change".to_owned(), 3),
         ("/search?q=change&kind=commits".to_owned(), 1),
@@ -117,7 +138,7 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
         ("/grid".to_owned(), 7),
         ("/suites".to_owned(), 1),
         ("/suites/portable".to_owned(), 3),
-        ("/runs/1".to_owned(), 6),
+        ("/runs/1".to_owned(), 7),
         ("/runs/1/counters".to_owned(), 3),
         ("/compare".to_owned(), 2),
         ("/compare?a=cpython-main&b=cpython-main".to_owned(), 5),
@@ -128,16 +149,22 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
         ("/matrix".to_owned(), 7),
         ("/steps".to_owned(), 2),
         ("/regressions".to_owned(), 4),
-        ("/regressions/1".to_owned(), 10),
+        ("/regressions/1".to_owned(), 11),
         ("/bisections".to_owned(), 2),
         ("/bisections/1".to_owned(), 5),
         ("/recompute".to_owned(), 1),
+        ("/tries".to_owned(), 1),
+        ("/tries/new".to_owned(), 1),
+        ("/tries/1".to_owned(), 6),
+        ("/api/v1/tries/1".to_owned(), 5),
         ("/queue".to_owned(), 4),
         ("/hosts".to_owned(), 1),
         ("/hosts/lab-1".to_owned(), 9),
         ("/jobs/1".to_owned(), 5),
         ("/subscriptions".to_owned(), 1),
         ("/outbox".to_owned(), 4),
+        ("/deliveries".to_owned(), 2),
+        ("/deliveries/1".to_owned(), 3),
         ("/reports".to_owned(), 1),
         (report, 1),
         ("/feeds/runtimes/cpython-main.atom".to_owned(), 7),
@@ -150,5 +177,26 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
             (1..=most).contains(&queries),
             "{path}: {queries} queries, at most {most}"
         );
+    }
+    // Who it is takes one more, also when several ask for it.
+    let admin = insert_token(&pool, "admin", Role::Admin).await;
+    for (path, most) in [("/subscriptions", 2), ("/audit", 2), ("/tokens", 4)] {
+        let queries = count_as(&app, path, &admin).await;
+        assert_eq!(queries, most, "{path}");
+    }
+}
+
+/// A try with a result for each benchmark.
+async fn insert_try(pool: &PgPool) {
+    for query in [
+        "INSERT INTO try_run (repository_id, requester, source, head_name, runtimes, budget, state, head_commit_id, base_commit_id,
+                              approved_by, approved_at)
+         VALUES (1, 'ada', 'revision', 'topic', '{}', 10, 'running', 2, 1, 'ada', now())",
+        "INSERT INTO try_part (try_id, runtime_id, host_id, benchmarks) VALUES (1, 1, 1, '{}')",
+        "INSERT INTO try_result (try_id, runtime_id, benchmark_id, metric, counter_source, pairs, base, head, change, change_low,
+                                 change_high, verdict)
+         SELECT 1, 1, id, 'wall_time', 'software', 2, 1, 1, 0, 0, 0, 'unchanged' FROM benchmark",
+    ] {
+        sqlx::query(query).execute(pool).await.unwrap();
     }
 }

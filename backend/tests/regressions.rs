@@ -14,7 +14,7 @@ async fn only_a_triager_decides_and_the_timeline_says_who(pool: PgPool) {
     let id = insert_regression(&pool, &rows, "confirmed", 5, 6).await;
     insert_point(&pool, &rows, id, "nbody", (5, 6), 0.1).await;
     let ada = insert_token(&pool, "ada", Role::Triager).await;
-    let bob = insert_token(&pool, "bob", Role::Reader).await;
+    let bob = insert_token(&pool, "bob", Role::Viewer).await;
     // Nobody, a stranger, a reader.
     let (status, answer) = act(&app, "", id, json!({"action": "accept"})).await;
     assert_eq!(status, 401, "{answer}");
@@ -30,12 +30,15 @@ async fn only_a_triager_decides_and_the_timeline_says_who(pool: PgPool) {
         &[("action", "accept")],
     )
     .await;
-    assert!(status == 403 && text.contains("bob is a reader"), "{text}");
+    assert!(
+        status == 403 && text.contains("bob has the role viewer"),
+        "{text}"
+    );
     // A page of another site in ada's browser.
     let forged = app
         .client
         .post(format!("{}/regressions/{id}", app.address))
-        .header("cookie", format!("speedwell_token={ada}"))
+        .header("cookie", support::triage::cookie(&app, &ada).await)
         .header("sec-fetch-site", "cross-site")
         .header("content-type", "application/x-www-form-urlencoded")
         .body("action=accept");

@@ -256,7 +256,7 @@ async fn missing_commits_are_shown_and_can_be_queued(pool: PgPool) {
         (response.status().as_u16(), response.url().path().to_owned())
     };
     assert_eq!(queue(None, "0", "3").await.0, 401);
-    let reader = insert_token(&pool, "bob", Role::Reader).await;
+    let reader = insert_token(&pool, "bob", Role::Viewer).await;
     assert_eq!(queue(Some(&reader), "0", "3").await.0, 403);
     let ada = insert_token(&pool, "ada", Role::Triager).await;
     let (status, to) = queue(Some(&ada), "0", "3").await;

@@ -3,6 +3,8 @@
 //! A repository on this machine (a path) is read in place, without any copy. Others get one bare mirror
 //! per repository under the data folder, which is given single commits (`--depth 1`), never the whole history.
 
+mod patch;
+
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, symlink};
@@ -18,7 +20,8 @@ use crate::process::{self, Stop};
 /// A fetch of one commit of a large repository over a slow line.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(1800);
 
-/// Writes the commit's tree into `target`, which must not exist. Returns the number of files.
+/// Writes the commit's tree, changed by the job's patch if it has one, into `target`, which must not exist. Returns the number of
+/// files that were written.
 pub fn checkout(
     source: &SourceReference,
     mirrors: &Path,
@@ -56,7 +59,13 @@ pub fn checkout(
         (None, Err(error)) => Err(Failure::permanent(format!(
             "the tree cannot be read: {error}"
         ))),
-        (None, Ok(())) => Ok(files),
+        (None, Ok(())) => {
+            let patched = match &source.patch {
+                Some(text) => patch::apply(&repository, &commit, source, text, target)?,
+                None => 0,
+            };
+            Ok(files + patched)
+        }
     }
 }
 
@@ -79,10 +88,7 @@ fn write_entry(
         return Ok(Written::LeftOut);
     }
     let relative = Path::new(&path);
-    let plain = relative
-        .components()
-        .all(|part| matches!(part, Component::Normal(_)));
-    if !plain || name.contains('/') || path.contains('\u{fffd}') {
+    if !is_plain(relative) || name.contains('/') || path.contains('\u{fffd}') {
         return Err(Failure::permanent(format!(
             "the tree has an unsafe path: {path:?}"
         )));
@@ -118,6 +124,12 @@ fn write_entry(
         // A submodule: CPython and PyPy build without them.
         Some(_) | None => Ok(Written::LeftOut),
     }
+}
+
+/// Whether a path goes down from where it begins, and nowhere else.
+fn is_plain(relative: &Path) -> bool {
+    let mut parts = relative.components();
+    relative.components().next().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
 }
 
 /// Every file gets the commit's time: `make` then sees nothing as newer than what was generated from it (2.7 would
@@ -244,6 +256,7 @@ mod tests {
             commit: commit.to_string(),
             committed_at: 0,
             exclude: vec!["missing.txt".into()],
+            patch: None,
         }
     }
 

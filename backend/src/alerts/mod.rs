@@ -10,6 +10,7 @@ pub mod mail;
 pub mod message;
 pub mod payload;
 pub mod report;
+pub mod try_run;
 pub mod when;
 
 pub use payload::Payload;

@@ -34,4 +34,21 @@ pub enum Payload {
         /// The event.
         event: i64,
     },
+    /// A comment on a pull request that answers a command in another.
+    Answer {
+        /// The pull request's number.
+        pull: i64,
+        /// What it says.
+        text: String,
+    },
+    /// The status of a try's head.
+    TryStatus {
+        /// The try.
+        try_id: i64,
+    },
+    /// The comment of a try on its pull request.
+    TryComment {
+        /// The try.
+        try_id: i64,
+    },
 }

@@ -5,7 +5,7 @@ use speedwell_backend::config::Config;
 use speedwell_backend::web::search_by_hand::{ByHand, open};
 use speedwell_wire::{CounterSource, Metric};
 
-use super::database;
+use super::{database, operator};
 
 #[derive(Debug, Args)]
 pub(super) struct BisectArguments {
@@ -40,7 +40,7 @@ pub(super) async fn run(config: &Config, arguments: BisectArguments) -> anyhow::
         source: arguments.source.as_str().to_owned(),
         host: arguments.host.unwrap_or_default(),
     };
-    let opened = open(&database.pool, &wanted, "the operator").await?;
+    let opened = open(&database.pool, &wanted, &operator::name()).await?;
     println!(
         "{}/bisections/{}: {} commits after {} up to {}",
         config.public_url(),

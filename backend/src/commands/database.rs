@@ -3,12 +3,16 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use serde_json::json;
 use speedwell_backend::cluster::Cluster;
 use speedwell_backend::config::Config;
 use speedwell_backend::db;
+use speedwell_backend::domain::audit::Action;
 use speedwell_backend::domain::summary::Summary;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
+
+use super::operator;
 
 /// An open database. The private cluster, if there is one, ends with it.
 pub(super) struct Database {
@@ -69,7 +73,13 @@ pub(super) async fn run_cluster(folder: &Path, fast: bool) -> anyhow::Result<()>
 pub(super) async fn cancel(config: &Config, job_id: i64) -> anyhow::Result<()> {
     let database = open(config).await?;
     let mut transaction = database.pool.begin().await?;
-    let state = db::jobs::cancel(&mut transaction, job_id, "the operator").await?;
+    let who = operator::name();
+    let state = db::jobs::cancel(&mut transaction, job_id, &who).await?;
+    if state.is_some() {
+        let subject = format!("job {job_id}");
+        let action = Action::JobCancel;
+        db::audit::record(&mut *transaction, &who, action, &subject, json!({})).await?;
+    }
     transaction.commit().await?;
     match state.as_deref() {
         Some("queued") => println!("job {job_id} is cancelled"),
@@ -107,6 +117,16 @@ pub(super) async fn redetect(config: &Config) -> anyhow::Result<()> {
         }
         transaction.commit().await?;
     }
+    let action = Action::Redetect;
+    let details = json!({ "summaries": count });
+    db::audit::record(
+        &database.pool,
+        &operator::name(),
+        action,
+        "every series",
+        details,
+    )
+    .await?;
     db::warmup::forget_all(&database.pool).await?;
     let series = db::verdicts::forget_all(&database.pool).await?;
     println!(

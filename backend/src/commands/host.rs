@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use speedwell_backend::artefacts::sha256_hex;
 use speedwell_backend::config::Config;
-use speedwell_backend::db::hosts;
+use speedwell_backend::db::{hosts, imports};
+use speedwell_backend::domain::import::IMPORTED;
+use sqlx::PgPool;
 
 use super::database;
 use super::secret::{make_token, write_secret};
@@ -24,6 +26,9 @@ pub(super) enum HostCommand {
         /// A file that holds the host's current token is left as it is.
         #[arg(long)]
         token_file: Option<PathBuf>,
+        /// A host whose results are measured by others and imported: it has no class of its own and no token.
+        #[arg(long, conflicts_with_all = ["class", "token_file"])]
+        imported: bool,
     },
 }
 
@@ -32,8 +37,16 @@ pub(super) async fn run(config: &Config, command: HostCommand) -> anyhow::Result
         name,
         class,
         token_file,
+        imported,
     } = command;
     let database = database::open(config).await?;
+    if imported {
+        return add_imported(&database.pool, &name).await;
+    }
+    anyhow::ensure!(
+        class != IMPORTED,
+        "--class: {IMPORTED:?} is for hosts that no worker of ours runs on: give --imported instead"
+    );
     if let Some(file) = &token_file
         && let Ok(token) = fs::read_to_string(file)
         && let Some(known) =
@@ -57,5 +70,16 @@ pub(super) async fn run(config: &Config, command: HostCommand) -> anyhow::Result
             file.display()
         );
     }
+    Ok(())
+}
+
+async fn add_imported(pool: &PgPool, name: &str) -> anyhow::Result<()> {
+    // Nobody is told the token, so no worker can speak for this host.
+    let unknown = sha256_hex(make_token().as_bytes());
+    anyhow::ensure!(
+        imports::add_host(pool, name, &unknown).await?,
+        "{name} is a host of ours, whose worker measures: choose another name"
+    );
+    println!("host {name} takes imported results; nothing is measured there");
     Ok(())
 }

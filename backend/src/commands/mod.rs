@@ -4,7 +4,9 @@ mod bisect;
 mod database;
 mod demo_data;
 mod host;
+mod import;
 mod lookup;
+mod operator;
 mod progress;
 mod recompute;
 mod request;
@@ -13,6 +15,7 @@ mod serve;
 mod subscription;
 mod sync;
 mod token;
+mod try_run;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -60,6 +63,8 @@ enum Command {
     /// Who is told of regressions.
     #[command(subcommand)]
     Subscription(subscription::SubscriptionCommand),
+    /// Import results that others measured: files and folders of pyperf JSON.
+    Import(import::ImportArguments),
     /// Follow the newest commits until they are measured, and print a summary.
     Progress(progress::ProgressArguments),
     /// Ask for runs of a commit, beside what the policy asks for.
@@ -68,6 +73,8 @@ enum Command {
     Redetect,
     /// Have the commit behind a change looked for between any two points of a runtime's branch.
     Bisect(bisect::BisectArguments),
+    /// Measure a branch, a commit or a patch against its base, in turn on one host.
+    Try(try_run::TryArguments),
     /// Replay history with other parameters of the detector and print how the alarms would differ.
     Recompute(recompute::RecomputeArguments),
     /// Fill an empty database with made-up measurements, for load tests.
@@ -128,10 +135,12 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Host(command) => host::run(&config, command).await,
         Command::Token(command) => token::run(&config, command).await,
         Command::Subscription(command) => subscription::run(&config, command).await,
+        Command::Import(arguments) => import::run(&config, arguments).await,
         Command::Progress(arguments) => progress::run(&config, arguments).await,
         Command::Request(arguments) => request::run(&config, arguments).await,
         Command::Redetect => database::redetect(&config).await,
         Command::Bisect(arguments) => bisect::run(&config, arguments).await,
+        Command::Try(arguments) => try_run::run(&config, arguments).await,
         Command::Recompute(arguments) => recompute::run(&config, arguments).await,
         Command::DemoData(arguments) => demo_data::run(&config, arguments).await,
         Command::Cancel { job } => database::cancel(&config, job).await,

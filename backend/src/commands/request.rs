@@ -2,10 +2,12 @@
 
 use anyhow::ensure;
 use clap::Args;
+use serde_json::json;
 use speedwell_backend::config::Config;
-use speedwell_backend::db::enqueue;
+use speedwell_backend::db::{audit, enqueue};
+use speedwell_backend::domain::audit::Action;
 
-use super::{database, lookup};
+use super::{database, lookup, operator};
 
 #[derive(Debug, Args)]
 pub(super) struct RequestArguments {
@@ -46,18 +48,26 @@ pub(super) async fn run(config: &Config, arguments: RequestArguments) -> anyhow:
     let runtime_id = lookup::find_runtime(&database.pool, settings).await?;
     let (commit_id, hash) =
         lookup::find_commit(&database.pool, settings, runtime_id, &arguments.commit).await?;
+    let who = operator::name();
     let request = enqueue::Request {
         runtime_id,
         commit_id,
         class,
-        requester: "the operator",
+        requester: &who,
         benchmarks: &arguments.benchmarks,
     };
     let repeats = enqueue::Repeats {
         runs: arguments.times,
         builds: arguments.builds,
     };
-    for job in enqueue::insert_requests(&database.pool, &request, repeats).await? {
+    let mut transaction = database.pool.begin().await?;
+    let jobs = enqueue::insert_requests(&mut *transaction, &request, repeats).await?;
+    let details = json!({ "commit": hash, "class": class, "jobs": jobs });
+    let subject = format!("runtime {}", settings.name);
+    let action = Action::JobRequest;
+    audit::record(&mut *transaction, &who, action, &subject, details).await?;
+    transaction.commit().await?;
+    for job in jobs {
         println!(
             "{}/jobs/{job}: {} at {hash}",
             config.public_url(),

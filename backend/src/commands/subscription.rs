@@ -5,12 +5,15 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
+use serde_json::json;
 use speedwell_backend::alerts::audience::check_glob;
 use speedwell_backend::config::Config;
+use speedwell_backend::db::audit;
 use speedwell_backend::db::subscriptions::{self, NewSubscription};
+use speedwell_backend::domain::audit::Action;
 use speedwell_backend::domain::subscription::Words;
 
-use super::database;
+use super::{database, operator};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SubscriptionCommand {
@@ -87,6 +90,10 @@ pub(super) async fn run(config: &Config, command: SubscriptionCommand) -> anyhow
             let id = subscriptions::find_id(&mut *transaction, &name).await?;
             let id = id.with_context(|| format!("there is no subscription {name:?}"))?;
             subscriptions::delete(&mut transaction, id).await?;
+            let subject = format!("subscription {name}");
+            let action = Action::SubscriptionRemove;
+            let who = operator::name();
+            audit::record(&mut *transaction, &who, action, &subject, json!({})).await?;
             transaction.commit().await?;
             println!("the subscription {name} is gone");
             Ok(())
@@ -122,18 +129,26 @@ async fn add(pool: &sqlx::PgPool, arguments: AddArguments) -> anyhow::Result<()>
     ] {
         check_glob(glob).with_context(|| format!("{glob:?} is no glob"))?;
     }
+    let who = operator::name();
     let new = NewSubscription {
         subscription: &subscription,
         secret: secret.as_deref().map(str::trim),
         reports: arguments.reports,
-        created_by: "the operator",
+        created_by: &who,
     };
-    let added = subscriptions::insert(pool, &new).await?;
+    let mut transaction = pool.begin().await?;
+    let added = subscriptions::insert(&mut *transaction, &new).await?;
     ensure!(
         added.is_some(),
         "there is a subscription {:?} already",
         subscription.name
     );
+    let subject = format!("subscription {}", subscription.name);
+    let details =
+        json!({ "channel": subscription.channel.as_str(), "runtimes": subscription.runtimes });
+    let action = Action::SubscriptionAdd;
+    audit::record(&mut *transaction, &who, action, &subject, details).await?;
+    transaction.commit().await?;
     println!("added {}", subscription.name);
     Ok(())
 }

@@ -32,7 +32,7 @@ pub async fn list(
 ) -> sqlx::Result<Vec<ListedBenchmark>> {
     sqlx::query_as(
         "WITH newest AS (
-            SELECT DISTINCT ON (name) name, description FROM benchmark ORDER BY name, id DESC),
+            SELECT DISTINCT ON (name) name, description FROM benchmark ORDER BY name, origin IS NOT NULL, id DESC),
          held AS (
             SELECT benchmark.name, count(DISTINCT benchmark.id) AS versions,
                    coalesce(string_agg(DISTINCT suite.name, ', ' ORDER BY suite.name), '') AS suites
@@ -78,15 +78,17 @@ pub struct Version {
     pub created_at: DateTime<Utc>,
     /// The suites that hold it, by name and version.
     pub suites: String,
+    /// The program that it came with, when it was measured elsewhere; its script is not known then.
+    pub origin: Option<String>,
 }
 
-/// The versions of a benchmark, newest first.
+/// The versions of a benchmark, newest first, ours before imported ones.
 pub async fn list_versions(db: impl PgExecutor<'_>, name: &str) -> sqlx::Result<Vec<Version>> {
     sqlx::query_as(
-        "SELECT id, description, identity, script_sha256, inputs_sha256, arguments, created_at,
+        "SELECT id, description, identity, script_sha256, inputs_sha256, arguments, created_at, origin,
                 (SELECT coalesce(string_agg(suite.name || ' ' || suite.version, ', ' ORDER BY suite.name, suite.version), '')
                  FROM suite_benchmark JOIN suite ON suite.id = suite_id WHERE benchmark_id = benchmark.id) AS suites
-         FROM benchmark WHERE name = $1 ORDER BY id DESC",
+         FROM benchmark WHERE name = $1 ORDER BY origin IS NOT NULL, id DESC",
     )
     .bind(name)
     .fetch_all(db)
@@ -160,7 +162,7 @@ pub async fn list_standings(
          JOIN commit ON commit.id = point.commit_id LEFT JOIN noise_floor ON noise_floor.series_id = series.id
          LEFT JOIN warmup ON warmup.run_id = point.run_id AND warmup.benchmark_id = series.benchmark_id
          WHERE series.benchmark_id = ANY($1) AND metric = ANY($2)
-         ORDER BY series.benchmark_id DESC, metric DESC, runtime.ordinal, runtime.name, host.name, counter_source",
+         ORDER BY array_position($1, series.benchmark_id), metric DESC, runtime.ordinal, runtime.name, host.name, counter_source",
     )
     .bind(versions)
     .bind(metrics)
@@ -186,7 +188,7 @@ pub struct Lacking {
 }
 
 /// The newest reason of each runtime and host why one of these metrics, or the whole benchmark, could not be measured; those alone
-/// after which it was not measured again.
+/// after which it was not measured again. What somebody tries is no news of the runtime.
 pub async fn list_lacking(
     db: impl PgExecutor<'_>,
     versions: &[i64],
@@ -197,13 +199,15 @@ pub async fn list_lacking(
             SELECT DISTINCT ON (benchmark_id, runtime_id, host_id) benchmark_id, runtime_id, host_id, run_id, kind, reason
             FROM unavailable JOIN run ON run.id = run_id
             WHERE benchmark_id = ANY($1) AND (metric IS NULL OR metric = ANY($2))
+              AND NOT EXISTS (SELECT 1 FROM job WHERE job.id = run.job_id AND job.try_id IS NOT NULL)
             ORDER BY benchmark_id, runtime_id, host_id, run_id DESC)
          SELECT benchmark_id, runtime.name AS runtime, host.name AS host, run_id, kind, reason
          FROM newest JOIN runtime ON runtime.id = runtime_id JOIN host ON host.id = host_id
          WHERE NOT EXISTS (
             SELECT 1 FROM series CROSS JOIN LATERAL (
                 SELECT max(run_id) AS run_id FROM (
-                    SELECT run_id FROM measurement WHERE series_id = series.id ORDER BY position DESC, id DESC LIMIT 1) last) later
+                    SELECT run_id FROM measurement WHERE series_id = series.id AND position IS NOT NULL
+                    ORDER BY position DESC, id DESC LIMIT 1) last) later
             WHERE series.benchmark_id = newest.benchmark_id AND series.runtime_id = newest.runtime_id
               AND series.host_id = newest.host_id AND metric = ANY($2) AND later.run_id >= newest.run_id)
          ORDER BY runtime.ordinal, runtime.name, host.name",

@@ -174,7 +174,7 @@ pub async fn list_floors(
                 run_deviation, run_count, rebuild_deviation, rebuild_count, smallest_change, smallest_change_of_five, basis
          FROM noise_floor JOIN series ON series.id = series_id JOIN benchmark ON benchmark.id = benchmark_id
          JOIN runtime ON runtime.id = runtime_id
-         WHERE host_id = $1 AND runtime.name = $2 ORDER BY benchmark.name, benchmark.id DESC, metric, counter_source",
+         WHERE host_id = $1 AND runtime.name = $2 ORDER BY benchmark.name, origin IS NOT NULL, benchmark.id DESC, metric, counter_source",
     )
     .bind(host_id)
     .bind(runtime)

@@ -125,8 +125,12 @@ pub async fn replace(
                 measured_at: from.measured_at,
                 position: from.position.filter(|_| counts),
             };
-            ingest::insert_measurement(&mut *db, &place, series_id, from.loops, measurement)
-                .await?;
+            let row = ingest::Row {
+                series_id,
+                loops: from.loops,
+                measurement,
+            };
+            ingest::insert_rows(&mut *db, &place, &[row]).await?;
         }
     }
     sqlx::query("UPDATE run SET warmup_version = $2 WHERE id = $1")

@@ -1,5 +1,7 @@
 //! Types and rules that hold without a database, a clock or a network.
 
+pub mod address;
+pub mod audit;
 pub mod bisection;
 pub mod commit;
 pub mod compare;
@@ -8,8 +10,11 @@ pub mod components;
 pub mod definition;
 pub mod drift;
 pub mod explain;
+pub mod fields;
 pub mod generation;
 pub mod hold;
+pub mod hook;
+pub mod import;
 pub mod index;
 pub mod job;
 pub mod language;
@@ -20,6 +25,7 @@ pub mod profile;
 pub mod profile_difference;
 pub mod query;
 pub mod recompute;
+pub mod redact;
 pub mod regression;
 pub mod repetition;
 pub mod report;
@@ -32,6 +38,8 @@ pub mod subscription;
 pub mod summary;
 pub mod synthetic;
 pub mod telling;
+pub mod token;
 pub mod trace;
 pub mod triage;
+pub mod try_run;
 pub mod waterfall;

@@ -6,20 +6,25 @@
 //! `X-Speedwell-Delivery`, Matrix the same transaction, comments of a forge are looked for first, and a status is set anew to what
 //! it is. Only Slack, Mattermost and Zulip show a second line then: their incoming webhooks know no key.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Duration, Utc};
 
 use super::Outcome;
 use crate::alerts::mail::Transport;
 use crate::alerts::{mail, when};
+use crate::config::holds;
 use crate::context::Context;
 use crate::db::outbox::{self, MessageRow};
-use crate::db::subscriptions;
-use crate::domain::telling::Failure;
-use crate::forge;
+use crate::db::{repositories, subscriptions};
+use crate::domain::address::is_public;
+use crate::domain::telling::{Channel, Failure};
+use crate::forge::{self, Allows, Outgoing};
 
 mod perform;
 mod picture;
 mod report;
+mod try_run;
 
 /// Messages in one pass; more wait for the next.
 const BATCH: usize = 200;
@@ -28,7 +33,10 @@ const LEASE: Duration = Duration::minutes(10);
 
 /// What sending needs.
 pub struct Sender {
+    /// To forges, whose addresses the configuration holds.
     http: reqwest::Client,
+    /// To addresses that people have given.
+    outgoing: Outgoing,
     smtp: Option<Transport>,
     /// Signs links and makes message ids.
     key: Vec<u8>,
@@ -43,10 +51,17 @@ impl Sender {
         };
         Ok(Self {
             http: forge::client()?,
+            outgoing: Outgoing::open(allowed(context))?,
             smtp,
             key: subscriptions::link_key(&context.pool).await?,
         })
     }
+}
+
+/// Public addresses, and the networks that the configuration allows.
+fn allowed(context: &Context) -> Allows {
+    let networks = context.config.outgoing.allow.clone();
+    Arc::new(move |address| is_public(address) || holds(&networks, address))
 }
 
 /// One pass.
@@ -100,6 +115,18 @@ pub async fn settle(
     match done {
         Ok(()) => {
             outbox::mark_sent(&context.pool, message, now).await?;
+        }
+        Err(Failure {
+            wait_until: Some(until),
+            message: words,
+            ..
+        }) => {
+            outbox::postpone(&context.pool, message, &words, until).await?;
+            if message.channel == Channel::Forge.as_str() {
+                // The others for the same forge wait, too: who goes on asking is shut out.
+                let repository = message.recipient.split(' ').next().unwrap_or_default();
+                repositories::pause_forge(&context.pool, repository, until).await?;
+            }
         }
         Err(failure) => {
             let last = failure.permanent || message.attempts >= when::MOST_ATTEMPTS;

@@ -13,6 +13,7 @@ pub mod discover;
 pub mod enqueue;
 pub mod explain;
 pub mod group;
+pub mod hooks;
 pub mod index;
 pub mod maintain;
 pub mod noise;
@@ -22,6 +23,7 @@ pub mod reclaim;
 pub mod recompute;
 pub mod report;
 pub mod trace;
+pub mod tries;
 pub mod warmup;
 
 use std::pin::Pin;
@@ -50,8 +52,13 @@ pub struct Tick {
 /// All ticks.
 pub const TICKS: &[Tick] = &[
     Tick {
+        name: "hooks",
+        every: Duration::from_secs(1),
+        pass: |context| Box::pin(hooks::tick(context)),
+    },
+    Tick {
         name: "discover",
-        every: Duration::from_secs(5),
+        every: Duration::from_secs(2),
         pass: |context| Box::pin(discover::tick(context)),
     },
     Tick {
@@ -83,6 +90,11 @@ pub const TICKS: &[Tick] = &[
         name: "bisect",
         every: Duration::from_secs(3),
         pass: |context| Box::pin(bisect::tick(context)),
+    },
+    Tick {
+        name: "tries",
+        every: Duration::from_secs(3),
+        pass: |context| Box::pin(tries::tick(context)),
     },
     Tick {
         name: "warmup",

@@ -41,6 +41,9 @@ pub enum Error {
     /// 426: a worker with another protocol version.
     #[error("{0}")]
     UpgradeRequired(String),
+    /// 429: too often; the seconds until it may be tried again.
+    #[error("too many requests: try again in {0} seconds")]
+    TooMany(u64),
     /// 500: the cause is logged, not shown.
     #[error("something went wrong here; it has been logged")]
     Internal(#[from] anyhow::Error),
@@ -63,6 +66,7 @@ impl ResponseError for Error {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unprocessable { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::UpgradeRequired(_) => StatusCode::UPGRADE_REQUIRED,
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -81,9 +85,14 @@ impl ResponseError for Error {
             | Self::Conflict(_)
             | Self::TooLarge(_)
             | Self::UpgradeRequired(_)
+            | Self::TooMany(_)
             | Self::Internal(_) => None,
         };
-        HttpResponse::build(self.status_code())
+        let mut answer = HttpResponse::build(self.status_code());
+        if let Self::TooMany(seconds) = self {
+            answer.insert_header((header::RETRY_AFTER, seconds.to_string()));
+        }
+        answer
             .insert_header((header::CACHE_CONTROL, "no-store"))
             .json(ErrorBody {
                 error: self.to_string(),

@@ -11,12 +11,13 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, ETag, EntityTag, Header as _, HeaderMap, IfNoneMatch};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpResponse, web};
+use actix_web::{Error, HttpResponse, ResponseError as _, web};
 use bytes::Bytes;
 use chrono::Utc;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+use super::pages::PageError;
 use super::unchanged::{LARGEST, is_known};
 use crate::context::Context;
 use crate::db::versions;
@@ -88,9 +89,9 @@ pub(super) async fn kept(
     let (request, response) = response.into_parts();
     let (head, body) = response.into_parts();
     let Ok(Ok(body)) = to_bytes_limited(body, LARGEST).await else {
-        return Err(actix_web::error::ErrorInternalServerError(
-            "this page is too large to be sent",
-        ));
+        let error = anyhow::anyhow!("{}: too large to be sent", request.path());
+        let answer = PageError::from(error).error_response();
+        return Ok(ServiceResponse::new(request, answer));
     };
     let page = Arc::new(Page {
         state,

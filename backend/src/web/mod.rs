@@ -2,25 +2,32 @@
 
 pub mod api;
 mod assets;
+mod client;
 mod comparison;
 pub mod error;
 mod facts;
+mod file;
 mod find;
 pub mod format;
+mod guard;
+mod headers;
 mod health;
+mod hooks;
 mod job_log;
 mod kept;
+mod limits;
 pub mod pages;
 mod search;
 pub mod search_by_hand;
 pub mod session;
 mod timeline;
 mod triage;
+mod tries;
 mod unchanged;
 mod verdict;
 
-use actix_web::middleware::{Compress, DefaultHeaders, NormalizePath, from_fn};
-use actix_web::web::{self, Data, get};
+use actix_web::middleware::{Compress, NormalizePath, from_fn};
+use actix_web::web::{self, Data, get, post};
 use actix_web::{App, HttpServer};
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -39,11 +46,14 @@ pub async fn serve(
     if crate::db::synthetic::is_synthetic(&context.pool).await? {
         pages::mark_synthetic();
     }
+    // Shared by the server's threads: each would else count for itself.
+    let limits = Data::new(limits::Limits::new(&context.config.limits));
     let kept_pages = Data::new(kept::Kept::new());
     let server = HttpServer::new(move || {
         App::new()
             .app_data(kept_pages.clone())
             .app_data(Data::new(context.clone()))
+            .app_data(limits.clone())
             .app_data(Data::new(metrics.clone()))
             .app_data(web::QueryConfig::default().error_handler(|error, _| {
                 pages::PageError::from(error::Error::BadRequest {
@@ -62,13 +72,16 @@ pub async fn serve(
             .wrap(from_fn(unchanged::unchanged))
             .wrap(Compress::default())
             .wrap(from_fn(kept::kept))
-            .wrap(security_headers())
+            .wrap(from_fn(guard::guard))
+            .wrap(from_fn(headers::headers))
             .wrap(NormalizePath::trim())
             .wrap(TracingLogger::default())
             .route("/health", get().to(health::health))
             .route("/metrics", get().to(health::metrics))
+            .route("/hooks/{forge}/{repository}", post().to(hooks::take))
             .route("/assets/{file}", get().to(assets::asset))
             .configure(api::worker::configure)
+            .configure(api::compatible::configure)
             .configure(api::public::configure)
             .configure(pages::configure)
             .default_service(web::to(pages::not_found))
@@ -83,16 +96,4 @@ pub async fn serve(
         listening(*address);
     }
     server.run().await.context("the web server failed")
-}
-
-/// Pages load nothing but our own style sheet and scripts, and are shown in no frame.
-fn security_headers() -> DefaultHeaders {
-    DefaultHeaders::new()
-        .add((
-            "content-security-policy",
-            "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; \
-             form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-        ))
-        .add(("x-content-type-options", "nosniff"))
-        .add(("referrer-policy", "same-origin"))
 }

@@ -1,12 +1,14 @@
 //! Opening a search for the commit behind a change between any two points of a runtime's branch: one way for the page and the command line.
 
 use serde::Deserialize;
+use serde_json::json;
 use speedwell_wire::{CounterSource, Metric};
 use sqlx::PgPool;
 
 use crate::db::bisections::{self, NewBisection, by_hand};
-use crate::db::{enqueue, repositories};
+use crate::db::{audit, enqueue, repositories};
 use crate::detection::bisection::{runs_for, usable_noise};
+use crate::domain::audit::Action;
 use crate::domain::bisection::budget;
 use crate::web::error::Error;
 
@@ -154,6 +156,12 @@ pub async fn open(pool: &PgPool, wanted: &ByHand, requester: &str) -> Result<Ope
     };
     let mut transaction = pool.begin().await?;
     let id = bisections::insert(&mut transaction, &new, &[host]).await?;
+    let details = json!({
+        "runtime": runtime.name, "benchmark": new.benchmark, "after": good_hash, "up_to": bad_hash,
+    });
+    let subject = format!("bisection {id}");
+    let action = Action::BisectionOpen;
+    audit::record(&mut *transaction, requester, action, &subject, details).await?;
     transaction.commit().await?;
     Ok(Opened {
         id,

@@ -1,39 +1,77 @@
-//! Who is asking: the owner of a bearer token, or of the cookie that signing in has set. Reading needs neither.
+//! Who is asking: the owner of a token, or somebody who has signed in. Handlers name the role that they need as an argument.
 //!
-//! The cookie holds the token, is out of reach of scripts and of other sites (`HttpOnly`, `SameSite=Strict`), and a request that
-//! changes something with it must come from a page of our own. A bearer token is sent on purpose, so it needs no such proof.
+//! A token comes as `authorization: Bearer …`, or as the password of Basic authentication for programs that know nothing else. A
+//! browser has a cookie with the random id of its sign-in, and what it changes must come from a page of our own. A token is sent on
+//! purpose, so it needs no such proof.
+
+mod cookie;
+mod find;
+mod own_site;
 
 use std::future::Future;
 use std::pin::Pin;
 
-use actix_web::cookie::time::Duration;
-use actix_web::cookie::{Cookie, SameSite};
 use actix_web::dev::Payload;
-use actix_web::http::{Method, header};
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::{FromRequest, HttpRequest};
 
-use crate::artefacts::sha256_hex;
-use crate::context::Context;
-use crate::db::tokens::{self, Token};
 use crate::domain::role::Role;
+use crate::domain::token::{Scope, TokenKind};
 use crate::web::error::Error;
 use crate::web::pages::PageError;
 
-/// Name of the cookie.
-const COOKIE: &str = "speedwell_token";
-/// Days until one has to sign in anew.
-const DAYS: i64 = 90;
+pub(super) use cookie::{Cookies, DAYS, own_path};
+pub(super) use find::{NewCookie, check_token, find_actor};
+pub(super) use own_site::require_own_site;
+
 /// What somebody without a token reads.
-const HOW_TO_GET_ONE: &str = "Acting here needs a token. An operator makes one with `speedwell-backend token add NAME --role triager`; \
-     sign in with it at /sign-in, or send it as `authorization: Bearer …`.";
+const HOW_TO_GET_ONE: &str = "Acting here needs a token or a sign-in. An admin makes a token at /tokens, or with \
+     `speedwell-backend token add NAME --role triager`; sign in with it at /sign-in, or send it as `authorization: Bearer …`.";
+
+/// 256 random bits as text: the id of a sign-in, or a token.
+pub(super) fn random() -> String {
+    hex::encode(rand::random::<[u8; 32]>())
+}
+
+/// How somebody has proved who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Proof {
+    /// By a token, with its key.
+    Token(i64),
+    /// By the cookie of a sign-in, with its key.
+    Session(i64),
+}
 
 /// Somebody known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
-    /// The token's name: the actor in timelines.
+    /// Who, in timelines and in the audit log: a token's owner, or `github:ada`.
     pub name: String,
-    /// What it may do.
+    /// What they may do.
     pub role: Role,
+    /// A person, or a program that sends results.
+    pub kind: TokenKind,
+    /// The runtimes and hosts that they may ask runs of, or write results of.
+    pub scope: Scope,
+    /// How it is known.
+    pub proof: Proof,
+}
+
+impl Actor {
+    /// An error unless the scope reaches this runtime and, where there is one, this host.
+    pub fn require_scope(&self, runtime: &str, host: Option<&str>) -> Result<(), Error> {
+        if self.scope.reaches(runtime, host) {
+            return Ok(());
+        }
+        let place = host.map_or_else(
+            || format!("runtime {runtime}"),
+            |host| format!("runtime {runtime} on host {host}"),
+        );
+        Err(Error::Forbidden(format!(
+            "This token of {} does not reach {place}; it reaches: {}.",
+            self.name,
+            self.scope.words()
+        )))
+    }
 }
 
 /// Anybody: a request's actor, if it has one.
@@ -43,23 +81,54 @@ pub struct Visitor(pub Option<Actor>);
 impl Visitor {
     /// Whether the visitor may do what needs this role.
     pub fn may(&self, role: Role) -> bool {
-        self.0.as_ref().is_some_and(|actor| actor.role >= role)
+        let may = |actor: &Actor| actor.kind == TokenKind::Person && actor.role >= role;
+        self.0.as_ref().is_some_and(may)
     }
 }
 
-/// Somebody with the role `reader` or more.
+/// Somebody with the role `viewer` or more.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reader(pub Actor);
+pub struct Viewer(pub Actor);
 
 /// Somebody with the role `triager` or more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Triager(pub Actor);
 
-/// Somebody with the role `operator`.
+/// Somebody with the role `operator` or more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operator(pub Actor);
 
-type Pending<T> = Pin<Box<dyn Future<Output = Result<T, actix_web::Error>>>>;
+/// Somebody with the role `admin`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin(pub Actor);
+
+/// A program with an importer's token, or an operator who does its work: writes results within the token's scope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Importer(pub Actor);
+
+impl Importer {
+    /// Whether it may write results of this runtime on this host.
+    pub fn may_write(&self, runtime: &str, host: &str) -> bool {
+        self.0.scope.reaches(runtime, Some(host))
+    }
+
+    /// An actor as one, when it is known and may write results at all.
+    pub(super) fn of(actor: Option<Actor>) -> Result<Self, Error> {
+        let actor = actor.ok_or(Error::Unauthorized(HOW_TO_GET_ONE))?;
+        match actor.kind {
+            TokenKind::Importer => {}
+            TokenKind::Person => require_role(&actor, Role::Operator)?,
+        }
+        Ok(Self(actor))
+    }
+
+    /// An error that says what it reaches, unless it may write results of this runtime on this host.
+    pub fn require(&self, runtime: &str, host: &str) -> Result<(), Error> {
+        self.0.require_scope(runtime, Some(host))
+    }
+}
+
+pub(super) type Pending<T> = Pin<Box<dyn Future<Output = Result<T, actix_web::Error>>>>;
 
 impl FromRequest for Visitor {
     type Error = actix_web::Error;
@@ -77,195 +146,90 @@ impl FromRequest for Visitor {
     }
 }
 
-/// The actor of a request, when it may do what needs `role`.
-fn require<T: 'static>(request: &HttpRequest, role: Role, wrap: fn(Actor) -> T) -> Pending<T> {
+/// The actor of a request, when `allows` says so.
+fn require<T: 'static>(
+    request: &HttpRequest,
+    allows: fn(&Actor) -> Result<(), Error>,
+    wrap: fn(Actor) -> T,
+) -> Pending<T> {
     let request = request.clone();
     Box::pin(async move {
         let found = find_actor(&request).await;
-        let allowed = found.and_then(|actor| match actor {
-            Some(actor) if actor.role >= role => Ok(wrap(actor)),
-            Some(actor) => Err(Error::Forbidden(format!(
-                "{} is a {}: this needs the role {}. An operator gives it with `speedwell-backend token add {} --role {}`.",
-                actor.name,
-                actor.role.as_str(),
-                role.as_str(),
-                actor.name,
-                role.as_str()
-            ))),
-            None => Err(Error::Unauthorized(HOW_TO_GET_ONE)),
+        let allowed = found.and_then(|actor| {
+            let actor = actor.ok_or(Error::Unauthorized(HOW_TO_GET_ONE))?;
+            allows(&actor)?;
+            Ok(wrap(actor))
         });
         allowed.map_err(|error| shown(&request, error))
     })
 }
 
-impl FromRequest for Reader {
+fn require_role(actor: &Actor, role: Role) -> Result<(), Error> {
+    // A program's token reads and writes results: it has no part in what people do.
+    if actor.kind == TokenKind::Person && actor.role >= role {
+        return Ok(());
+    }
+    let needed = role.as_str();
+    Err(Error::Forbidden(format!(
+        "{} has the role {}: this needs the role {needed}. An admin gives it at /tokens, or with `speedwell-backend token add NAME --role {needed}`.",
+        actor.name,
+        match actor.kind {
+            TokenKind::Person => actor.role.as_str(),
+            TokenKind::Importer => actor.kind.as_str(),
+        },
+    )))
+}
+
+macro_rules! extractor {
+    ($name:ident, $role:expr) => {
+        impl FromRequest for $name {
+            type Error = actix_web::Error;
+            type Future = Pending<Self>;
+
+            fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+                require(request, |actor| require_role(actor, $role), Self)
+            }
+        }
+    };
+}
+
+extractor!(Viewer, Role::Viewer);
+extractor!(Triager, Role::Triager);
+extractor!(Operator, Role::Operator);
+extractor!(Admin, Role::Admin);
+
+impl FromRequest for Importer {
     type Error = actix_web::Error;
     type Future = Pending<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        require(request, Role::Reader, Self)
+        let allows = |actor: &Actor| match actor.kind {
+            TokenKind::Importer => Ok(()),
+            TokenKind::Person => require_role(actor, Role::Operator),
+        };
+        require(request, allows, Self)
     }
 }
 
-impl FromRequest for Triager {
-    type Error = actix_web::Error;
-    type Future = Pending<Self>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        require(request, Role::Triager, Self)
-    }
-}
-
-impl FromRequest for Operator {
-    type Error = actix_web::Error;
-    type Future = Pending<Self>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        require(request, Role::Operator, Self)
-    }
-}
-
-/// As JSON below `/api`, as a page elsewhere.
-fn shown(request: &HttpRequest, error: Error) -> actix_web::Error {
-    if request.path().starts_with("/api") {
+/// As JSON for programs, as a page elsewhere.
+pub(super) fn shown(request: &HttpRequest, error: Error) -> actix_web::Error {
+    if is_for_programs(request.path()) {
         error.into()
     } else {
         PageError::from(error).into()
     }
 }
 
-/// The owner of the request's token; an error when it is not accepted, or comes with a request that another site made.
-async fn find_actor(request: &HttpRequest) -> Result<Option<Actor>, Error> {
-    let token = match header_text(request, &header::AUTHORIZATION) {
-        Some(value) => {
-            value
-                .strip_prefix("Bearer ")
-                .map(str::to_owned)
-                .ok_or(Error::Unauthorized(
-                    "authorization: this service knows `Bearer` and a token only",
-                ))?
-        }
-        None => {
-            let Some(cookie) = request.cookie(COOKIE) else {
-                return Ok(None);
-            };
-            if *request.method() != Method::GET && *request.method() != Method::HEAD {
-                require_own_site(request)?;
-            }
-            cookie.value().to_owned()
-        }
-    };
-    let found = tokens::find_by_hash(
-        &context_of(request)?.pool,
-        &sha256_hex(token.trim().as_bytes()),
-    )
-    .await?;
-    match found {
-        Some(token) => Ok(Some(actor(token)?)),
-        None => Err(Error::Unauthorized(
-            "This token is unknown, or was taken back. An operator makes another with `speedwell-backend token add`; sign in with it at /sign-in.",
-        )),
-    }
-}
-
-fn actor(token: Token) -> Result<Actor, Error> {
-    let role = token.role.parse::<Role>().map_err(anyhow::Error::from)?;
-    Ok(Actor {
-        name: token.name,
-        role,
-    })
-}
-
-fn context_of(request: &HttpRequest) -> Result<web::Data<Context>, Error> {
-    let context = request.app_data::<web::Data<Context>>().cloned();
-    context
-        .ok_or_else(|| anyhow::anyhow!("the context is not registered with the application").into())
-}
-
-fn header_text<'a>(request: &'a HttpRequest, name: &header::HeaderName) -> Option<&'a str> {
-    request
-        .headers()
-        .get(name)
-        .and_then(|value| value.to_str().ok())
-}
-
-/// Refuses what a page of another site sends in somebody's name. Browsers tell with `Sec-Fetch-Site`, and where that is missing
-/// (plain HTTP) with `Origin`; a request with neither is from no browser and has no business with a cookie.
-pub(super) fn require_own_site(request: &HttpRequest) -> Result<(), Error> {
-    let refused = || {
-        Error::Forbidden(
-            "This request comes from another site: open the page here and send it again. Programs send `authorization: Bearer …`."
-                .to_owned(),
-        )
-    };
-    if let Some(site) = header_text(request, &header::HeaderName::from_static("sec-fetch-site")) {
-        return if site == "same-origin" {
-            Ok(())
-        } else {
-            Err(refused())
-        };
-    }
-    let origin = header_text(request, &header::ORIGIN).ok_or_else(refused)?;
-    let public = context_of(request)?.config.public_url();
-    let host = header_text(request, &header::HOST).unwrap_or_default();
-    let own = origin == public
-        || (!host.is_empty()
-            && ["http://", "https://"]
-                .iter()
-                .any(|scheme| origin.strip_prefix(scheme) == Some(host)));
-    if own { Ok(()) } else { Err(refused()) }
-}
-
-/// The owner of a token that somebody has pasted.
-pub(super) async fn check(context: &Context, token: &str) -> Result<Option<Actor>, Error> {
-    let hash = sha256_hex(token.trim().as_bytes());
-    let found = tokens::find_by_hash(&context.pool, &hash).await?;
-    found.map(actor).transpose()
-}
-
-/// The cookie that signs in with a token.
-pub(super) fn cookie(context: &Context, token: &str) -> Cookie<'static> {
-    Cookie::build(COOKIE, token.trim().to_owned())
-        .path("/")
-        .http_only(true)
-        .same_site(SameSite::Strict)
-        .secure(context.config.public_url().starts_with("https://"))
-        .max_age(Duration::days(DAYS))
-        .finish()
-}
-
-/// The cookie that signs out.
-pub(super) fn no_cookie(context: &Context) -> Cookie<'static> {
-    let mut cookie = cookie(context, "");
-    cookie.set_max_age(Duration::ZERO);
-    cookie
-}
-
-/// A path of our own to go to after signing in; anything else becomes the overview.
-pub(super) fn own_path(path: &str) -> &str {
-    let own = path.starts_with('/')
-        && !path.starts_with("//")
-        && !path.contains('\\')
-        && !path.chars().any(char::is_control);
-    if own { path } else { "/" }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_own_paths_are_gone_to() {
-        assert_eq!(own_path("/regressions/3?a=b#c"), "/regressions/3?a=b#c");
-        for bad in [
-            "",
-            "https://evil.example",
-            "//evil.example",
-            "/\\evil.example",
-            "/a\r\nset-cookie: x",
-            "javascript:alert(1)",
-        ] {
-            assert_eq!(own_path(bad), "/", "{bad:?}");
-        }
-    }
+/// Whether only programs come to this address.
+pub(super) fn is_for_programs(path: &str) -> bool {
+    [
+        "/api/",
+        "/codespeed/",
+        "/hooks/",
+        "/lnt/",
+        "/result/",
+        "/v0/",
+    ]
+    .iter()
+    .any(|start| path.starts_with(start))
 }

@@ -1,7 +1,11 @@
 //! Decisions about regressions, as forms and the API send them: one transaction each.
 
+use serde_json::json;
+
 use crate::context::Context;
+use crate::db::audit;
 use crate::db::triage::{self, Outcome};
+use crate::domain::audit::Action;
 use crate::domain::triage::{Request, parse};
 use crate::web::error::Error;
 use crate::web::session::Actor;
@@ -19,9 +23,14 @@ pub(super) async fn decide(
     })?;
     let mut transaction = context.pool.begin().await?;
     match triage::act(&mut transaction, id, &action, &actor.name, &note).await? {
-        Outcome::Done(id) => {
+        Outcome::Done(now) => {
+            let details = json!({ "decision": request.action, "note": note, "owner": request.owner, "into": request.into,
+                "points": request.points, "now": now });
+            let subject = format!("regression {id}");
+            let what = Action::RegressionDecide;
+            audit::record(&mut *transaction, &actor.name, what, &subject, details).await?;
             transaction.commit().await?;
-            Ok(id)
+            Ok(now)
         }
         Outcome::Unknown => Err(Error::NotFound(format!("There is no regression {id}."))),
         Outcome::Refused(words) => Err(Error::Conflict(format!("Nothing was done: {words}."))),

@@ -5,8 +5,10 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, ETag, EntityTag, Header as _, HeaderMap, IfNoneMatch};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpResponse};
+use actix_web::{Error, HttpResponse, ResponseError as _};
 use sha2::{Digest as _, Sha256};
+
+use super::pages::PageError;
 
 /// Larger texts than this go without a tag.
 pub(super) const LARGEST: usize = 8 << 20;
@@ -30,9 +32,9 @@ pub(super) async fn unchanged(
     let (mut head, body) = response.into_parts();
     let Ok(Ok(bytes)) = to_bytes_limited(body, LARGEST).await else {
         // A file that is sent piece by piece never comes here: it is no text. A text of this size is our own fault.
-        return Err(actix_web::error::ErrorInternalServerError(
-            "this page is too large to be sent",
-        ));
+        let error = anyhow::anyhow!("{}: too large to be sent", request.path());
+        let answer = PageError::from(error).error_response();
+        return Ok(ServiceResponse::new(request, answer));
     };
     let tag = EntityTag::new_weak(hex::encode(&Sha256::digest(&bytes)[..12]));
     if known.is_ok_and(|known| is_known(&known, &tag)) {

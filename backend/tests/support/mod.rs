@@ -9,12 +9,20 @@
 
 pub mod browser;
 pub mod comparing;
+pub mod doors;
+pub mod forge;
+pub mod git;
+pub mod hooks;
+pub mod importing;
 pub mod lab;
+pub mod npm;
+pub mod oauth;
 pub mod regression;
 pub mod smtp;
 pub mod telling;
 pub mod tour;
 pub mod triage;
+pub mod tries;
 pub mod worker;
 
 use std::sync::Arc;

@@ -19,7 +19,7 @@ const VALUES: [f64; 6] = [0.1, 0.1001, 0.0999, 0.1052, 0.1053, 0.1051];
 pub async fn start(pool: &PgPool, smtp: &SmtpServer, more: &str) -> (TestApp, Rows) {
     let mail = format!(
         "public_url = \"https://speed.example\"\n[mail]\nsmtp = \"smtp://127.0.0.1:{}\"\nfrom = \"Speedwell <speed@example.org>\"\n\
-         lists = [\"list@example.org\"]\n",
+         lists = [\"list@example.org\"]\n[outgoing]\nallow = [\"127.0.0.1\"]\n",
         smtp.port
     );
     let (head, rest) = CONFIG.split_once("[[repository]]").unwrap();

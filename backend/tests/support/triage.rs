@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use speedwell_backend::artefacts::sha256_hex;
-use speedwell_backend::db::tokens;
+use speedwell_backend::db::tokens::{self, NewToken};
 use speedwell_backend::domain::role::Role;
 use sqlx::PgPool;
 
@@ -75,10 +75,26 @@ pub async fn insert_point(
 /// Makes a token with a role; the token.
 pub async fn insert_token(pool: &PgPool, name: &str, role: Role) -> String {
     let token = format!("token-of-{name}");
-    tokens::upsert(pool, name, role, &sha256_hex(token.as_bytes()))
-        .await
-        .unwrap();
+    let hash = sha256_hex(token.as_bytes());
+    let mut connection = pool.acquire().await.unwrap();
+    let new = NewToken::of_person(name, role, &hash);
+    tokens::upsert(&mut connection, &new).await.unwrap();
     token
+}
+
+/// The cookie of somebody who has signed in with a token, as `name=value`.
+pub async fn cookie(app: &TestApp, token: &str) -> String {
+    let id = format!("session-of-{token}");
+    sqlx::query(
+        "INSERT INTO session (sha256, actor, token_id, browser, expires_at)
+         SELECT $1, owner, id, 'a test', now() + interval '1 day' FROM token WHERE sha256 = $2 ON CONFLICT DO NOTHING",
+    )
+    .bind(sha256_hex(id.as_bytes()))
+    .bind(sha256_hex(token.as_bytes()))
+    .execute(&app.context.pool)
+    .await
+    .unwrap();
+    format!("speedwell-session={id}")
 }
 
 /// Sends a form as a browser on our own pages does; status and text of the page that it leads to.
@@ -96,7 +112,7 @@ pub async fn submit(
     let response = app
         .client
         .post(format!("{}{path}", app.address))
-        .header("cookie", format!("speedwell_token={token}"))
+        .header("cookie", cookie(app, token).await)
         .header("sec-fetch-site", "same-origin")
         .header("content-type", "application/x-www-form-urlencoded")
         .body(body)

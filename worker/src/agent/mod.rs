@@ -226,6 +226,7 @@ impl Agent {
             environment_id,
             wait_seconds: if self.once { 0 } else { CLAIM_WAIT_SECONDS },
             toolchain: self.shop.toolchain.clone(),
+            applies_patches: true,
         };
         let mut ending = self.ending.clone();
         tokio::select! {

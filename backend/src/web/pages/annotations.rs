@@ -4,11 +4,13 @@ use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::{Data, Form, Path};
 use serde::Deserialize;
+use serde_json::json;
 
 use super::PageError;
 use crate::context::Context;
 use crate::db::annotations::{self, Annotation, Subject};
-use crate::db::hosts;
+use crate::db::{audit, hosts};
+use crate::domain::audit::Action;
 use crate::domain::role::Role;
 use crate::domain::triage::{LONGEST_NOTE, clean};
 use crate::web::error::Error;
@@ -83,6 +85,24 @@ fn back_to(address: &str) -> HttpResponse {
         .finish()
 }
 
+/// Adds one and notes that; `place`: what it is on, in words.
+async fn add(
+    context: &Context,
+    subject: Subject,
+    place: &str,
+    actor: &str,
+    text: &str,
+) -> Result<(), Error> {
+    let mut transaction = context.pool.begin().await?;
+    let id = annotations::insert(&mut *transaction, subject, actor, text).await?;
+    let details = json!({ "on": place, "message": text });
+    let action = Action::AnnotationAdd;
+    let subject = format!("annotation {id}");
+    audit::record(&mut *transaction, actor, action, &subject, details).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
 /// On a commit.
 pub(super) async fn on_commit(
     context: Data<Context>,
@@ -93,7 +113,8 @@ pub(super) async fn on_commit(
     let text = words.checked()?;
     let commit = find_commit(&context, &hash).await?;
     let subject = Subject::Commit(commit.id);
-    annotations::insert(&context.pool, subject, &actor.0.name, &text).await?;
+    let place = format!("commit {}", commit.hash);
+    add(&context, subject, &place, &actor.0.name, &text).await?;
     Ok(back_to(&format!("/commits/{}", commit.hash)))
 }
 
@@ -108,7 +129,8 @@ pub(super) async fn on_host(
     let host = hosts::find_by_name(&context.pool, &name).await?;
     let host = host.ok_or_else(|| Error::NotFound(format!("There is no host {name:?}.")))?;
     let subject = Subject::Host(host.id);
-    annotations::insert(&context.pool, subject, &actor.0.name, &text).await?;
+    let place = format!("host {}", host.name);
+    add(&context, subject, &place, &actor.0.name, &text).await?;
     Ok(back_to(&format!("/hosts/{}", format::encode(&host.name))))
 }
 
@@ -119,10 +141,16 @@ pub(super) async fn remove(
     id: Path<i64>,
 ) -> Result<HttpResponse, PageError> {
     let any = actor.0.role >= Role::Operator;
-    let gone = annotations::delete(&context.pool, *id, &actor.0.name, any).await?;
+    let mut transaction = context.pool.begin().await?;
+    let gone = annotations::delete(&mut *transaction, *id, &actor.0.name, any).await?;
     let gone = gone.ok_or_else(|| {
         Error::NotFound("There is no such annotation, or it is somebody else's.".to_owned())
     })?;
+    let details = json!({ "of": gone.actor, "message": gone.message });
+    let action = Action::AnnotationRemove;
+    let subject = format!("annotation {id}");
+    audit::record(&mut *transaction, &actor.0.name, action, &subject, details).await?;
+    transaction.commit().await?;
     Ok(back_to(&match (gone.hash, gone.host) {
         (Some(hash), _) => format!("/commits/{hash}"),
         (None, Some(host)) => format!("/hosts/{}", format::encode(&host)),

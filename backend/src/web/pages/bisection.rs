@@ -7,13 +7,16 @@ use actix_web::http::header;
 use actix_web::web::{Data, Form, Path, Query};
 use askama::Template;
 use chrono::Utc;
+use serde_json::json;
 use speedwell_wire::{CounterSource, Metric};
 
 use super::{PageError, Shell, render};
 use crate::context::Context;
+use crate::db::audit;
 use crate::db::searches::{self, LocatedRow, PlaceRow, SearchRow, StepRow};
 use crate::db::subjects::{self, Measurable};
 use crate::db::{bisections, regressions};
+use crate::domain::audit::Action;
 use crate::domain::bisection::{BisectionState, Skipped};
 use crate::domain::regression::Transition;
 use crate::domain::role::Role;
@@ -83,6 +86,8 @@ pub(super) async fn ask(
     triager: Triager,
     wanted: Form<ByHand>,
 ) -> Result<HttpResponse, PageError> {
+    let host = Some(wanted.host.trim()).filter(|host| !host.is_empty());
+    triager.0.require_scope(wanted.runtime.trim(), host)?;
     let opened = search_by_hand::open(&context.pool, &wanted, &triager.0.name).await?;
     Ok(HttpResponse::SeeOther()
         .insert_header((header::LOCATION, format!("/bisections/{}", opened.id)))
@@ -245,6 +250,10 @@ pub(super) async fn cancel(
         let give_up = Transition::GiveUp;
         regressions::transition(&mut transaction, regression, &give_up, actor, &words).await?;
     }
+    let subject = format!("bisection {id}");
+    let details = json!({ "regression": open.regression_id });
+    let action = Action::BisectionCancel;
+    audit::record(&mut *transaction, actor, action, &subject, details).await?;
     transaction.commit().await.map_err(Error::from)?;
     Ok(HttpResponse::SeeOther()
         .insert_header((header::LOCATION, format!("/bisections/{id}")))

@@ -42,7 +42,12 @@ impl ResponseError for PageError {
         if let Error::Internal(cause) = &self.0 {
             tracing::error!("{cause:#}");
         }
-        page(self.status_code(), self.0.to_string())
+        let mut answer = page(self.status_code(), self.0.to_string());
+        if let Error::TooMany(seconds) = self.0 {
+            let seconds = header::HeaderValue::from(seconds);
+            answer.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        answer
     }
 }
 

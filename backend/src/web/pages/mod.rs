@@ -2,11 +2,14 @@
 
 mod annotations;
 mod api;
+mod audit;
+mod badge;
 mod benchmark;
 mod bisection;
 mod commit;
 mod compare;
 mod counters;
+mod deliveries;
 mod error;
 mod feed;
 mod generations;
@@ -33,7 +36,9 @@ mod steps;
 mod subscriptions;
 mod suite;
 mod timeline;
+mod tokens;
 mod topdown;
+mod tries;
 mod unsubscribe;
 mod widgets;
 
@@ -41,7 +46,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
-use actix_web::web::{ServiceConfig, get, post};
+use actix_web::web::{self, FormConfig, ServiceConfig, get, post};
 use askama::Template;
 
 pub use error::{PageError, not_found};
@@ -49,6 +54,7 @@ pub(in crate::web) use regressions::parse_filter;
 
 use super::assets::Asset;
 use super::error::Error;
+use crate::domain::try_run::LONGEST_PATCH;
 
 /// What every page knows.
 #[derive(Debug, Clone)]
@@ -108,10 +114,14 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/", get().to(home::home))
         .route("/runtimes/{name}", get().to(runtime::runtime))
         .configure(comparisons)
+        .configure(try_runs)
         .route("/matrix", get().to(matrix::matrix))
         .route("/timeline", get().to(timeline::timeline))
         .route("/grid", get().to(grid::grid))
         .route("/timeline.csv", get().to(timeline::csv))
+        .route("/timeline.png", get().to(timeline::timeline_png))
+        .route("/badges/compare.svg", get().to(badge::compare))
+        .route("/badges/{name}.svg", get().to(badge::runtime))
         .route("/timeline/queue", post().to(timeline::queue))
         .route("/benchmarks", get().to(benchmark::list))
         .route("/benchmarks/{name}", get().to(benchmark::benchmark))
@@ -143,9 +153,7 @@ pub fn configure(config: &mut ServiceConfig) {
         )
         .route("/hosts/{name}/annotations", post().to(annotations::on_host))
         .route("/annotations/{id}/remove", post().to(annotations::remove))
-        .route("/sign-in", get().to(sign_in::form))
-        .route("/sign-in", post().to(sign_in::sign_in))
-        .route("/sign-out", post().to(sign_in::sign_out))
+        .configure(people)
         .route("/subscriptions", get().to(subscriptions::list))
         .route("/subscriptions", post().to(subscriptions::add))
         .route(
@@ -156,11 +164,45 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/unsubscribe/{token}", post().to(unsubscribe::end))
         .route("/outbox", get().to(outbox::outbox))
         .route("/outbox/{id}/send-again", post().to(outbox::send_again))
+        .route("/deliveries", get().to(deliveries::list))
+        .route("/deliveries/{id}", get().to(deliveries::one))
+        .route("/deliveries/{id}/replay", post().to(deliveries::replay))
         .route("/reports", get().to(report::list))
         .route("/reports/{runtime}/{date}", get().to(report::report))
         .route("/feeds/runtimes/{name}.atom", get().to(feed::runtime))
         .route("/feeds/benchmarks/{name}.atom", get().to(feed::benchmark))
         .route("/feeds/reports/{name}.atom", get().to(feed::reports));
+}
+
+fn try_runs(config: &mut ServiceConfig) {
+    // A patch in a form grows: each line end is six characters there.
+    let forms = FormConfig::default().limit(4 * LONGEST_PATCH);
+    config
+        .service(
+            web::resource("/tries")
+                .app_data(forms)
+                .route(get().to(tries::list))
+                .route(post().to(tries::open)),
+        )
+        .route("/tries/new", get().to(tries::new))
+        .route("/tries/{id}", get().to(tries::one))
+        .route("/tries/{id}/approve", post().to(tries::approve))
+        .route("/tries/{id}/cancel", post().to(tries::cancel));
+}
+
+/// The routes of signing in, tokens and the audit log.
+fn people(config: &mut ServiceConfig) {
+    config
+        .route("/sign-in", get().to(sign_in::form))
+        .route("/sign-in", post().to(sign_in::sign_in))
+        .route("/sign-in/{name}", get().to(sign_in::forge::go))
+        .route("/sign-in/{name}/back", get().to(sign_in::forge::back))
+        .route("/sign-out", post().to(sign_in::sign_out))
+        .route("/tokens", get().to(tokens::list))
+        .route("/tokens", post().to(tokens::add))
+        .route("/tokens/{name}/revoke", post().to(tokens::revoke))
+        .route("/sessions/{id}/end", post().to(tokens::end_session))
+        .route("/audit", get().to(audit::audit));
 }
 
 fn comparisons(config: &mut ServiceConfig) {

@@ -5,10 +5,13 @@ use actix_web::http::header;
 use actix_web::web::{Data, Path};
 use askama::Template;
 use chrono::Utc;
+use serde_json::json;
 
 use super::{PageError, Shell, render};
 use crate::context::Context;
+use crate::db::audit;
 use crate::db::outbox::{self, OutboxRow};
+use crate::domain::audit::Action;
 use crate::domain::role::Role;
 use crate::domain::telling::OutboxState;
 use crate::web::error::Error;
@@ -105,10 +108,21 @@ pub(super) async fn send_again(
     id: Path<i64>,
     actor: Triager,
 ) -> Result<HttpResponse, PageError> {
-    if !outbox::send_again(&context.pool, *id).await? {
+    let mut transaction = context.pool.begin().await?;
+    if !outbox::send_again(&mut *transaction, *id).await? {
         return Err(Error::Conflict(format!("There is no message {id} that was given up.")).into());
     }
-    tracing::info!(message = *id, actor = actor.0.name, "sent again by hand");
+    let subject = format!("message {id}");
+    let action = Action::OutboxSendAgain;
+    audit::record(
+        &mut *transaction,
+        &actor.0.name,
+        action,
+        &subject,
+        json!({}),
+    )
+    .await?;
+    transaction.commit().await?;
     Ok(HttpResponse::SeeOther()
         .insert_header((header::LOCATION, "/outbox"))
         .finish())

@@ -5,10 +5,13 @@ use actix_web::http::header;
 use actix_web::web::{Data, Form, Path};
 use askama::Template;
 use chrono::Utc;
+use serde_json::json;
 
 use super::{PageError, Shell, render};
 use crate::context::Context;
+use crate::db::audit;
 use crate::db::recomputes::{self, RecomputeRow};
+use crate::domain::audit::Action;
 use crate::domain::recompute::AlarmRow;
 use crate::domain::role::Role;
 use crate::web::error::Error;
@@ -85,12 +88,25 @@ pub(super) async fn ask(
                 message,
             })?;
     }
-    let id = recomputes::insert(&context.pool, &settings, runtime, &triager.0.name)
+    let mut transaction = context.pool.begin().await?;
+    let id = recomputes::insert(&mut *transaction, &settings, runtime, &triager.0.name)
         .await?
         .ok_or_else(|| Error::BadRequest {
             field: "runtime".to_owned(),
             message: "runtime: there is none of this name".to_owned(),
         })?;
+    let details = json!({ "detector": settings.version(), "runtime": runtime });
+    let subject = format!("preview {id}");
+    let action = Action::RecomputeAsk;
+    audit::record(
+        &mut *transaction,
+        &triager.0.name,
+        action,
+        &subject,
+        details,
+    )
+    .await?;
+    transaction.commit().await?;
     Ok(HttpResponse::SeeOther()
         .insert_header((header::LOCATION, format!("/recompute/{id}")))
         .finish())

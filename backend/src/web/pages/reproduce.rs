@@ -2,9 +2,9 @@
 
 mod bundle;
 
-use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::{Data, Path, ServiceConfig, get};
+use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use serde_json::Value;
 use speedwell_wire::{BuildRecipe, HostFlag, LockedPackage, Method};
@@ -20,14 +20,14 @@ use crate::domain::reproduce::quote::{file_name, public_url};
 use crate::domain::reproduce::{Ours, Parts, Subject, script};
 use crate::web::error::Error;
 use crate::web::facts::spread;
+use crate::web::file::{File, Shown};
 use crate::web::format;
 
 /// The routes of a point.
 pub(super) fn configure(config: &mut ServiceConfig) {
-    let page_of = "/runs/{id}/reproduce/{benchmark}";
     config
-        .route(&format!("{page_of}.tar.gz"), get().to(archive))
-        .route(page_of, get().to(page));
+        .route("/runs/{id}/reproduce/{benchmark}.tar.gz", get().to(archive))
+        .route("/runs/{id}/reproduce/{benchmark}", get().to(page));
 }
 
 /// Everything that is known of one point.
@@ -48,6 +48,12 @@ async fn know(context: &Context, run_id: i64, benchmark: &str) -> Result<Known, 
     let run = runs::find(&context.pool, run_id)
         .await?
         .ok_or_else(missing)?;
+    if run.artefact_sha256.is_none() {
+        let message = format!(
+            "Run {run_id} was measured elsewhere and imported: how to build and run it is not known here. Its page, /runs/{run_id}, has the file as it came."
+        );
+        return Err(Error::NotFound(message));
+    }
     let origin = reproduce::find_origin(&context.pool, run_id, benchmark).await?;
     let origin = origin.ok_or_else(missing)?;
     let measured = reproduce::list_measurements(&context.pool, run_id, benchmark).await?;
@@ -273,22 +279,24 @@ fn row(one: &Measured) -> Row {
 
 async fn archive(
     context: Data<Context>,
+    request: HttpRequest,
     path: Path<(i64, String)>,
 ) -> Result<HttpResponse, PageError> {
     let (run_id, benchmark) = path.into_inner();
     let known = know(&context, run_id, &benchmark).await?;
     let name = bundle::name(&known.subject);
     let bytes = bundle::pack(&context, known).await?;
-    Ok(HttpResponse::Ok()
-        .content_type("application/gzip")
-        // It is compressed already.
-        .insert_header((header::CONTENT_ENCODING, "identity"))
-        .insert_header((
-            header::CONTENT_DISPOSITION,
-            format!("attachment; filename=\"{name}.tar.gz\""),
-        ))
-        .insert_header((header::CACHE_CONTROL, "no-cache"))
-        .body(bytes))
+    let file = File {
+        name: &format!("{name}.tar.gz"),
+        kind: "application/gzip",
+        shown: Shown::Attachment,
+        bytes: bytes.into(),
+    };
+    let mut answer = file.answer(&request);
+    // It is compressed already.
+    let plain = header::HeaderValue::from_static("identity");
+    answer.headers_mut().insert(header::CONTENT_ENCODING, plain);
+    Ok(answer)
 }
 
 /// A JSON value of everything that is known: `run.json`.

@@ -5,17 +5,20 @@ use actix_web::http::header;
 use actix_web::web::{Data, Form, Path};
 use askama::Template;
 use serde::Deserialize;
+use serde_json::json;
 
 use super::outbox::masked;
 use super::{PageError, Shell, render};
 use crate::alerts::audience::check_glob;
 use crate::context::Context;
+use crate::db::audit;
 use crate::db::subscriptions::{self, NewSubscription, SubscriptionRow};
+use crate::domain::audit::Action;
 use crate::domain::role::Role;
 use crate::domain::subscription::Words;
 use crate::domain::telling::SubscriptionChannel;
 use crate::web::error::Error;
-use crate::web::session::{Actor, Reader, Visitor};
+use crate::web::session::{Actor, Viewer, Visitor};
 
 #[derive(Template)]
 #[template(path = "subscriptions.html")]
@@ -54,7 +57,7 @@ pub(super) async fn list(
         lists: mail.map(|mail| mail.lists.clone()).unwrap_or_default(),
         authors: mail.is_some_and(|mail| mail.authors),
         has_mail: mail.is_some(),
-        may_add: visitor.may(Role::Reader),
+        may_add: visitor.may(Role::Viewer),
         operator: visitor.may(Role::Operator),
     })
 }
@@ -118,7 +121,7 @@ fn wrong(field: &str, message: impl Into<String>) -> PageError {
 
 pub(super) async fn add(
     context: Data<Context>,
-    actor: Reader,
+    actor: Viewer,
     form: Form<NewForm>,
 ) -> Result<HttpResponse, PageError> {
     let form = form.into_inner();
@@ -155,19 +158,30 @@ pub(super) async fn add(
         reports: !form.reports.is_empty(),
         created_by: &actor.0.name,
     };
-    if subscriptions::insert(&context.pool, &new).await?.is_none() {
+    let mut transaction = context.pool.begin().await?;
+    if subscriptions::insert(&mut *transaction, &new)
+        .await?
+        .is_none()
+    {
         return Err(wrong(
             "name",
             "there is a subscription with this name: take another",
         ));
     }
+    // The path of a chat's URL is its password: the log has the channel only.
+    let details =
+        json!({ "channel": subscription.channel.as_str(), "runtimes": subscription.runtimes });
+    let subject = format!("subscription {}", subscription.name);
+    let action = Action::SubscriptionAdd;
+    audit::record(&mut *transaction, &actor.0.name, action, &subject, details).await?;
+    transaction.commit().await?;
     Ok(back())
 }
 
 pub(super) async fn remove(
     context: Data<Context>,
     id: Path<i64>,
-    actor: Reader,
+    actor: Viewer,
 ) -> Result<HttpResponse, PageError> {
     let mut transaction = context.pool.begin().await?;
     let all = subscriptions::list(&mut *transaction).await?;
@@ -182,6 +196,10 @@ pub(super) async fn remove(
         return Err(Error::Forbidden(message).into());
     }
     subscriptions::delete(&mut transaction, *id).await?;
+    let subject = format!("subscription {}", row.name);
+    let details = json!({ "of": row.created_by, "channel": row.channel });
+    let action = Action::SubscriptionRemove;
+    audit::record(&mut *transaction, &actor.0.name, action, &subject, details).await?;
     transaction.commit().await?;
     Ok(back())
 }

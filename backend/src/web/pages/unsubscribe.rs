@@ -5,12 +5,19 @@
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
 use askama::Template;
+use serde_json::json;
 
+use super::outbox::masked;
 use super::{PageError, Shell, render};
 use crate::alerts::link::{self, Ends};
 use crate::context::Context;
+use crate::db::audit;
 use crate::db::subscriptions;
+use crate::domain::audit::Action;
 use crate::web::error::Error;
+
+/// The actor in the audit log: whoever has the mail.
+const BY_LINK: &str = "link:mail";
 
 #[derive(Template)]
 #[template(path = "unsubscribe.html")]
@@ -55,12 +62,18 @@ pub(super) async fn end(
 ) -> Result<HttpResponse, PageError> {
     let ends = read(&context, &token).await?;
     let mut transaction = context.pool.begin().await?;
-    match &ends {
+    let subject = match &ends {
         Ends::Subscription(id) => {
             subscriptions::delete(&mut transaction, *id).await?;
+            format!("subscription number {id}")
         }
-        Ends::Address(address) => subscriptions::opt_out(&mut transaction, address).await?,
-    }
+        Ends::Address(address) => {
+            subscriptions::opt_out(&mut transaction, address).await?;
+            format!("mails to {}", masked(address))
+        }
+    };
+    let action = Action::SubscriptionRemove;
+    audit::record(&mut *transaction, BY_LINK, action, &subject, json!({})).await?;
     transaction.commit().await?;
     render(&page(&ends, true))
 }

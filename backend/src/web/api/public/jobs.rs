@@ -1,7 +1,7 @@
 //! Jobs and their logs.
 
-use actix_web::HttpResponse;
 use actix_web::web::{Data, Json, Path, Query};
+use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::db::queue::{self, JobEvent, JobRow};
 use crate::domain::job::JobState;
 use crate::web::error::Error;
+use crate::web::file::{File, Shown};
 use crate::web::job_log;
 
 /// Which jobs.
@@ -72,9 +73,17 @@ pub(super) async fn job(context: Data<Context>, id: Path<i64>) -> Result<Json<Jo
 /// A job's log as text, so far.
 #[utoipa::path(get, path = "/api/v1/jobs/{id}/log", params(("id" = i64, Path)),
     responses((status = 200, content_type = "text/plain"), (status = 404, body = super::ErrorBodySchema)))]
-pub(super) async fn log(context: Data<Context>, id: Path<i64>) -> Result<HttpResponse, Error> {
+pub(super) async fn log(
+    context: Data<Context>,
+    request: HttpRequest,
+    id: Path<i64>,
+) -> Result<HttpResponse, Error> {
     let text = job_log::read(&context, *id).await?;
-    Ok(HttpResponse::Ok()
-        .content_type("text/plain; charset=utf-8")
-        .body(text))
+    let file = File {
+        name: &format!("job-{id}.log"),
+        kind: "text/plain; charset=utf-8",
+        shown: Shown::Inline,
+        bytes: text.into(),
+    };
+    Ok(file.answer(&request))
 }

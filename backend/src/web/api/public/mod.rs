@@ -5,12 +5,15 @@
 mod bisections;
 mod commits;
 mod comparisons;
+mod files;
+mod imports;
 mod jobs;
 mod lists;
 mod regressions;
 mod runs;
 mod search;
 mod timelines;
+mod tries;
 
 use actix_web::web::{self, Json, ServiceConfig, get};
 use serde::{Deserialize, Serialize};
@@ -58,7 +61,7 @@ fn limit_of(limit: Option<i64>) -> Result<i64, Error> {
 #[openapi(
     info(
         title = "Speedwell",
-        description = "Performance of interpreters, commit by commit. Reading needs no token; times are UTC; values are in the metric's unit: \
+        description = "Performance of interpreters, commit by commit. Reading needs no token, unless the service is configured so; times are UTC; values are in the metric's unit: \
                        seconds, bytes, counts per iteration."
     ),
     paths(
@@ -69,11 +72,14 @@ fn limit_of(limit: Option<i64>) -> Result<i64, Error> {
         lists::repositories,
         lists::series,
         lists::points,
+        files::series_parquet,
         timelines::timeline,
         commits::commit,
         commits::comparisons,
         comparisons::compare,
         runs::run,
+        imports::results,
+        runs::raw,
         runs::pyperf,
         jobs::jobs,
         jobs::job,
@@ -83,6 +89,11 @@ fn limit_of(limit: Option<i64>) -> Result<i64, Error> {
         regressions::regressions,
         regressions::regression,
         regressions::act,
+        tries::tries,
+        tries::open,
+        tries::one,
+        tries::cancel,
+        tries::approve,
         search::search
     ),
     components(schemas(ErrorBodySchema))
@@ -144,6 +155,7 @@ pub fn configure(config: &mut ServiceConfig) {
             .route("/benchmarks", get().to(lists::benchmarks))
             .route("/hosts", get().to(lists::hosts))
             .route("/repositories", get().to(lists::repositories))
+            .route("/series.parquet", get().to(files::series_parquet))
             .route("/series", get().to(lists::series))
             .route("/series/{id}/points", get().to(lists::points))
             .route("/timeline", get().to(timelines::timeline))
@@ -154,7 +166,13 @@ pub fn configure(config: &mut ServiceConfig) {
             )
             .route("/compare", get().to(comparisons::compare))
             .route("/search", get().to(search::search))
+            .service(
+                web::resource("/results")
+                    .app_data(web::PayloadConfig::new(imports::LARGEST_BODY))
+                    .route(web::post().to(imports::results)),
+            )
             .route("/runs/{id}", get().to(runs::run))
+            .route("/runs/{id}/raw", get().to(runs::raw))
             .route("/runs/{id}/pyperf", get().to(runs::pyperf))
             .route("/jobs", get().to(jobs::jobs))
             .route("/jobs/{id}", get().to(jobs::job))
@@ -166,7 +184,19 @@ pub fn configure(config: &mut ServiceConfig) {
             .route(
                 "/regressions/{id}/actions",
                 web::post().to(regressions::act),
-            ),
+            )
+            .service(
+                web::resource("/tries")
+                    .app_data(tries::bodies())
+                    .route(get().to(tries::tries))
+                    .route(web::post().to(tries::open)),
+            )
+            .service(
+                web::resource("/tries/{id}")
+                    .route(get().to(tries::one))
+                    .route(web::delete().to(tries::cancel)),
+            )
+            .route("/tries/{id}/approve", web::post().to(tries::approve)),
     );
 }
 

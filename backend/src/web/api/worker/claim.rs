@@ -72,7 +72,8 @@ pub(super) async fn claim(
     loop {
         let mut transaction = context.pool.begin().await?;
         let lease_id = Uuid::new_v4();
-        let claimed = jobs::claim(&mut transaction, host.id, lease_id).await?;
+        let claimed =
+            jobs::claim(&mut transaction, host.id, lease_id, request.applies_patches).await?;
         transaction.commit().await?;
         if let Some(job) = claimed {
             tracing::info!(
@@ -135,6 +136,7 @@ async fn assignment(
             commit: job.hash,
             committed_at: job.committed_at.timestamp(),
             exclude: job.exclude,
+            patch: job.patch,
         },
         recipe,
         artefact,

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::io::Read as _;
 
-use actix_web::HttpResponse;
 use actix_web::web::{self, Bytes, Data, Json, Path, Query};
+use actix_web::{HttpRequest, HttpResponse};
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use speedwell_wire::{BuildReport, HostFlag, JobKind, RunReceipt, RunReport};
@@ -24,6 +24,7 @@ use crate::domain::profile;
 use crate::domain::repetition;
 use crate::domain::run_report::{Invalid, validate};
 use crate::web::error::Error;
+use crate::web::file::{File, Shown};
 
 /// A report that unpacks to more than this is no report.
 const LARGEST_UNPACKED: u64 = 1 << 30;
@@ -40,14 +41,19 @@ impl From<Invalid> for Error {
 /// Sends an artefact's bytes.
 pub(super) async fn get_artefact(
     context: Data<Context>,
+    request: HttpRequest,
     _: HostToken,
     sha256: Path<String>,
 ) -> Result<HttpResponse, Error> {
     let bytes = context.artefacts.get(&sha256).await?;
     let bytes = bytes.ok_or_else(|| Error::NotFound(format!("no artefact {sha256}")))?;
-    Ok(HttpResponse::Ok()
-        .content_type("application/octet-stream")
-        .body(bytes))
+    let file = File {
+        name: &sha256,
+        kind: "application/octet-stream",
+        shown: Shown::Attachment,
+        bytes,
+    };
+    Ok(file.answer(&request))
 }
 
 /// Stores an artefact under its own hash; a wrong hash is refused.

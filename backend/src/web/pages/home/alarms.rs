@@ -82,7 +82,7 @@ fn stale(one: &RuntimeOverview, now: DateTime<Utc>) -> Option<Alarm> {
         Some(measured) => i64::from(head) - i64::from(measured),
         None => i64::from(head) + 1,
     };
-    if waiting <= 0 || one.head_job_state.as_deref() == Some("failed") {
+    if waiting <= 0 || one.imported || one.head_job_state.as_deref() == Some("failed") {
         return None;
     }
     let since = one.measured_at?;

@@ -4,9 +4,12 @@ use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::{Data, Form};
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::context::Context;
+use crate::db::audit;
 use crate::db::enqueue::{self, Stretch};
+use crate::domain::audit::Action;
 use crate::web::error::Error;
 use crate::web::pages::PageError;
 use crate::web::session::Triager;
@@ -110,6 +113,9 @@ pub(in crate::web::pages) async fn queue(
     actor: Triager,
     missing: Form<Missing>,
 ) -> Result<HttpResponse, PageError> {
+    let (runtime, host) = (missing.runtime.as_str(), missing.host.as_str());
+    actor.0.require_scope(runtime, Some(host))?;
+    let mut transaction = context.pool.begin().await?;
     let stretch = Stretch {
         runtime: &missing.runtime,
         host: &missing.host,
@@ -117,7 +123,7 @@ pub(in crate::web::pages) async fn queue(
         most: MOST,
         requester: &actor.0.name,
     };
-    let queued = enqueue::insert_stretch(&context.pool, &stretch)
+    let queued = enqueue::insert_stretch(&mut *transaction, &stretch)
         .await
         .map_err(Error::from)?;
     let queued = queued.ok_or_else(|| {
@@ -133,6 +139,12 @@ pub(in crate::web::pages) async fn queue(
         )
         .into());
     }
+    let details =
+        json!({ "host": host, "after": missing.after, "before": missing.before, "jobs": queued });
+    let subject = format!("runtime {runtime}");
+    let action = Action::JobRequest;
+    audit::record(&mut *transaction, &actor.0.name, action, &subject, details).await?;
+    transaction.commit().await?;
     // Back to where the button was; never to another site.
     let own = missing.back.starts_with("/timeline?") && !missing.back.contains(['\r', '\n']);
     let address = if own { missing.back.as_str() } else { "/queue" };
