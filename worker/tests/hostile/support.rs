@@ -20,6 +20,11 @@ fn user() -> u32 {
     1_000_000 + std::process::id() * 64 + number
 }
 
+/// The worker. The compiler that builds these tests for the guest of deploy/emulated-pmu is not told where it lies.
+const WORKER: &str = match option_env!("CARGO_BIN_EXE_speedwell-worker") {
+    Some(path) => path,
+    None => "/usr/bin/speedwell-worker",
+};
 /// Memory of the whole tree, where there are control groups.
 pub const TREE_MIB: u64 = 512;
 /// Processes.
@@ -70,7 +75,7 @@ impl Cell {
                 descriptors: 1024,
             }),
             seal: Some(Seal {
-                program: PathBuf::from(env!("CARGO_BIN_EXE_speedwell-worker")),
+                program: PathBuf::from(WORKER),
                 writable: vec![folder],
                 memory_folder_mib: 64,
                 ..Seal::default()
