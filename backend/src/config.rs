@@ -3,6 +3,7 @@
 mod control;
 mod forge;
 mod people;
+mod retention;
 mod runtime;
 mod telling;
 mod try_runs;
@@ -15,10 +16,13 @@ use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 
 use crate::detection::segments::Settings;
+use crate::domain::alarm::Limits;
+use crate::domain::import::mapping::ImportRule;
 
 pub use control::ControlConfig;
 pub use forge::{ForgeConfig, HooksConfig, unreadable_secrets};
 pub use people::{LimitsConfig, Network, OutgoingConfig, Reading, RoleName, SignInConfig, holds};
+pub use retention::RetentionConfig;
 pub use runtime::{PROGRAMS, RuntimeConfig};
 pub use telling::{MailConfig, ReportConfig, check_address};
 pub use try_runs::TryConfig;
@@ -76,6 +80,12 @@ pub struct Config {
     /// When daily reports are made.
     #[serde(default)]
     pub report: ReportConfig,
+    /// From when on something that stands still is an alarm.
+    #[serde(default)]
+    pub alarms: Limits,
+    /// For how long what is large is kept.
+    #[serde(default)]
+    pub retention: RetentionConfig,
     /// What hooks of forges may send, and how long it is kept.
     #[serde(default)]
     pub hooks: HooksConfig,
@@ -85,6 +95,9 @@ pub struct Config {
     /// Runtimes to measure.
     #[serde(default, rename = "runtime")]
     pub runtimes: Vec<RuntimeConfig>,
+    /// Which runtime and host the names of imported results stand for.
+    #[serde(default, rename = "import")]
+    pub imports: Vec<ImportRule>,
 }
 
 /// One tracked git repository.
@@ -154,6 +167,7 @@ impl Config {
         })?;
         self.try_runs.validate()?;
         telling::validate(self)?;
+        self.retention.validate()?;
         forge::validate(self)?;
         people::validate(self)?;
         let mut names = BTreeSet::new();
@@ -204,6 +218,13 @@ impl Config {
                     "this name is used twice",
                 ));
             }
+        }
+        for rule in &self.imports {
+            if !runtimes.contains(&rule.runtime) {
+                let message = "no [[runtime]] has this name";
+                return Err(Problem::new("import.runtime", &rule.runtime, message));
+            }
+            check_name(&rule.host).map_err(|e| Problem::new("import.host", &rule.host, e))?;
         }
         Ok(())
     }

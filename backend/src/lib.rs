@@ -12,6 +12,8 @@ pub mod binary;
 pub mod chart;
 /// The private Postgres cluster that the backend starts when it is given no database.
 pub mod cluster;
+/// Columns as a Parquet file.
+pub mod columnar;
 /// `speedwell.toml`: every setting, read once, checked at start.
 pub mod config;
 /// What each handler and tick is given.
@@ -26,6 +28,8 @@ pub mod domain;
 pub mod forge;
 /// Mirrors of the tracked repositories, and the order of their commits.
 pub mod git;
+/// Results that others measured: from the door to the tables.
+pub mod intake;
 /// The table of background ticks.
 pub mod scheduler;
 /// HTTP: pages and API.

@@ -15,11 +15,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("artefacts", &[]),
     ("binary", &["domain"]),
     ("cluster", &["artefacts"]),
+    ("columnar", &[]),
     ("config", &["artefacts", "detection", "domain", "forge"]),
     ("forge", &["domain"]),
     ("alerts", &["domain", "forge"]),
     ("db", &["domain", "detection"]),
     ("context", &["artefacts", "config"]),
+    ("intake", &["artefacts", "db", "domain"]),
     (
         "scheduler",
         &[
@@ -43,6 +45,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "archive",
             "artefacts",
             "chart",
+            "columnar",
             "config",
             "context",
             "db",
@@ -50,6 +53,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "domain",
             "forge",
             "git",
+            "intake",
         ],
     ),
 ];
@@ -58,9 +62,18 @@ const ARROWS: &[(&str, &[&str])] = &[
 const CRATES: &[(&str, &[&str])] = &[
     (
         "sqlx",
-        &["db", "cluster", "context", "commands", "web", "scheduler"],
+        &[
+            "db",
+            "cluster",
+            "context",
+            "commands",
+            "intake",
+            "web",
+            "scheduler",
+        ],
     ),
     ("actix_web", &["web"]),
+    ("parquet", &["columnar"]),
     ("plotters", &["chart"]),
     ("inferno", &["chart"]),
     ("git2", &["git", "config", "scheduler"]),

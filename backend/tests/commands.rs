@@ -16,19 +16,20 @@ use support::{CONFIG, TestApp};
 
 const KINDS: [ForgeKind; 3] = [ForgeKind::Github, ForgeKind::Gitlab, ForgeKind::Forgejo];
 
+fn pull() -> Pull {
+    Pull {
+        title: "Make it fast".to_owned(),
+        author: "eve".to_owned(),
+        head: "a".repeat(40),
+        head_branch: "fast".to_owned(),
+        base_branch: "main".to_owned(),
+        fork: true,
+    }
+}
+
 async fn start(pool: &PgPool, kind: ForgeKind) -> (TestApp, ForgeServer) {
     let forge = ForgeServer::start(kind).await;
-    forge.put_pull(
-        7,
-        Pull {
-            title: "Make it fast".to_owned(),
-            author: "eve".to_owned(),
-            head: "a".repeat(40),
-            head_branch: "fast".to_owned(),
-            base_branch: "main".to_owned(),
-            fork: true,
-        },
-    );
+    forge.put_pull(7, pull());
     forge.put_member("ada", 11, "write");
     forge.put_member("bob", 12, "read");
     let settings = forge.config("try_users = [\"Carl\"]");
@@ -311,4 +312,30 @@ async fn the_end_of_a_pull_request_ends_its_try(pool: PgPool) {
     let (_, caused, _) = follow(&app, &pool, kind, "pull_request", "p", &closed).await;
     assert_eq!(caused[1]["what"], "cancelled", "{caused}");
     assert_eq!(tries(&pool).await[0].2, "cancelled");
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn nobody_floods_triagers_or_a_pull_request(pool: PgPool) {
+    let kind = ForgeKind::Github;
+    let (app, forge) = start(&pool, kind).await;
+    // Three pull requests of a stranger, and a fourth.
+    for number in 8..12 {
+        forge.put_pull(number, pull());
+        let (event, mut body) = comment(kind, number, ("eve", 14), "NONE", "@speedwell bench");
+        body["issue"]["number"] = json!(number);
+        let (_, caused, words) = follow(&app, &pool, kind, event, &number.to_string(), &body).await;
+        let expected = if number < 11 { "tried" } else { "answered" };
+        assert_eq!(caused[0]["what"], expected, "{words}");
+    }
+    let mut talk = Talk {
+        app: &app,
+        pool: &pool,
+        kind,
+        next: 20,
+    };
+    for count in 0..12 {
+        let (state, _, words) = talk.say(("eve", 14), "NONE", "@speedwell status").await;
+        let expected = if count < 10 { "done" } else { "noted" };
+        assert_eq!(state, expected, "{count}: {words}");
+    }
 }

@@ -112,12 +112,19 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
     }
     // (page, most queries)
     let pages = [
-        ("/".to_owned(), 7),
+        ("/".to_owned(), 8),
+        ("/alarms".to_owned(), 2),
         ("/releases".to_owned(), 6),
         ("/generations".to_owned(), 6),
         ("/topdown".to_owned(), 6),
         ("/benchmarks".to_owned(), 1),
         ("/runtimes/cpython-main".to_owned(), 3),
+        ("/badges/cpython-main.svg".to_owned(), 1),
+        (
+            "/badges/compare.svg?a=cpython-main&b=cpython-main".to_owned(),
+            5,
+        ),
+        ("/api/v1/series.parquet?runtime=cpython-main".to_owned(), 2),
         ("/benchmarks/nbody".to_owned(), 6),
         ("/search?q=change".to_owned(), 3),
         ("/search?q=change&kind=commits".to_owned(), 1),
@@ -132,7 +139,7 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
         ("/grid".to_owned(), 7),
         ("/suites".to_owned(), 1),
         ("/suites/portable".to_owned(), 3),
-        ("/runs/1".to_owned(), 6),
+        ("/runs/1".to_owned(), 7),
         ("/runs/1/counters".to_owned(), 3),
         ("/compare".to_owned(), 2),
         ("/compare?a=cpython-main&b=cpython-main".to_owned(), 5),
@@ -143,7 +150,7 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
         ("/matrix".to_owned(), 7),
         ("/steps".to_owned(), 2),
         ("/regressions".to_owned(), 4),
-        ("/regressions/1".to_owned(), 10),
+        ("/regressions/1".to_owned(), 11),
         ("/bisections".to_owned(), 2),
         ("/bisections/1".to_owned(), 5),
         ("/recompute".to_owned(), 1),

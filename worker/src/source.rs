@@ -96,7 +96,13 @@ fn write_entry(
     let destination = target.join(relative);
     match entry.kind() {
         Some(ObjectType::Tree) => {
-            fs::create_dir_all(&destination).transient("cannot make a folder")?;
+            // A tree made by hand can have two entries of one name: a link, and a folder that would be written through it.
+            fs::create_dir(&destination).map_err(|error| match error.kind() {
+                std::io::ErrorKind::AlreadyExists => {
+                    Failure::permanent(format!("the tree has {path:?} twice"))
+                }
+                _ => Failure::transient(format!("cannot make a folder: {error}")),
+            })?;
             Ok(Written::Folder)
         }
         Some(ObjectType::Blob) => {
@@ -289,6 +295,41 @@ mod tests {
             "{}",
             failure.message
         );
+    }
+
+    /// A tree that no `git` makes: a link and a folder of one name. The folder's file would land where the link leads.
+    #[test]
+    fn no_folder_is_written_through_a_link_of_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("toy.git");
+        let repository = Repository::init_bare(&place).unwrap();
+        let link = repository.blob(b"..").unwrap();
+        let mut inner = repository.treebuilder(None).unwrap();
+        let evil = repository.blob(b"evil").unwrap();
+        inner.insert("evil", evil, 0o100_644).unwrap();
+        let inner = inner.write().unwrap();
+        let mut raw = b"120000 a\0".to_vec();
+        raw.extend_from_slice(link.as_bytes());
+        raw.extend_from_slice(b"40000 a\0");
+        raw.extend_from_slice(inner.as_bytes());
+        let odb = repository.odb().unwrap();
+        let tree = odb.write(ObjectType::Tree, &raw).unwrap();
+        let tree = repository.find_tree(tree).unwrap();
+        let me = Signature::now("A", "a@example.org").unwrap();
+        let commit = repository
+            .commit(None, &me, &me, "two", &tree, &[])
+            .unwrap();
+        let mut source = repository_with_odd_files(&folder.path().join("other.git"));
+        source.url = place.display().to_string();
+        source.commit = commit.to_string();
+        let target = folder.path().join("out");
+        let failure = checkout(&source, folder.path(), &target, &Stop::default()).unwrap_err();
+        assert!(
+            failure.message.contains("\"a\" twice"),
+            "{}",
+            failure.message
+        );
+        assert!(!folder.path().join("evil").exists());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Rules and texts are pure; `mail` and `chat` also send. Nothing here knows the database: the scheduler brings the facts.
 
+pub mod alarm;
 pub mod audience;
 pub mod chat;
 pub mod gather;

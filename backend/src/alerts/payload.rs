@@ -24,6 +24,13 @@ pub enum Payload {
         /// Why the recipient gets it.
         why: String,
     },
+    /// Alarms, to an operator.
+    Alarms {
+        /// Keys of those that were raised.
+        raised: Vec<i64>,
+        /// Keys of those that are over.
+        cleared: Vec<i64>,
+    },
     /// A status on the culprit.
     Status {
         /// The event.

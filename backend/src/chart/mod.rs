@@ -4,6 +4,7 @@
 //! Colours are names, not values: plotters is given placeholders, which become CSS variables, so that one SVG fits light
 //! and dark pages. Text from outside is escaped here and by plotters.
 
+pub mod badge;
 pub mod distribution;
 mod draw;
 pub mod flame;
@@ -13,7 +14,7 @@ mod picture;
 pub mod waterfall;
 
 pub use draw::escape;
-pub use picture::png;
+pub use picture::{png, png_with_legend};
 
 /// What to draw. All x are finite; values that are not finite are left out.
 #[derive(Debug, Clone)]

@@ -1,11 +1,11 @@
-//! A chart as a PNG, for mail: clients show no SVG and know no style sheet, so the colours of the light page are put in.
+//! A chart as a PNG, for mail and READMEs: clients of mail show no SVG and know no style sheet, so the colours of the light page are put in.
 
 use std::sync::{Arc, LazyLock};
 
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree, fontdb};
 
-use super::{Chart, svg};
+use super::{Chart, escape, svg};
 
 /// Pixels for each pixel of the chart: sharp on a dense screen.
 const SCALE: f32 = 2.0;
@@ -46,12 +46,49 @@ static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
 /// Draws a chart as a PNG. `None` when it cannot be drawn; the log says why.
 pub fn png(chart: &Chart) -> Option<Vec<u8>> {
     let mut text = svg(chart);
-    for (name, value) in COLOURS {
-        text = text.replace(name, value);
-    }
     // After the opening tag: what is drawn first lies lowest.
     let end = text.find('>')? + 1;
     text.insert_str(end, STYLE);
+    rasterise(text)
+}
+
+/// Height of a line of words above a chart, in pixels.
+const WORDS: usize = 22;
+
+/// The same with words above it, for where no page says what is drawn: a heading, and for each line of the legend its colour's index
+/// and its name.
+pub fn png_with_legend(
+    chart: &Chart,
+    heading: &str,
+    legend: &[(usize, String)],
+) -> Option<Vec<u8>> {
+    let above = WORDS * (legend.len() + 1) + 8;
+    let mut text = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\">{STYLE}\
+         <text x=\"10\" y=\"20\" font-size=\"14\" fill=\"#1c2330\">{}</text>",
+        chart.width,
+        above + usize::try_from(chart.height).unwrap_or(0),
+        escape(heading)
+    );
+    for (row, (colour, name)) in legend.iter().enumerate() {
+        let y = WORDS * (row + 1) + 18;
+        text.push_str(&format!(
+            "<rect x=\"12\" y=\"{}\" width=\"16\" height=\"4\" fill=\"var(--series-{colour})\"/>\
+             <text x=\"36\" y=\"{y}\" font-size=\"12\" fill=\"#1c2330\">{}</text>",
+            y - 6,
+            escape(name)
+        ));
+    }
+    let placed = format!("<svg y=\"{above}\" ");
+    text.push_str(&svg(chart).replacen("<svg ", &placed, 1));
+    text.push_str("</svg>");
+    rasterise(text)
+}
+
+fn rasterise(mut text: String) -> Option<Vec<u8>> {
+    for (name, value) in COLOURS {
+        text = text.replace(name, value);
+    }
     let options = Options {
         fontdb: Arc::clone(&FONTS),
         ..Options::default()
@@ -113,6 +150,21 @@ mod tests {
             let bytes = drawn(values);
             assert!(bytes.starts_with(b"\x89PNG\r\n\x1a\n"), "{values:?}");
         }
+        let chart = Chart {
+            label: String::new(),
+            width: 600,
+            height: 200,
+            lines: Vec::new(),
+            ticks: Vec::new(),
+            format: |value| value.to_string(),
+            spark: false,
+        };
+        let legend = [
+            (0, "<cpython> & \"main\"".to_owned()),
+            (11, "pypy".to_owned()),
+        ];
+        let bytes = png_with_legend(&chart, "nbody <b>", &legend).unwrap();
+        assert!(bytes.starts_with(b"\x89PNG\r\n\x1a\n"));
         // Not merely white: points cost bytes.
         assert!(drawn(&[1.0, 2.0, 3.0]).len() > drawn(&[]).len());
     }

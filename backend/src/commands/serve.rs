@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use speedwell_backend::artefacts::Artefacts;
 use speedwell_backend::config::{Config, unreadable_secrets};
 use speedwell_backend::context::Context;
 use speedwell_backend::{db, scheduler, web};
@@ -20,7 +19,7 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
     let database = database::open(&config).await?;
     sync::sync(&config, &database.pool).await?;
     db::verdicts::forget_others(&database.pool, &config.detection.version()).await?;
-    let artefacts = Artefacts::open(config.store.as_deref(), &config.data)?;
+    let artefacts = database::artefacts(&config)?;
     let metrics = PrometheusBuilder::new()
         .install_recorder()
         .context("cannot install the metrics recorder")?;

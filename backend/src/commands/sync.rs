@@ -51,6 +51,7 @@ pub(super) async fn sync(config: &Config, pool: &PgPool) -> anyhow::Result<()> {
         };
         let key = repositories::upsert_runtime(&mut transaction, *repository_id, &settings).await?;
         kept.push(key);
+        repositories::set_imported(&mut *transaction, key, runtime.imported).await?;
         if !recipe.method.needs_source() {
             commits::append_program(&mut transaction, key, &version_of(runtime, &recipe)).await?;
         }
@@ -127,12 +128,29 @@ pub(super) fn describe(config: &Config) -> String {
             runtime.place().0,
             runtime.describe(),
             runtime.suite,
-            if runtime.control {
+            if runtime.imported {
+                "its results are imported, and nothing is measured".to_owned()
+            } else if runtime.control {
                 format!("a control, by \"{}\"", config.control.schedule)
             } else {
                 policy_in_words(&runtime.policy)
             },
             runtime.host_classes.join(", "),
+        )
+    }));
+    lines.extend(config.imports.iter().map(|rule| {
+        let named = |key: &str, name: &Option<String>| {
+            name.as_ref()
+                .map_or_else(String::new, |name| format!("{key} {name:?}, "))
+        };
+        format!(
+            "imports of {}{}{}{}go to runtime {} on host {}",
+            named("project", &rule.project),
+            named("executable", &rule.executable),
+            named("branch", &rule.branch),
+            named("environment", &rule.environment),
+            rule.runtime,
+            rule.host
         )
     }));
     if config.runtimes.is_empty() {

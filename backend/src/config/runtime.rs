@@ -10,6 +10,7 @@ use speedwell_wire::{
 };
 
 use super::{Problem, check_name};
+use crate::domain::import::IMPORTED;
 use crate::domain::language::Language;
 use crate::domain::policy::Policy;
 
@@ -75,6 +76,9 @@ pub struct RuntimeConfig {
     /// True: it stays as it is and is measured again and again, to see whether the host does; no policy then.
     #[serde(default)]
     pub control: bool,
+    /// True: our hosts do not measure it, and its results are imported.
+    #[serde(default)]
+    pub imported: bool,
     /// Tag, or at least seven digits of the hash, of the one commit that is measured; for a control that is built.
     pub pinned: Option<String>,
 }
@@ -136,6 +140,10 @@ impl RuntimeConfig {
         } else if self.family.is_none() {
             let message = "needs family: the name of a plan of its suite, like \"cpython\"";
             return Err(Problem::new("runtime.recipe", &self.recipe, message));
+        }
+        if self.host_classes.iter().any(|class| class == IMPORTED) {
+            let message = "no worker runs on hosts of this class: results for them are imported";
+            return Err(Problem::new("runtime.host_classes", IMPORTED, message));
         }
         if self.host_classes.is_empty() {
             return Err(Problem::new(

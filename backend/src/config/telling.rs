@@ -25,6 +25,9 @@ pub struct MailConfig {
     /// Addresses that hear of every confirmed change, and get the daily reports.
     #[serde(default)]
     pub lists: Vec<String>,
+    /// Addresses of those who tend this service: they hear of alarms.
+    #[serde(default)]
+    pub operators: Vec<String>,
     /// Whether the author and the committer of a culprit are told.
     #[serde(default = "default_authors")]
     pub authors: bool,
@@ -78,6 +81,9 @@ impl MailConfig {
         }
         for list in &self.lists {
             check_address(list).map_err(|message| Problem::new("mail.lists", list, message))?;
+        }
+        for one in &self.operators {
+            check_address(one).map_err(|message| Problem::new("mail.operators", one, message))?;
         }
         for new in self.addresses.values() {
             check_address(new).map_err(|message| Problem::new("mail.addresses", new, message))?;

@@ -32,7 +32,7 @@ pub async fn list(
 ) -> sqlx::Result<Vec<ListedBenchmark>> {
     sqlx::query_as(
         "WITH newest AS (
-            SELECT DISTINCT ON (name) name, description FROM benchmark ORDER BY name, id DESC),
+            SELECT DISTINCT ON (name) name, description FROM benchmark ORDER BY name, origin IS NOT NULL, id DESC),
          held AS (
             SELECT benchmark.name, count(DISTINCT benchmark.id) AS versions,
                    coalesce(string_agg(DISTINCT suite.name, ', ' ORDER BY suite.name), '') AS suites
@@ -78,15 +78,17 @@ pub struct Version {
     pub created_at: DateTime<Utc>,
     /// The suites that hold it, by name and version.
     pub suites: String,
+    /// The program that it came with, when it was measured elsewhere; its script is not known then.
+    pub origin: Option<String>,
 }
 
-/// The versions of a benchmark, newest first.
+/// The versions of a benchmark, newest first, ours before imported ones.
 pub async fn list_versions(db: impl PgExecutor<'_>, name: &str) -> sqlx::Result<Vec<Version>> {
     sqlx::query_as(
-        "SELECT id, description, identity, script_sha256, inputs_sha256, arguments, created_at,
+        "SELECT id, description, identity, script_sha256, inputs_sha256, arguments, created_at, origin,
                 (SELECT coalesce(string_agg(suite.name || ' ' || suite.version, ', ' ORDER BY suite.name, suite.version), '')
                  FROM suite_benchmark JOIN suite ON suite.id = suite_id WHERE benchmark_id = benchmark.id) AS suites
-         FROM benchmark WHERE name = $1 ORDER BY id DESC",
+         FROM benchmark WHERE name = $1 ORDER BY origin IS NOT NULL, id DESC",
     )
     .bind(name)
     .fetch_all(db)
@@ -160,7 +162,7 @@ pub async fn list_standings(
          JOIN commit ON commit.id = point.commit_id LEFT JOIN noise_floor ON noise_floor.series_id = series.id
          LEFT JOIN warmup ON warmup.run_id = point.run_id AND warmup.benchmark_id = series.benchmark_id
          WHERE series.benchmark_id = ANY($1) AND metric = ANY($2)
-         ORDER BY series.benchmark_id DESC, metric DESC, runtime.ordinal, runtime.name, host.name, counter_source",
+         ORDER BY array_position($1, series.benchmark_id), metric DESC, runtime.ordinal, runtime.name, host.name, counter_source",
     )
     .bind(versions)
     .bind(metrics)

@@ -109,7 +109,7 @@ pub async fn list_waiting(db: impl PgExecutor<'_>, limit: i64) -> sqlx::Result<V
          CROSS JOIN LATERAL (
             SELECT series.runtime_id, benchmark.name AS benchmark, metric, counter_source, series.host_id, change, noise
             FROM change_point JOIN series ON series.id = series_id JOIN benchmark ON benchmark.id = benchmark_id
-            JOIN runtime ON runtime.id = series.runtime_id
+            JOIN runtime ON runtime.id = series.runtime_id JOIN host ON host.id = series.host_id AND NOT host.imported
             WHERE regression_id = regression.id AND change_point.state = 'confirmed'
               AND runtime.branch_id = regression.branch_id AND runtime.enabled AND change > -1
               AND metric = ANY($2) AND EXISTS (SELECT 1 FROM suite_benchmark WHERE suite_benchmark.benchmark_id = series.benchmark_id AND suite_id = (

@@ -32,7 +32,7 @@ pub struct Wanted {
 }
 
 /// What is to be measured again, by regression, runtime and host, the clearest change first. Not what the host may have made: that
-/// waits for the host's control; nor what the newest version of the suite no longer holds. One that the rounds did not decide is tried again a day later, one of which nothing came (its points
+/// waits for the host's control; nor what others measured; nor what the newest version of the suite no longer holds. One that the rounds did not decide is tried again a day later, one of which nothing came (its points
 /// moved meanwhile, or jobs failed) at once, three times at most.
 pub async fn list_wanted(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Wanted>> {
     sqlx::query_as(
@@ -46,6 +46,7 @@ pub async fn list_wanted(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Wanted>> {
          FROM change_point point JOIN regression ON regression.id = point.regression_id
          JOIN series ON series.id = point.series_id JOIN benchmark ON benchmark.id = series.benchmark_id
          JOIN runtime ON runtime.id = series.runtime_id LEFT JOIN noise_floor ON noise_floor.series_id = series.id
+         JOIN host ON host.id = series.host_id AND NOT host.imported
          JOIN verdict ON verdict.series_id = point.series_id AND verdict.commit_id = point.commit_id
          WHERE point.state = 'suspected' AND regression.state <> 'invalid' AND runtime.enabled
            AND (verdict.held IS NULL OR verdict.held = 'unconfirmed') AND metric = ANY($1)

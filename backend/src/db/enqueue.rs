@@ -240,7 +240,7 @@ pub async fn insert_stretch(
     sqlx::query_scalar(
         "WITH asked AS (
             SELECT runtime.id AS runtime_id, branch_id, host.id AS host_id, host.class FROM runtime CROSS JOIN host
-            WHERE runtime.name = $1 AND host.name = $2 AND enabled),
+            WHERE runtime.name = $1 AND host.name = $2 AND enabled AND NOT host.imported),
          missing AS (
             SELECT asked.*, commit_id, row_number() OVER (ORDER BY place.position) AS number, count(*) OVER () AS total
             FROM asked JOIN branch_commit place USING (branch_id)

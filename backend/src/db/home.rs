@@ -166,13 +166,13 @@ pub struct HostRow {
     pub percent: Option<f32>,
 }
 
-/// The hosts, those heard of last first.
+/// Our hosts, those heard of last first.
 pub async fn list_hosts(db: impl PgExecutor<'_>, limit: i64) -> sqlx::Result<Vec<HostRow>> {
     sqlx::query_as(
         "SELECT host.name, last_seen_at, job.id AS job_id, runtime.name AS runtime, job.percent
          FROM host LEFT JOIN job ON job.running_on = host.id AND job.state = 'running'
          LEFT JOIN runtime ON runtime.id = job.runtime_id
-         ORDER BY last_seen_at DESC NULLS LAST, host.name LIMIT $1",
+         WHERE NOT host.imported ORDER BY last_seen_at DESC NULLS LAST, host.name LIMIT $1",
     )
     .bind(limit)
     .fetch_all(db)

@@ -114,12 +114,14 @@ pub struct HostDetail {
     pub job_id: Option<i64>,
     /// Runs it has delivered.
     pub runs: i64,
+    /// Whether its results are imported: no worker of ours runs there.
+    pub imported: bool,
 }
 
 /// A host by its name, for its page.
 pub async fn find_detail(db: impl PgExecutor<'_>, name: &str) -> sqlx::Result<Option<HostDetail>> {
     sqlx::query_as(
-        "SELECT id, name, class, worker_version, last_seen_at, environment_id,
+        "SELECT id, name, class, worker_version, last_seen_at, environment_id, imported,
             (SELECT id FROM job WHERE running_on = host.id AND state = 'running') AS job_id,
             (SELECT count(*) FROM run WHERE host_id = host.id) AS runs
          FROM host WHERE name = $1",

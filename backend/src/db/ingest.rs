@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use speedwell_wire::{HostSeverity, RunReport};
+use speedwell_wire::{HostSeverity, RunReport, Sample};
 use sqlx::types::Json;
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::{PgConnection, PgExecutor, QueryBuilder};
 use uuid::Uuid;
 
 use crate::domain::latency;
@@ -102,12 +102,32 @@ pub async fn insert_measurements(
     };
     let of_series = (keys.runtime_id, keys.host_id);
     let series = touch_series(&mut *db, of_series, benchmarks, measurements).await?;
-    for (measurement, series_id) in measurements.iter().zip(series) {
-        let loops = i64::try_from(report.benchmarks[measurement.benchmark].loops).ok();
-        let loops = loops.filter(|loops| *loops > 0);
-        insert_measurement(&mut *db, &place, series_id, loops, measurement).await?;
+    let rows: Vec<Row<'_>> = measurements
+        .iter()
+        .zip(series)
+        .map(|(measurement, series_id)| {
+            let loops = i64::try_from(report.benchmarks[measurement.benchmark].loops).ok();
+            Row {
+                series_id,
+                loops: loops.filter(|loops| *loops > 0),
+                measurement,
+            }
+        })
+        .collect();
+    for some in rows.chunks(AT_ONCE) {
+        insert_rows(&mut *db, &place, some).await?;
     }
     Ok(())
+}
+
+/// Measurements that are written by one statement: each has eighteen parameters, and Postgres takes 65,535.
+const AT_ONCE: usize = 500;
+
+/// A measurement with its series.
+pub(super) struct Row<'a> {
+    pub(super) series_id: i64,
+    pub(super) loops: Option<i64>,
+    pub(super) measurement: &'a NewMeasurement,
 }
 
 /// Where a run's measurements belong.
@@ -165,49 +185,47 @@ pub(super) async fn touch_series(
     measurements.iter().map(key).collect()
 }
 
-/// Inserts one measurement of a run.
-pub(super) async fn insert_measurement(
+/// Inserts measurements of a run.
+pub(super) async fn insert_rows(
     db: &mut PgConnection,
     place: &Place,
-    series_id: i64,
-    loops: Option<i64>,
-    measurement: &NewMeasurement,
+    rows: &[Row<'_>],
 ) -> sqlx::Result<()> {
-    let summary = &measurement.summary;
-    let samples = &measurement.samples;
-    let values: Vec<f64> = samples.iter().map(|sample| sample.value).collect();
-    let processes: Vec<i16> = samples
-        .iter()
-        .map(|sample| i16::try_from(sample.process).unwrap_or(i16::MAX))
-        .collect();
-    let warmups: Vec<bool> = samples.iter().map(|sample| sample.warmup).collect();
-    sqlx::query(
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut query = QueryBuilder::new(
         "INSERT INTO measurement (measured_at, series_id, run_id, commit_id, environment_id, position, sample_count,
                                   median, mean, mad, min, max, interval_low, interval_high,
-                                  sample_values, sample_process, sample_warmup, loops)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
-    )
-    .bind(place.measured_at)
-    .bind(series_id)
-    .bind(place.run_id)
-    .bind(place.commit_id)
-    .bind(place.environment_id)
-    .bind(place.position)
-    .bind(i32::try_from(summary.count).unwrap_or(i32::MAX))
-    .bind(summary.median)
-    .bind(summary.mean)
-    .bind(summary.mad)
-    .bind(summary.min)
-    .bind(summary.max)
-    .bind(summary.interval_low)
-    .bind(summary.interval_high)
-    .bind(values)
-    .bind(processes)
-    .bind(warmups)
-    .bind(loops)
-    .execute(db)
-    .await
-    .map(drop)
+                                  sample_values, sample_process, sample_warmup, loops) ",
+    );
+    query.push_values(rows, |mut row, one| {
+        let (summary, samples) = (&one.measurement.summary, &one.measurement.samples);
+        let values: Vec<f64> = samples.iter().map(|sample| sample.value).collect();
+        let process = |sample: &Sample| i16::try_from(sample.process).unwrap_or(i16::MAX);
+        let processes: Vec<i16> = samples.iter().map(process).collect();
+        let warmups: Vec<bool> = samples.iter().map(|sample| sample.warmup).collect();
+        row.push_bind(place.measured_at)
+            .push_bind(one.series_id)
+            .push_bind(place.run_id)
+            .push_bind(place.commit_id)
+            .push_bind(place.environment_id)
+            .push_bind(place.position)
+            .push_bind(i32::try_from(summary.count).unwrap_or(i32::MAX))
+            .push_bind(summary.median)
+            .push_bind(summary.mean)
+            .push_bind(summary.mad)
+            .push_bind(summary.min)
+            .push_bind(summary.max)
+            .push_bind(summary.interval_low)
+            .push_bind(summary.interval_high)
+            .push_bind(values)
+            .push_bind(processes)
+            .push_bind(warmups)
+            .push_bind(one.loops);
+    });
+    // As many texts as there are sizes of suites: none is worth keeping prepared.
+    query.build().persistent(false).execute(db).await.map(drop)
 }
 
 /// Inserts what could not be measured, with the reasons.

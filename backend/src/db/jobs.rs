@@ -75,11 +75,12 @@ pub async fn claim(
     lease_id: Uuid,
     applies_patches: bool,
 ) -> sqlx::Result<Option<ClaimedJob>> {
-    let (class, noted): (String, bool) =
-        sqlx::query_as("SELECT class, applies_patches FROM host WHERE id = $1 FOR UPDATE")
-            .bind(host_id)
-            .fetch_one(&mut *db)
-            .await?;
+    let (class, noted, disabled): (String, bool, bool) = sqlx::query_as(
+        "SELECT class, applies_patches, disabled_at IS NOT NULL FROM host WHERE id = $1 FOR UPDATE",
+    )
+    .bind(host_id)
+    .fetch_one(&mut *db)
+    .await?;
     if noted != applies_patches {
         sqlx::query("UPDATE host SET applies_patches = $2 WHERE id = $1")
             .bind(host_id)
@@ -100,10 +101,13 @@ pub async fn claim(
         )
         .await?;
     }
+    if disabled {
+        return Ok(None);
+    }
     let claimed: Option<i64> = sqlx::query_scalar(
         "SELECT job.id FROM job JOIN runtime ON runtime.id = runtime_id
          WHERE state = 'queued' AND (host_id = $1 OR (host_id IS NULL AND host_class = $2))
-           AND not_before <= now() AND EXISTS (SELECT 1 FROM suite WHERE name = coalesce(job.suite_name, runtime.suite_name))
+           AND not_before <= now() AND paused_at IS NULL AND EXISTS (SELECT 1 FROM suite WHERE name = coalesce(job.suite_name, runtime.suite_name))
            AND ($3 OR (SELECT patch_sha256 FROM commit WHERE commit.id = commit_id) IS NULL)
          ORDER BY priority DESC, job.id LIMIT 1 FOR UPDATE OF job SKIP LOCKED",
     )

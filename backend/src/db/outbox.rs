@@ -293,6 +293,24 @@ pub async fn send_again(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<bool> 
     Ok(done.rows_affected() > 0)
 }
 
+/// How many answers to commands on a pull request were written since a moment.
+pub async fn count_answers(
+    db: impl PgExecutor<'_>,
+    recipient: &str,
+    pull: i64,
+    since: DateTime<Utc>,
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar(
+        "SELECT count(*) FROM outbox
+         WHERE channel = 'forge' AND recipient = $1 AND created_at > $3 AND payload @> jsonb_build_object('pull', $2::bigint)",
+    )
+    .bind(recipient)
+    .bind(pull)
+    .bind(since)
+    .fetch_one(db)
+    .await
+}
+
 /// A message as its page lists it.
 #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
 pub struct OutboxRow {

@@ -66,6 +66,8 @@ pub struct RuntimeOverview {
     pub head_position: Option<i32>,
     /// Whether it is a control: a frozen interpreter by which its host is watched.
     pub control: bool,
+    /// Whether its results come from elsewhere alone: no commit waits to be measured.
+    pub imported: bool,
     /// Newest run of the measured commit.
     pub run_id: Option<i64>,
     /// Mean over the benchmarks in common of ln(time / reference's time).
@@ -84,7 +86,7 @@ pub async fn list_runtimes(
     name: Option<&str>,
 ) -> sqlx::Result<Vec<RuntimeOverview>> {
     sqlx::query_as(
-        "SELECT runtime.id, runtime.name, runtime.language, runtime.control, branch.name AS branch,
+        "SELECT runtime.id, runtime.name, runtime.language, runtime.control, runtime.imported, branch.name AS branch,
             repository.name AS repository, head.hash AS head_hash, head.subject AS head_subject,
             head.committed_at AS head_committed_at, head_place.position AS head_position, head_job.state AS head_job_state,
             head_job.id AS head_job_id, head_job.failure_phase AS head_job_failure,

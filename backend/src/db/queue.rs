@@ -177,12 +177,14 @@ pub struct HostRow {
     pub waiting: i64,
     /// Runs it has delivered.
     pub runs: i64,
+    /// Whether its results are imported: no worker of ours runs there.
+    pub imported: bool,
 }
 
 /// All hosts.
 pub async fn list_hosts(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<HostRow>> {
     sqlx::query_as(
-        "SELECT host.name, host.class, worker_version, last_seen_at, facts,
+        "SELECT host.name, host.class, worker_version, last_seen_at, facts, imported,
             (SELECT id FROM job WHERE running_on = host.id AND state = 'running') AS job_id,
             (SELECT count(*) FROM job WHERE state = 'queued'
                AND (host_id = host.id OR (host_id IS NULL AND host_class = host.class))) AS waiting,

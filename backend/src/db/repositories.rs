@@ -136,10 +136,32 @@ pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Repository>> {
         .await
 }
 
-/// The enabled runtimes.
+/// The enabled runtimes that are not paused.
 pub async fn list_runtimes(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Runtime>> {
-    sqlx::query_as("SELECT id, name, branch_id FROM runtime WHERE enabled ORDER BY ordinal, name")
+    sqlx::query_as("SELECT id, name, branch_id FROM runtime WHERE enabled AND paused_at IS NULL ORDER BY ordinal, name")
         .fetch_all(db)
+        .await
+}
+
+/// Notes whether a runtime's results come from elsewhere alone.
+pub async fn set_imported(
+    db: impl PgExecutor<'_>,
+    runtime_id: i64,
+    imported: bool,
+) -> sqlx::Result<()> {
+    sqlx::query("UPDATE runtime SET imported = $2 WHERE id = $1 AND imported <> $2")
+        .bind(runtime_id)
+        .bind(imported)
+        .execute(db)
+        .await
+        .map(drop)
+}
+
+/// The key of an enabled runtime.
+pub async fn find_runtime(db: impl PgExecutor<'_>, name: &str) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar("SELECT id FROM runtime WHERE name = $1 AND enabled")
+        .bind(name)
+        .fetch_optional(db)
         .await
 }
 

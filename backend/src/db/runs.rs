@@ -69,10 +69,10 @@ pub struct RunDetail {
     pub ccache_misses: i64,
     /// Size of the installed files in bytes.
     pub installed_bytes: i64,
-    /// Size of the artefact in bytes.
-    pub artefact_bytes: i64,
-    /// Content hash of the artefact.
-    pub artefact_sha256: String,
+    /// Size of the artefact in bytes; absent for an imported run.
+    pub artefact_bytes: Option<i64>,
+    /// Content hash of the artefact; absent for an imported run.
+    pub artefact_sha256: Option<String>,
 }
 
 /// A run by its key.
@@ -89,7 +89,7 @@ pub async fn find(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Option<RunDe
          JOIN runtime ON runtime.id = run.runtime_id JOIN commit ON commit.id = run.commit_id
          JOIN suite ON suite.id = run.suite_id JOIN host ON host.id = run.host_id
          JOIN environment ON environment.id = run.environment_id JOIN build ON build.id = run.build_id
-         JOIN artefact ON artefact.sha256 = build.artefact_sha256
+         LEFT JOIN artefact ON artefact.sha256 = build.artefact_sha256
          WHERE run.id = $1",
     )
     .bind(id)

@@ -26,6 +26,8 @@ pub struct SeriesName {
     pub host: String,
     /// Version of the detector that made the verdicts.
     pub detector: Option<String>,
+    /// The program that measured it elsewhere, with its version; absent for what our hosts measure.
+    pub origin: Option<String>,
 }
 
 /// The columns of [`SeriesName`] with their tables, before what chooses and orders the rows.
@@ -33,7 +35,7 @@ macro_rules! select_series {
     ($rest:literal) => {
         concat!(
             "SELECT series.id, runtime.name AS runtime, benchmark.name AS benchmark, benchmark.identity, metric,
-                counter_source, host.name AS host, detector,
+                counter_source, host.name AS host, detector, origin,
                 (SELECT coalesce(string_agg(suite.name || ' ' || suite.version, ', ' ORDER BY suite.id), '')
                  FROM suite_benchmark JOIN suite ON suite.id = suite_id
                  WHERE suite_benchmark.benchmark_id = benchmark.id) AS suites
@@ -50,7 +52,7 @@ pub async fn list_of_benchmark(
     benchmark: &str,
 ) -> sqlx::Result<Vec<SeriesName>> {
     sqlx::query_as(
-        select_series!("WHERE benchmark.name = $1 ORDER BY benchmark.id DESC, runtime.ordinal, runtime.name, host.name, metric"),
+        select_series!("WHERE benchmark.name = $1 ORDER BY origin IS NOT NULL, benchmark.id DESC, runtime.ordinal, runtime.name, host.name, metric"),
     )
     .bind(benchmark)
     .fetch_all(db)

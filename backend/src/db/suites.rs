@@ -1,7 +1,9 @@
 //! Suites and benchmarks. A suite is immutable: a second definition under the same name and version is refused.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
-use speedwell_wire::{LockedPackage, SuiteManifest};
+use speedwell_wire::{BenchmarkIdentity, LockedPackage, RunReport, SuiteManifest};
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
 
@@ -42,30 +44,7 @@ pub async fn register(db: &mut PgConnection, suite: &SuiteManifest) -> sqlx::Res
         });
     };
     for (ordinal, benchmark) in suite.benchmarks.iter().enumerate() {
-        // The description may be reworded; everything else is in the identity.
-        let benchmark_id: i64 = sqlx::query_scalar(
-            "INSERT INTO benchmark (name, description, script_sha256, inputs_sha256, arguments, identity)
-             VALUES ($1, $2, $3, $4, $5, $6)
-             ON CONFLICT (identity) DO UPDATE SET description = excluded.description
-             RETURNING id",
-        )
-        .bind(&benchmark.name)
-        .bind(&benchmark.description)
-        .bind(&benchmark.script_sha256)
-        .bind(&benchmark.inputs_sha256)
-        .bind(&benchmark.arguments)
-        .bind(benchmark.identity())
-        .fetch_one(&mut *db)
-        .await?;
-        sqlx::query(
-            "INSERT INTO suite_benchmark (suite_id, benchmark_id, ordinal) VALUES ($1, $2, $3)
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(suite_id)
-        .bind(benchmark_id)
-        .bind(i32::try_from(ordinal).unwrap_or(i32::MAX))
-        .execute(&mut *db)
-        .await?;
+        insert_benchmark(&mut *db, suite_id, ordinal, benchmark).await?;
     }
     let (names, baselines): (Vec<&str>, Vec<&str>) = suite
         .baselines
@@ -87,6 +66,88 @@ pub async fn register(db: &mut PgConnection, suite: &SuiteManifest) -> sqlx::Res
     .execute(db)
     .await?;
     Ok(Registered::Known(suite_id))
+}
+
+/// Makes a benchmark known, and one of a suite.
+async fn insert_benchmark(
+    db: &mut PgConnection,
+    suite_id: i64,
+    ordinal: usize,
+    benchmark: &BenchmarkIdentity,
+) -> sqlx::Result<()> {
+    // The description may be reworded; everything else is in the identity.
+    sqlx::query(
+        "WITH known AS (
+            INSERT INTO benchmark (name, description, script_sha256, inputs_sha256, arguments, identity)
+            VALUES ($3, $4, $5, $6, $7, $8)
+            ON CONFLICT (identity) DO UPDATE SET description = excluded.description
+            RETURNING id)
+         INSERT INTO suite_benchmark (suite_id, benchmark_id, ordinal) SELECT $1, id, $2 FROM known
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(suite_id)
+    .bind(i32::try_from(ordinal).unwrap_or(i32::MAX))
+    .bind(&benchmark.name)
+    .bind(&benchmark.description)
+    .bind(&benchmark.script_sha256)
+    .bind(&benchmark.inputs_sha256)
+    .bind(&benchmark.arguments)
+    .bind(benchmark.identity())
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// Makes a suite known that stands for another program's benchmarks, or adds those of them that are new; its key. Such a suite grows
+/// with what is imported; what is known is not written again, so that many imports do not wait for each other.
+pub async fn extend(db: &mut PgConnection, suite: &SuiteManifest) -> sqlx::Result<i64> {
+    let version = i32::try_from(suite.version).unwrap_or(i32::MAX);
+    let mut known = find(&mut *db, &suite.name, suite.version).await?;
+    if known.is_none() {
+        sqlx::query(
+            "INSERT INTO suite (name, version, sha256, description) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+        )
+        .bind(&suite.name)
+        .bind(version)
+        .bind(&suite.sha256)
+        .bind(&suite.description)
+        .execute(&mut *db)
+        .await?;
+        known = find(&mut *db, &suite.name, suite.version).await?;
+    }
+    let suite_id = known.ok_or(sqlx::Error::RowNotFound)?;
+    let listed = list_benchmarks(&mut *db, suite_id).await?;
+    let listed: HashSet<String> = listed.into_iter().map(|(identity, _)| identity).collect();
+    let mut missing: Vec<(usize, &BenchmarkIdentity)> = suite
+        .benchmarks
+        .iter()
+        .enumerate()
+        .filter(|(_, one)| !listed.contains(&one.identity()))
+        .collect();
+    // In one order everywhere: two imports that add the same never wait for each other in a circle.
+    missing.sort_by_key(|(_, one)| one.identity());
+    for (ordinal, benchmark) in missing {
+        insert_benchmark(&mut *db, suite_id, listed.len() + ordinal, benchmark).await?;
+    }
+    Ok(suite_id)
+}
+
+/// The key of each benchmark of a report, in its order.
+pub async fn keys_in_order(db: &mut PgConnection, report: &RunReport) -> sqlx::Result<Vec<i64>> {
+    let identities = report.benchmarks.iter().map(|one| one.identity.as_str());
+    let identities: Vec<&str> = identities.collect();
+    let keys: Vec<i64> = sqlx::query_scalar(
+        "SELECT benchmark.id FROM unnest($1::text[]) WITH ORDINALITY AS asked (identity, place)
+         JOIN benchmark USING (identity) ORDER BY place",
+    )
+    .bind(&identities)
+    .fetch_all(db)
+    .await?;
+    if keys.len() == identities.len() {
+        Ok(keys)
+    } else {
+        Err(sqlx::Error::RowNotFound)
+    }
 }
 
 /// A suite's key.

@@ -20,7 +20,7 @@ pub struct StoredSamples {
     pub sample_warmup: Vec<bool>,
 }
 
-/// Measurements by key, a batch of them.
+/// Measurements by key, a batch of them. Those of which a summary alone was imported are left out: their values say less than it.
 pub async fn list(
     db: impl PgExecutor<'_>,
     after: i64,
@@ -28,7 +28,8 @@ pub async fn list(
 ) -> sqlx::Result<Vec<StoredSamples>> {
     sqlx::query_as(
         "SELECT id, measured_at, sample_values, sample_process, sample_warmup FROM measurement
-         WHERE id > $1 ORDER BY id LIMIT $2",
+         WHERE id > $1 AND NOT EXISTS (SELECT 1 FROM import WHERE import.run_id = measurement.run_id
+            AND format IN ('codespeed', 'bencher')) ORDER BY id LIMIT $2",
     )
     .bind(after)
     .bind(limit)

@@ -61,7 +61,7 @@ pub struct Wanted {
     pub hosts: Vec<String>,
 }
 
-/// The series that are wanted: benchmarks by name, the newest version of each first, then runtimes in the order of the configuration.
+/// The series that are wanted: benchmarks by name, the newest version of each first (ours before imported ones), then runtimes in the order of the configuration.
 pub async fn list_series(
     db: impl PgExecutor<'_>,
     wanted: &Wanted,
@@ -74,7 +74,7 @@ pub async fn list_series(
          JOIN host ON host.id = host_id
          WHERE benchmark.name = ANY($1) AND ($2 = '{}' OR metric = ANY($2)) AND ($3 = '{}' OR runtime.name = ANY($3))
            AND ($4 = '{}' OR host.name = ANY($4))
-         ORDER BY benchmark.name, benchmark.id DESC, runtime.ordinal, runtime.name, metric, counter_source, host.name LIMIT $5",
+         ORDER BY benchmark.name, origin IS NOT NULL, benchmark.id DESC, runtime.ordinal, runtime.name, metric, counter_source, host.name LIMIT $5",
     )
     .bind(&wanted.benchmarks)
     .bind(&wanted.metrics)
@@ -107,7 +107,7 @@ pub async fn list_versions(
                  FROM suite_benchmark JOIN suite ON suite.id = suite_id
                  WHERE suite_benchmark.benchmark_id = benchmark.id) AS suites
          FROM benchmark WHERE name = ANY($1) AND EXISTS (SELECT 1 FROM series WHERE benchmark_id = benchmark.id)
-         ORDER BY name, id DESC",
+         ORDER BY name, origin IS NOT NULL, id DESC",
     )
     .bind(benchmarks)
     .fetch_all(db)

@@ -236,6 +236,22 @@ pub async fn find_open_of_pull(
     .await
 }
 
+/// How many tries of one person wait for a triager, beside the one that this origin has asked for.
+pub async fn count_waiting(
+    db: impl PgExecutor<'_>,
+    requester: &str,
+    origin: &str,
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar(
+        "SELECT count(*) FROM try_run
+         WHERE state = 'waiting_for_approval' AND requester = $1 AND origin IS DISTINCT FROM $2",
+    )
+    .bind(requester)
+    .bind(origin)
+    .fetch_one(db)
+    .await
+}
+
 /// The newest try of a pull request.
 pub async fn find_newest_of_pull(
     db: impl PgExecutor<'_>,

@@ -125,10 +125,24 @@ pub async fn replace(
                 measured_at: from.measured_at,
                 position: from.position.filter(|_| counts),
             };
-            ingest::insert_measurement(&mut *db, &place, series_id, from.loops, measurement)
-                .await?;
+            let row = ingest::Row {
+                series_id,
+                loops: from.loops,
+                measurement,
+            };
+            ingest::insert_rows(&mut *db, &place, &[row]).await?;
         }
     }
+    sqlx::query("UPDATE run SET warmup_version = $2 WHERE id = $1")
+        .bind(run_id)
+        .bind(version)
+        .execute(db)
+        .await
+        .map(drop)
+}
+
+/// Lets what is known of a run's warm-up stand, made by older rules.
+pub async fn keep(db: impl PgExecutor<'_>, run_id: i64, version: &str) -> sqlx::Result<()> {
     sqlx::query("UPDATE run SET warmup_version = $2 WHERE id = $1")
         .bind(run_id)
         .bind(version)

@@ -1,6 +1,8 @@
 //! Types and rules that hold without a database, a clock or a network.
 
 pub mod address;
+/// What stands still although it should not.
+pub mod alarm;
 pub mod audit;
 pub mod bisection;
 pub mod commit;
@@ -14,6 +16,7 @@ pub mod fields;
 pub mod generation;
 pub mod hold;
 pub mod hook;
+pub mod import;
 pub mod index;
 pub mod job;
 pub mod language;

@@ -166,7 +166,12 @@ fn check_latencies(field: &str, latencies: &[LatencyHistogram]) -> Result<(), In
     Ok(())
 }
 
-fn summarise(field: &str, metric: Metric, samples: &[Sample]) -> Result<Summary, Invalid> {
+/// Checks the samples of one metric and sums them up; `field` names them in errors.
+pub(super) fn summarise(
+    field: &str,
+    metric: Metric,
+    samples: &[Sample],
+) -> Result<Summary, Invalid> {
     if samples.len() > MAX_SAMPLES {
         let message = format!(
             "{} samples; at most {MAX_SAMPLES} are accepted",

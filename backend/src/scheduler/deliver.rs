@@ -21,6 +21,7 @@ use crate::domain::address::is_public;
 use crate::domain::telling::{Channel, Failure};
 use crate::forge::{self, Allows, Outgoing};
 
+mod alarms;
 mod perform;
 mod picture;
 mod report;

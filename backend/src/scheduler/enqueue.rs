@@ -18,6 +18,9 @@ pub async fn tick(context: &Context) -> Outcome {
             .iter()
             .find(|settings| settings.name == runtime.name);
         let Some(settings) = settings else { continue };
+        if settings.imported {
+            continue;
+        }
         if settings.control {
             count += control::enqueue(context, runtime.id, settings).await?;
             continue;

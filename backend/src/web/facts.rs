@@ -30,6 +30,13 @@ pub(super) fn spread(prefix: &str, value: &Value, rows: &mut Vec<(String, String
             }
         }
         Value::String(text) => rows.push((prefix.to_owned(), text.clone())),
+        // No machine has none: an imported file did not say how many.
+        Value::Number(number)
+            if number.as_u64() == Some(0) && matches!(prefix, "cores" | "memory bytes") =>
+        {
+            let name = prefix.trim_end_matches(" bytes").to_owned();
+            rows.push((name, "unknown".to_owned()));
+        }
         Value::Number(number) if prefix.ends_with("bytes") => {
             let name = prefix.trim_end_matches(" bytes").to_owned();
             rows.push((

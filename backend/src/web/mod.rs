@@ -16,6 +16,7 @@ mod hooks;
 mod job_log;
 mod kept;
 mod limits;
+mod metrics;
 pub mod pages;
 mod search;
 pub mod search_by_hand;
@@ -77,10 +78,11 @@ pub async fn serve(
             .wrap(NormalizePath::trim())
             .wrap(TracingLogger::default())
             .route("/health", get().to(health::health))
-            .route("/metrics", get().to(health::metrics))
+            .route("/metrics", get().to(metrics::metrics))
             .route("/hooks/{forge}/{repository}", post().to(hooks::take))
             .route("/assets/{file}", get().to(assets::asset))
             .configure(api::worker::configure)
+            .configure(api::compatible::configure)
             .configure(api::public::configure)
             .configure(pages::configure)
             .default_service(web::to(pages::not_found))

@@ -112,6 +112,16 @@ impl Importer {
         self.0.scope.reaches(runtime, Some(host))
     }
 
+    /// An actor as one, when it is known and may write results at all.
+    pub(super) fn of(actor: Option<Actor>) -> Result<Self, Error> {
+        let actor = actor.ok_or(Error::Unauthorized(HOW_TO_GET_ONE))?;
+        match actor.kind {
+            TokenKind::Importer => {}
+            TokenKind::Person => require_role(&actor, Role::Operator)?,
+        }
+        Ok(Self(actor))
+    }
+
     /// An error that says what it reaches, unless it may write results of this runtime on this host.
     pub fn require(&self, runtime: &str, host: &str) -> Result<(), Error> {
         self.0.require_scope(runtime, Some(host))
@@ -212,7 +222,14 @@ pub(super) fn shown(request: &HttpRequest, error: Error) -> actix_web::Error {
 
 /// Whether only programs come to this address.
 pub(super) fn is_for_programs(path: &str) -> bool {
-    ["/api/", "/hooks/", "/result/"]
-        .iter()
-        .any(|start| path.starts_with(start))
+    [
+        "/api/",
+        "/codespeed/",
+        "/hooks/",
+        "/lnt/",
+        "/result/",
+        "/v0/",
+    ]
+    .iter()
+    .any(|start| path.starts_with(start))
 }

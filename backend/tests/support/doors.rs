@@ -16,8 +16,12 @@ pub enum Door {
     SignIn,
     /// Whoever has the link of a mail.
     Link,
+    /// A forge that signs what it sends: the tests of hooks know how.
+    Forge,
     /// A host's worker, with its own token.
     Worker,
+    /// A program that sends results, with an importer's token; the tests of imports know how.
+    Importer,
 }
 
 /// An address that changes something.
@@ -25,7 +29,7 @@ pub enum Door {
 pub struct Post {
     /// Its method and route.
     pub route: (&'static str, &'static str),
-    /// The path with real things in place of its parameters; `SESSION`, `MESSAGE` and `LINK` are filled by the test.
+    /// The path with real things in place of its parameters; `SESSION`, `MESSAGE`, `DELIVERY` and `LINK` are filled by the test.
     pub path: &'static str,
     /// What is sent: a form's text, or JSON.
     pub body: &'static str,
@@ -219,9 +223,90 @@ pub const POSTS: &[Post] = &[
     other("post", "/sign-out", "/sign-out", Door::SignIn),
     other(
         "post",
+        "/hooks/{forge}/{repository}",
+        "/hooks/github/cpython",
+        Door::Forge,
+    ),
+    form(
+        "/deliveries/{id}/replay",
+        "/deliveries/DELIVERY/replay",
+        "",
+        Role::Operator,
+        Action::HookReplay,
+    ),
+    other(
+        "post",
         "/unsubscribe/{token}",
         "/unsubscribe/LINK",
         Door::Link,
+    ),
+    other(
+        "post",
+        "/api/v1/results",
+        "/api/v1/results?runtime=a&host=b",
+        Door::Importer,
+    ),
+    other(
+        "post",
+        "/result/add/json",
+        "/result/add/json",
+        Door::Importer,
+    ),
+    other("post", "/result/add", "/result/add", Door::Importer),
+    other(
+        "post",
+        "/codespeed/{token}/result/add/json",
+        "/codespeed/wrong/result/add/json",
+        Door::Importer,
+    ),
+    other(
+        "post",
+        "/codespeed/{token}/result/add",
+        "/codespeed/wrong/result/add",
+        Door::Importer,
+    ),
+    other(
+        "post",
+        "/db_{db}/v4/{suite}/submitRun",
+        "/db_default/v4/nts/submitRun",
+        Door::Importer,
+    ),
+    other(
+        "post",
+        "/db_{db}/submitRun",
+        "/db_default/submitRun",
+        Door::Importer,
+    ),
+    other(
+        "post",
+        "/lnt/{token}/db_{db}/v4/{suite}/submitRun",
+        "/lnt/wrong/db_default/v4/nts/submitRun",
+        Door::Importer,
+    ),
+    other(
+        "post",
+        "/lnt/{token}/db_{db}/submitRun",
+        "/lnt/wrong/db_default/submitRun",
+        Door::Importer,
+    ),
+    other(
+        "post",
+        "/api/db_{db}/v4/{suite}/runs",
+        "/api/db_default/v4/nts/runs",
+        Door::Importer,
+    ),
+    other(
+        "post",
+        "/lnt/{token}/api/db_{db}/v4/{suite}/runs",
+        "/lnt/wrong/api/db_default/v4/nts/runs",
+        Door::Importer,
+    ),
+    other("post", "/v0/run", "/v0/run", Door::Importer),
+    other(
+        "post",
+        "/v0/projects/{project}/reports",
+        "/v0/projects/a/reports",
+        Door::Importer,
     ),
     other(
         "post",

@@ -16,7 +16,7 @@ const ADMIN: &str = "ada";
 
 /// Starts it; returns it with the address of each of its pages.
 pub async fn start(pool: &PgPool) -> (TestApp, Vec<String>) {
-    let app = TestApp::start_with(pool, &CONFIG.replacen("[[runtime]]", FORGE, 1)).await;
+    let app = TestApp::start_with(pool, &config()).await;
     let rows = insert_rows(pool, 8).await;
     deliveries(pool, &app).await;
     tag(pool, 1, "v3.9.0").await;
@@ -97,6 +97,7 @@ const PAGES: &[&str] = &[
     "/reports",
     "/subscriptions",
     "/outbox",
+    "/alarms",
     "/deliveries",
     "/deliveries/1",
     "/deliveries/3",
@@ -106,6 +107,11 @@ const PAGES: &[&str] = &[
     "/audit",
     "/nowhere",
 ];
+
+/// The configuration, with a forge.
+pub fn config() -> String {
+    CONFIG.replacen("[[runtime]]", FORGE, 1)
+}
 
 /// A try that is decided, with a change of each kind, and two that wait for approval.
 async fn insert_tries(pool: &PgPool) {

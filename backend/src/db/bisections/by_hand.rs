@@ -39,7 +39,7 @@ pub async fn is_in_suite(
     .await
 }
 
-/// A host by its name, or the one that measured a runtime last.
+/// A host of ours by its name, or the one that measured a runtime last.
 pub async fn find_host(
     db: impl PgExecutor<'_>,
     runtime_id: i64,
@@ -48,7 +48,7 @@ pub async fn find_host(
     sqlx::query_scalar(
         "SELECT host.id FROM host LEFT JOIN LATERAL (
             SELECT id FROM run WHERE run.host_id = host.id AND run.runtime_id = $1 ORDER BY id DESC LIMIT 1) newest ON true
-         WHERE host.name = $2 OR ($2::text IS NULL AND newest.id IS NOT NULL) ORDER BY newest.id DESC NULLS LAST LIMIT 1",
+         WHERE NOT host.imported AND (host.name = $2 OR ($2::text IS NULL AND newest.id IS NOT NULL)) ORDER BY newest.id DESC NULLS LAST LIMIT 1",
     )
     .bind(runtime_id)
     .bind(name)

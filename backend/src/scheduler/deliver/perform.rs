@@ -61,8 +61,12 @@ pub(super) async fn perform(
             },
             Channel::Mail,
         ) => super::report::mail(context, sender, message, (runtime_id, day), &why).await,
+        (Payload::Alarms { raised, cleared }, Channel::Mail) => {
+            super::alarms::mail(context, sender, message, &raised, &cleared).await
+        }
         (
             Payload::Report { .. }
+            | Payload::Alarms { .. }
             | Payload::Events { .. }
             | Payload::Status { .. }
             | Payload::Comment { .. }

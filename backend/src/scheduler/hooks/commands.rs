@@ -1,5 +1,6 @@
 //! Commands in comments on pull requests: who may ask, what follows, and what is answered.
 
+use chrono::{TimeDelta, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
 
@@ -21,6 +22,11 @@ use crate::forge;
 const OUR_MARK: &str = "<!-- speedwell ";
 /// What GitHub calls those who belong to a project.
 const INSIDERS: &[&str] = &["OWNER", "MEMBER", "COLLABORATOR"];
+/// Tries of one person that wait for a triager; more are not opened.
+const MOST_WAITING: i64 = 3;
+/// Answers on one pull request within an hour; more are not written, whoever asks.
+const MOST_ANSWERS: i64 = 10;
+
 /// A command with all that the forge had to be asked for.
 pub(super) struct Asked {
     comment: Comment,
@@ -163,6 +169,13 @@ impl Desk<'_> {
         )
     }
 
+    /// What asks: one comment asks for one try.
+    fn origin(&self) -> String {
+        let kind = self.settings.kind.as_str();
+        let repository = &self.delivery.repository;
+        format!("{kind} comment {} on {repository}", self.comment.id)
+    }
+
     fn link(&self, id: i64) -> String {
         format!(
             "[try {id}]({}/tries/{id})",
@@ -178,8 +191,13 @@ impl Desk<'_> {
         base_branch: Option<String>,
     ) -> Result<Ended, Failure> {
         let repository = &self.delivery.repository;
-        let kind = self.settings.kind.as_str();
         let approved = trusted.is_some();
+        if !approved && self.has_enough(db).await? {
+            let text = format!(
+                "{MOST_WAITING} tries of yours wait for approval already; ask again when they are decided."
+            );
+            return self.answer(db, &text).await;
+        }
         let request = Request {
             repository: repository.clone(),
             source: Source::Pull {
@@ -189,10 +207,7 @@ impl Desk<'_> {
             options,
             requester: self.requester(),
             trust: trusted.map_or(Trust::Withheld, |by| Trust::Given { by }),
-            origin: Some(format!(
-                "{kind} comment {} on {repository}",
-                self.comment.id
-            )),
+            origin: Some(self.origin()),
         };
         let rounds = self.context.config.try_runs.rounds;
         match tries::open(&mut *db, &request, rounds)
@@ -226,6 +241,12 @@ impl Desk<'_> {
             }
             Opened::Refused(refused) => self.answer(db, &format!("{refused}.")).await,
         }
+    }
+
+    /// Whether somebody whom nobody vouches for has asked for enough already.
+    async fn has_enough(&self, db: &mut PgConnection) -> Result<bool, Failure> {
+        let waiting = tries::count_waiting(db, &self.requester(), &self.origin()).await;
+        Ok(waiting.map_err(passing)? >= MOST_WAITING)
     }
 
     async fn cancel(&self, db: &mut PgConnection, trusted: bool) -> Result<Ended, Failure> {
@@ -298,6 +319,13 @@ impl Desk<'_> {
             let words = format!("without a token_file nothing is answered: {text}");
             return Ok(Ended::noted(words));
         }
+        let recipient = format!("{} answer", self.delivery.repository);
+        let since = Utc::now() - TimeDelta::hours(1);
+        let answers = outbox::count_answers(&mut *db, &recipient, pull, since).await;
+        if answers.map_err(passing)? >= MOST_ANSWERS {
+            let words = format!("{MOST_ANSWERS} answers there in an hour are enough: {text}");
+            return Ok(Ended::noted(words));
+        }
         // A forge's names are of such characters; anything else could be more than a name.
         let safe = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         let name: String = self.comment.author.name.chars().filter(safe).collect();
@@ -309,11 +337,11 @@ impl Desk<'_> {
         let message = NewMessage {
             key: &format!("forge:answer:{}", self.delivery.id),
             channel: Channel::Forge.as_str(),
-            recipient: &format!("{} answer", self.delivery.repository),
+            recipient: &recipient,
             subscription_id: None,
             regression_id: None,
             payload: &payload,
-            not_before: chrono::Utc::now(),
+            not_before: Utc::now(),
         };
         outbox::insert(db, &message, &[]).await.map_err(passing)?;
         Ok(Ended {

@@ -1,4 +1,5 @@
-//! JSON: the worker's side door, and the public read-only API.
+//! JSON: the worker's side door, the public API, and doors for programs of other services.
 
+pub mod compatible;
 pub mod public;
 pub mod worker;

@@ -109,6 +109,8 @@ struct Source {
     cut: usize,
     /// It was sent, but is no text.
     is_binary: bool,
+    /// The program that it came with, when it was measured elsewhere.
+    origin: Option<String>,
 }
 
 /// The page of a benchmark. With a choice of series in the query it leads to the timeline of that choice.
@@ -205,6 +207,7 @@ async fn source(context: &Context, version: &Version) -> Result<Source, Error> {
     let all: Vec<&str> = text.iter().flat_map(|text| text.lines()).collect();
     Ok(Source {
         version: version_of(&version.identity),
+        origin: version.origin.clone(),
         sha256: version.script_sha256.clone(),
         cut: all.len().saturating_sub(MOST_SOURCE_LINES),
         lines: all
@@ -277,5 +280,6 @@ fn series_name(name: &str, identity: &str, one: &Standing) -> SeriesName {
         counter_source: String::new(),
         host: one.host.clone(),
         detector: None,
+        origin: None,
     }
 }

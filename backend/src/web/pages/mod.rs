@@ -1,8 +1,10 @@
 //! The pages. A handler parses, calls, renders; templates only place what they are given.
 
+mod alarms;
 mod annotations;
 mod api;
 mod audit;
+mod badge;
 mod benchmark;
 mod bisection;
 mod commit;
@@ -118,6 +120,9 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/timeline", get().to(timeline::timeline))
         .route("/grid", get().to(grid::grid))
         .route("/timeline.csv", get().to(timeline::csv))
+        .route("/timeline.png", get().to(timeline::timeline_png))
+        .route("/badges/compare.svg", get().to(badge::compare))
+        .route("/badges/{name}.svg", get().to(badge::runtime))
         .route("/timeline/queue", post().to(timeline::queue))
         .route("/benchmarks", get().to(benchmark::list))
         .route("/benchmarks/{name}", get().to(benchmark::benchmark))
@@ -158,6 +163,7 @@ pub fn configure(config: &mut ServiceConfig) {
         )
         .route("/unsubscribe/{token}", get().to(unsubscribe::ask))
         .route("/unsubscribe/{token}", post().to(unsubscribe::end))
+        .route("/alarms", get().to(alarms::alarms))
         .route("/outbox", get().to(outbox::outbox))
         .route("/outbox/{id}/send-again", post().to(outbox::send_again))
         .route("/deliveries", get().to(deliveries::list))

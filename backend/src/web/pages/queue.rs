@@ -52,7 +52,9 @@ pub(super) async fn queue(context: Data<Context>) -> Result<HttpResponse, PageEr
     let now = Utc::now();
     let open = queue::list_jobs(&context.pool, &["running", "queued"], WAITING).await?;
     let over = queue::list_jobs(&context.pool, &["succeeded", "failed", "cancelled"], OVER).await?;
-    let hosts = queue::list_hosts(&context.pool).await?;
+    let mut hosts = queue::list_hosts(&context.pool).await?;
+    // What is measured elsewhere has no queue.
+    hosts.retain(|host| !host.imported);
     let hosts: Vec<Host> = hosts
         .into_iter()
         .map(|row| host(&context, row, now))

@@ -14,6 +14,7 @@ use crate::chart::{self, Band};
 use crate::context::Context;
 use crate::db::annotations;
 use crate::db::explanations;
+use crate::db::imports;
 use crate::db::regression_lists::{
     self, ChangePointRow, ConfirmationRow, EventRow, RegressionRow, Relative,
 };
@@ -56,6 +57,8 @@ struct Page {
     actor: Option<String>,
     actions: Vec<(&'static str, &'static str)>,
     may_split: bool,
+    /// Its hosts on which nothing of ours runs.
+    elsewhere: Vec<String>,
 }
 
 struct Picture {
@@ -109,6 +112,7 @@ pub(super) async fn regression(
     let relatives = regression_lists::list_relatives(pool, *id).await?;
     let explanation = explanations::find(pool, *id).await?;
     let searches = searches::list_of_regression(pool, *id).await?;
+    let elsewhere = imports::list_imported(pool, &row.hosts).await?;
     let may_act = visitor.may(Role::Triager);
     let word = if row.better {
         "Improvement"
@@ -117,6 +121,7 @@ pub(super) async fn regression(
     };
     let page = Page {
         shell: Shell::new(format!("{word} #{id}"), "regressions"),
+        elsewhere,
         chart: picture(&context, &row).await?,
         may_split: points.len() > 1 && row.state.parse().is_ok_and(RegressionState::is_open),
         points: points.into_iter().map(point_row).collect(),

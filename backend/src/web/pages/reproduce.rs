@@ -48,6 +48,12 @@ async fn know(context: &Context, run_id: i64, benchmark: &str) -> Result<Known, 
     let run = runs::find(&context.pool, run_id)
         .await?
         .ok_or_else(missing)?;
+    if run.artefact_sha256.is_none() {
+        let message = format!(
+            "Run {run_id} was measured elsewhere and imported: how to build and run it is not known here. Its page, /runs/{run_id}, has the file as it came."
+        );
+        return Err(Error::NotFound(message));
+    }
     let origin = reproduce::find_origin(&context.pool, run_id, benchmark).await?;
     let origin = origin.ok_or_else(missing)?;
     let measured = reproduce::list_measurements(&context.pool, run_id, benchmark).await?;
@@ -95,6 +101,9 @@ fn ours(measured: &[Measured]) -> Result<Ours, String> {
         .find(|one| one.measurement.metric == "wall_time")
         .ok_or("No wall time was measured of this benchmark in this run.")?;
     let of = &one.measurement;
+    if of.sample_values.is_empty() {
+        return Err("The samples of this run are no longer kept, only its summary: with how many processes, warm-ups and values it was measured is not known any more.".to_owned());
+    }
     let times = (of.median, of.interval_low, of.interval_high);
     Ours::of(
         times,

@@ -9,9 +9,11 @@ use speedwell_wire::{BuildRecipe, HostFlag, Metric, Unit};
 use super::widgets::strip;
 use super::{PageError, Shell, render};
 use crate::context::Context;
+use crate::db::imports::{self, RunOrigin};
 use crate::db::profiles;
 use crate::db::runs::{self, RunDetail, RunMeasurement, RunUnavailable};
 use crate::db::warmup::{self, RunWarmup};
+use crate::domain::import::Format;
 use crate::domain::latency;
 use crate::web::error::Error;
 use crate::web::facts::spread;
@@ -35,6 +37,15 @@ struct Page {
     /// Benchmarks that have a profile.
     profiles: Vec<String>,
     host_link: String,
+    /// Where it came from, when it was not measured by one of our hosts.
+    origin: Option<Origin>,
+}
+
+/// Where an imported run came from.
+struct Origin {
+    row: RunOrigin,
+    format: &'static str,
+    when: String,
 }
 
 /// Response times of one benchmark over all repetitions.
@@ -83,6 +94,7 @@ pub(super) async fn run(context: Data<Context>, id: Path<i64>) -> Result<HttpRes
     let warmups = warmup::list(&context.pool, *id).await?;
     let latencies = runs::list_latencies(&context.pool, *id).await?;
     let profiles = profiles::list_benchmarks(&context.pool, *id).await?;
+    let origin = imports::find(&context.pool, *id).await?;
     let whole: Vec<RunUnavailable> = unavailable
         .iter()
         .filter(|one| one.metric.is_none())
@@ -107,6 +119,14 @@ pub(super) async fn run(context: Data<Context>, id: Path<i64>) -> Result<HttpRes
             .filter_map(response_times)
             .collect(),
         missing_metrics: missing_metrics(&unavailable),
+        origin: origin.map(|row| Origin {
+            format: row
+                .format
+                .parse::<Format>()
+                .map_or("another form", Format::words),
+            when: format::moment(row.created_at),
+            row,
+        }),
         unavailable: whole,
         profiles,
         run,
@@ -270,6 +290,14 @@ pub(super) fn describe_recipe(stored: &Value) -> String {
 
 fn build_facts(run: &RunDetail) -> Vec<(String, String)> {
     let mut rows = vec![("interpreter".to_owned(), run.interpreter.clone())];
+    let (Some(bytes), Some(sha256)) = (run.artefact_bytes, &run.artefact_sha256) else {
+        rows.push((
+            "recipe".to_owned(),
+            "not known: it was built and measured elsewhere".to_owned(),
+        ));
+        rows.push(("toolchain".to_owned(), run.toolchain.clone()));
+        return rows;
+    };
     rows.push(("recipe".to_owned(), describe_recipe(&run.recipe)));
     if run.build_repeat > 0 {
         let words = format!("{}, without the compiler cache", run.build_repeat);
@@ -295,8 +323,8 @@ fn build_facts(run: &RunDetail) -> Vec<(String, String)> {
         "artefact".to_owned(),
         format!(
             "{}, sha256 {}",
-            format::value(run.artefact_bytes as f64, Unit::Bytes),
-            format::short(&run.artefact_sha256)
+            format::value(bytes as f64, Unit::Bytes),
+            format::short(sha256)
         ),
     ));
     rows.push(("toolchain".to_owned(), run.toolchain.clone()));

@@ -3,6 +3,7 @@
 mod gaps;
 mod marked;
 mod picture;
+mod png;
 mod rows;
 mod words;
 
@@ -27,6 +28,7 @@ use gaps::Gaps;
 pub(super) use gaps::queue;
 use marked::Marked;
 use picture::Picture;
+pub(super) use png::timeline_png;
 use rows::Row;
 pub(super) use rows::csv;
 use words::Versions;
@@ -55,6 +57,7 @@ struct Page {
     many: bool,
     older: Option<String>,
     csv: String,
+    png: String,
     api: String,
     gaps: Vec<Gaps>,
     may_queue: bool,
@@ -139,6 +142,7 @@ async fn page(context: &Context, visitor: &Visitor, asked: &Asked) -> Result<Pag
         rows,
         older,
         csv: format!("/timeline.csv?{}", asked.query()),
+        png: format!("/timeline.png?{}", asked.query()),
         api: format!("/api/v1/timeline?{}", asked.query()),
         gaps: gaps::gaps(&read),
         may_queue: visitor.may(Role::Triager),

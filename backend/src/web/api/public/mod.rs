@@ -5,6 +5,8 @@
 mod bisections;
 mod commits;
 mod comparisons;
+mod files;
+mod imports;
 mod jobs;
 mod lists;
 mod regressions;
@@ -70,11 +72,14 @@ fn limit_of(limit: Option<i64>) -> Result<i64, Error> {
         lists::repositories,
         lists::series,
         lists::points,
+        files::series_parquet,
         timelines::timeline,
         commits::commit,
         commits::comparisons,
         comparisons::compare,
         runs::run,
+        imports::results,
+        runs::raw,
         runs::pyperf,
         jobs::jobs,
         jobs::job,
@@ -150,6 +155,7 @@ pub fn configure(config: &mut ServiceConfig) {
             .route("/benchmarks", get().to(lists::benchmarks))
             .route("/hosts", get().to(lists::hosts))
             .route("/repositories", get().to(lists::repositories))
+            .route("/series.parquet", get().to(files::series_parquet))
             .route("/series", get().to(lists::series))
             .route("/series/{id}/points", get().to(lists::points))
             .route("/timeline", get().to(timelines::timeline))
@@ -160,7 +166,13 @@ pub fn configure(config: &mut ServiceConfig) {
             )
             .route("/compare", get().to(comparisons::compare))
             .route("/search", get().to(search::search))
+            .service(
+                web::resource("/results")
+                    .app_data(web::PayloadConfig::new(imports::LARGEST_BODY))
+                    .route(web::post().to(imports::results)),
+            )
             .route("/runs/{id}", get().to(runs::run))
+            .route("/runs/{id}/raw", get().to(runs::raw))
             .route("/runs/{id}/pyperf", get().to(runs::pyperf))
             .route("/jobs", get().to(jobs::jobs))
             .route("/jobs/{id}", get().to(jobs::job))

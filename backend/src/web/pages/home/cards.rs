@@ -246,6 +246,7 @@ pub(super) mod tests {
             head_job_failure: None,
             head_position: Some(10),
             control: false,
+            imported: false,
             run_id: Some(5),
             mean: Some(0.05),
             deviation: Some(0.01),

@@ -143,6 +143,7 @@ mod tests {
             counter_source: "pmu".to_owned(),
             host: host.to_owned(),
             detector: None,
+            origin: None,
         }
     }
 

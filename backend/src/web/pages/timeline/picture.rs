@@ -81,7 +81,7 @@ pub(super) fn pictures(
     drawn.collect()
 }
 
-fn about(lines: &[&Line], asked: &Asked) -> String {
+pub(super) fn about(lines: &[&Line], asked: &Asked) -> String {
     let first = lines.first();
     let source = first.map_or("", |line| line.series.counter_source.as_str());
     let better = match first
@@ -114,7 +114,7 @@ fn detectors(lines: &[&Line]) -> String {
 }
 
 /// Six days or positions along the axis, at points that are there.
-fn ticks(read: &Timeline) -> Vec<(f64, String)> {
+pub(super) fn ticks(read: &Timeline) -> Vec<(f64, String)> {
     const COUNT: u32 = 6;
     let (from, to) = read.axis.range;
     let all = || read.lines.iter().flat_map(|line| &line.points);

@@ -1,0 +1,535 @@
+//! Results that others measured, by each door: stored whole or not at all, once, apart from our own, and by whom they may be.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::io::Write as _;
+
+use serde_json::{Value, json};
+use speedwell_backend::scheduler::{bisect, confirm, detect, enqueue, group, index, trace, warmup};
+use sqlx::PgPool;
+use support::TestApp;
+use support::importing::{TOKEN, file, hash, send, start};
+use support::worker::{measure, series_id};
+
+const PLACE: &str = "runtime=cpython-main&host=others";
+
+async fn counts(pool: &PgPool) -> (i64, i64, i64, i64) {
+    sqlx::query_as("SELECT (SELECT count(*) FROM run), (SELECT count(*) FROM measurement), (SELECT count(*) FROM job), (SELECT count(*) FROM audit)")
+        .fetch_one(pool)
+        .await
+        .unwrap()
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn a_file_is_stored_once_whole_and_says_where_it_came_from(pool: PgPool) {
+    let (app, rows) = start(&pool, 3).await;
+    measure(&pool, &app, &rows, &[0.1]).await;
+    let own = series_id(&pool).await;
+    let query = format!("{PLACE}&commit={}&file=a.json", hash(1));
+    let body = file(0.1).to_string().into_bytes();
+    let (status, answer) = send(&app, &query, body.clone()).await;
+    assert_eq!(status, 201, "{answer}");
+    assert_eq!(
+        (&answer["benchmarks"], &answer["measurements"]),
+        (&json!(2), &json!(4))
+    );
+    let before = counts(&pool).await;
+    // The same again, packed: nothing changes.
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(&body).unwrap();
+    let (status, again) = send(&app, &query, packer.finish().unwrap()).await;
+    assert_eq!(
+        (status, &again["run_id"], &again["created"]),
+        (200, &answer["run_id"], &json!(false))
+    );
+    assert_eq!(counts(&pool).await, before);
+    assert_eq!(before.3, 1, "one line in the audit log");
+
+    let run = answer["run_id"].as_i64().unwrap();
+    let (_, text) = app.get(&format!("/api/v1/runs/{run}")).await;
+    let shown: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(shown["imported"]["origin"], "pyperformance 1.14.0");
+    assert_eq!(shown["imported"]["importer"], "importer");
+    assert_eq!(shown["run"]["started_at"], "2026-11-01T10:00:00Z");
+    let nbody = &shown["measurements"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["benchmark"] == "nbody" && one["metric"] == "wall_time")
+        .unwrap()
+        .clone();
+    assert_eq!(
+        nbody["sample_values"].as_array().unwrap().len(),
+        9,
+        "{nbody}"
+    );
+    assert_eq!(nbody["sample_count"], 6);
+    // The raw file as it came, byte by byte.
+    let (_, raw) = app.get(&format!("/api/v1/runs/{run}/pyperf")).await;
+    assert_eq!(raw.into_bytes(), body);
+    let (status, page) = app.get(&format!("/runs/{run}")).await;
+    assert!(
+        status == 200 && page.contains("Imported, and not measured by a host of this service"),
+        "{page}"
+    );
+    let (status, page) = app.get(&format!("/runs/{run}/reproduce/nbody")).await;
+    assert!(
+        status == 404 && page.contains("measured elsewhere and imported"),
+        "{page}"
+    );
+    // Another benchmark than ours of the same name: another series, another identity.
+    let series: Vec<(i64, String, Option<String>)> = sqlx::query_as(
+        "SELECT series.id, host.name, origin FROM series JOIN benchmark ON benchmark.id = benchmark_id JOIN host ON host.id = host_id
+         WHERE benchmark.name = 'nbody' AND metric = 'wall_time' ORDER BY series.id",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    let origin = Some("pyperformance 1.14.0".to_owned());
+    assert_eq!(series[0], (own, "lab-1".to_owned(), None));
+    assert_eq!((series[1].1.as_str(), &series[1].2), ("others", &origin));
+    let (_, text) = app.get("/api/v1/series?benchmark=nbody").await;
+    assert!(
+        text.contains("\"origin\":\"pyperformance 1.14.0\""),
+        "{text}"
+    );
+    let (_, page) = app.get("/benchmarks/nbody").await;
+    assert!(page.contains("imported-pyperformance-1.14.0"), "{page}");
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn what_is_refused_says_the_field_and_stores_nothing(pool: PgPool) {
+    let (app, _) = start(&pool, 3).await;
+    let body = || file(0.1).to_string().into_bytes();
+    let first = hash(0);
+    let mut negative = file(0.1);
+    negative["benchmarks"][1]["runs"][2]["values"][0] = json!(-1.0);
+    let cases: [(String, Vec<u8>, u16, &str, &str); 9] = [
+        (
+            format!("runtime=cpython-x&host=others&commit={first}"),
+            body(),
+            422,
+            "runtime",
+            "add a [[runtime]]",
+        ),
+        (
+            format!("runtime=pypy&host=others&commit={first}"),
+            body(),
+            403,
+            "",
+            "does not reach runtime pypy on host others",
+        ),
+        (
+            format!("runtime=cpython-main&host=lab-1&commit={first}"),
+            body(),
+            403,
+            "",
+            "does not reach",
+        ),
+        (
+            format!("{PLACE}&commit=v9"),
+            body(),
+            422,
+            "commit",
+            "no commit or tag",
+        ),
+        (
+            format!("{PLACE}&commit=000000"),
+            body(),
+            422,
+            "commit",
+            "no commit or tag",
+        ),
+        (
+            format!("{PLACE}&commit=0000000"),
+            body(),
+            422,
+            "commit",
+            "more than one commit",
+        ),
+        (PLACE.to_owned(), body(), 422, "commit", "commit_id"),
+        (
+            format!("{PLACE}&commit={first}"),
+            b"rubbish".to_vec(),
+            422,
+            "body",
+            "is no pyperf JSON",
+        ),
+        (
+            format!("{PLACE}&commit={first}"),
+            negative.to_string().into_bytes(),
+            422,
+            "benchmarks[1].samples[4]",
+            "-1 is not positive",
+        ),
+    ];
+    for (query, body, expected, field, words) in cases {
+        let (status, answer) = send(&app, &query, body).await;
+        assert_eq!(status, expected, "{query}: {answer}");
+        assert!(
+            answer["error"].as_str().unwrap().contains(words),
+            "{query}: {answer}"
+        );
+        assert_eq!(
+            answer["field"].as_str().unwrap_or_default(),
+            field,
+            "{answer}"
+        );
+    }
+    let url = format!("{}/api/v1/results?{PLACE}&commit={first}", app.address);
+    let nobody = app.client.post(&url).body(body()).send().await.unwrap();
+    assert_eq!(nobody.status(), 401);
+    assert_eq!(counts(&pool).await, (0, 0, 0, 0));
+    // A host of ours takes none, whoever asks.
+    let token =
+        support::triage::insert_token(&pool, "op", speedwell_backend::domain::role::Role::Operator)
+            .await;
+    let url = format!(
+        "{}/api/v1/results?runtime=cpython-main&host=lab-1&commit={first}",
+        app.address
+    );
+    let answer = app
+        .client
+        .post(&url)
+        .bearer_auth(token)
+        .body(body())
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 422);
+    assert!(
+        answer
+            .text()
+            .await
+            .unwrap()
+            .contains("host add NAME --imported")
+    );
+    assert_eq!(counts(&pool).await.0, 0);
+}
+
+/// Detection, comparisons and charts treat them as our own; our hosts never measure them again.
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn imported_series_are_judged_and_left_alone_by_the_scheduler(pool: PgPool) {
+    let (app, _) = start(&pool, 24).await;
+    for place in 0..24 {
+        let seconds = if place < 12 { 0.1 } else { 0.12 } + f64::from(place % 3) * 1e-4;
+        let place = usize::try_from(place).unwrap();
+        let (status, answer) = send(
+            &app,
+            &format!("{PLACE}&commit={}", hash(place)),
+            file(seconds).to_string().into_bytes(),
+        )
+        .await;
+        assert_eq!(status, 201, "{answer}");
+    }
+    for _ in 0..2 {
+        warmup::tick(&app.context).await.unwrap();
+        trace::tick(&app.context).await.unwrap();
+        detect::tick(&app.context).await.unwrap();
+        group::tick(&app.context).await.unwrap();
+        index::tick(&app.context).await.unwrap();
+    }
+    let changes: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM change_point WHERE state = 'suspected'")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert!(changes >= 1, "a step of 20 % is seen");
+    confirm::tick(&app.context).await.unwrap();
+    bisect::tick(&app.context).await.unwrap();
+    let queued: i64 = sqlx::query_scalar("SELECT count(*) FROM job WHERE state IN ('queued', 'running') AND (host_id IS NOT NULL OR host_class = 'imported')")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(queued, 0, "nothing is queued for a host that is not ours");
+    // Our own hosts measure the same runtime as before: what others measured settles nothing for them.
+    enqueue::tick(&app.context).await.unwrap();
+    let own: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM job WHERE state = 'queued' AND host_class = 'local'",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert!(own > 0);
+    let (status, page) = app.get("/regressions/1").await;
+    assert!(
+        status == 200 && page.contains("Measured elsewhere and imported: others"),
+        "{page}"
+    );
+    let (status, page) = app.get("/timeline?benchmark=nbody&host=others").await;
+    assert!(status == 200 && page.contains("24 points"), "{page}");
+    let (status, text) = app
+        .get(&format!(
+            "/api/v1/compare?a=cpython-main@{}~others&b=cpython-main@{}~others",
+            hash(0),
+            hash(20)
+        ))
+        .await;
+    assert!(
+        status == 200 && text.contains("\"name\":\"nbody\""),
+        "{text}"
+    );
+    let (_, page) = app.get("/hosts/others").await;
+    assert!(
+        page.contains("no worker of this service runs on it"),
+        "{page}"
+    );
+    let (_, page) = app.get("/").await;
+    assert!(
+        !page.contains("silent"),
+        "an imported host raises no alarm: {page}"
+    );
+}
+
+async fn post_form(
+    app: &TestApp,
+    path: &str,
+    token: Option<&str>,
+    fields: &[(&str, &str)],
+) -> (u16, String) {
+    let request = app.client.post(format!("{}{path}", app.address));
+    let body: String = fields
+        .iter()
+        .map(|(key, value)| format!("{key}={}", encode(value)))
+        .collect::<Vec<_>>()
+        .join("&");
+    let request = request
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(body);
+    let request = match token {
+        Some(token) => request.basic_auth("anybody", Some(token)),
+        None => request,
+    };
+    let response = request.send().await.unwrap();
+    (response.status().as_u16(), response.text().await.unwrap())
+}
+
+fn encode(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+fn result(benchmark: &str, value: f64, commit: usize) -> Value {
+    json!({"commitid": hash(commit), "branch": "main", "project": "CPython", "executable": "main", "benchmark": benchmark,
+        "environment": "lab-of-others", "result_value": value, "std_dev": 0.001, "min": value - 0.002, "max": value + 0.002,
+        "revision_date": "2026-11-01T10:00:00+00:00"})
+}
+
+async fn placed(pool: &PgPool, benchmark: &str) -> Vec<f64> {
+    sqlx::query_scalar(
+        "SELECT median FROM measurement JOIN series ON series.id = series_id JOIN benchmark ON benchmark.id = benchmark_id
+         WHERE benchmark.name = $1 AND position IS NOT NULL ORDER BY position",
+    )
+    .bind(benchmark)
+    .fetch_all(pool)
+    .await
+    .unwrap()
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn codespeeds_clients_get_the_answers_that_they_know(pool: PgPool) {
+    let (app, _) = start(&pool, 3).await;
+    let list = json!([
+        result("nbody", 0.1, 0),
+        result("richards", 0.2, 0),
+        result("nbody", 0.11, 1)
+    ])
+    .to_string();
+    let path = "/result/add/json/";
+    assert_eq!(post_form(&app, path, None, &[("json", &list)]).await.0, 401);
+    assert_eq!(
+        post_form(&app, path, Some("wrong"), &[("json", &list)])
+            .await
+            .0,
+        403
+    );
+    let done = post_form(&app, path, Some(TOKEN), &[("json", &list)]).await;
+    assert_eq!(done, (202, "All result data saved successfully".to_owned()));
+    assert_eq!(placed(&pool, "nbody").await, [0.1, 0.11]);
+    // By the token in the address; a later value of the same benchmark counts in the place of the first.
+    let one = result("nbody", 0.105, 0);
+    let fields: Vec<(String, String)> = one
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(key, value)| {
+            (
+                key.clone(),
+                value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned),
+            )
+        })
+        .collect();
+    let fields: Vec<(&str, &str)> = fields
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect();
+    let address = format!("/codespeed/{TOKEN}/result/add/");
+    let done = post_form(&app, &address, None, &fields).await;
+    assert_eq!(done, (202, "Result data saved successfully".to_owned()));
+    assert_eq!(placed(&pool, "nbody").await, [0.105, 0.11]);
+    assert_eq!(placed(&pool, "richards").await, [0.2], "the others stay");
+    let interval: (f64, f64) =
+        sqlx::query_as("SELECT interval_low, interval_high FROM measurement WHERE median = 0.105")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert!(
+        (interval.0 - 0.103).abs() < 1e-9 && (interval.1 - 0.107).abs() < 1e-9,
+        "{interval:?}"
+    );
+    let before = counts(&pool).await;
+    for (list, words) in [
+        (String::new(), "No key 'json' in POST payload"),
+        ("[".to_owned(), "is no list of objects"),
+        (
+            json!([result("a", 0.1, 0), {"commitid": "x"}]).to_string(),
+            "Key \"branch\" missing from request",
+        ),
+        (
+            json!([result("a", 0.1, 0), result("b", 0.1, 7)]).to_string(),
+            "is no commit or tag",
+        ),
+        (
+            list.replace("lab-of-others", "nowhere"),
+            "Environment nowhere not found: no [[import]]",
+        ),
+    ] {
+        let (status, text) = post_form(&app, path, Some(TOKEN), &[("json", &list)]).await;
+        assert!(status == 400 && text.contains(words), "{status} {text}");
+    }
+    assert_eq!(
+        counts(&pool).await,
+        before,
+        "nothing of a list is stored when one of it is wrong"
+    );
+    assert_eq!(app.get("/result/add/json/").await.0, 405);
+    // pyperf reads what came as means.
+    let (status, text) = app.get("/api/v1/runs/1/pyperf").await;
+    assert!(status == 200 && text.contains("\"values\":[0.1]"), "{text}");
+    let (_, raw) = app.get("/api/v1/runs/1/raw").await;
+    assert!(raw.contains("\"std_dev\":0.001"), "{raw}");
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn lnt_submissions_are_replaced_refused_or_added_as_they_ask(pool: PgPool) {
+    let (app, _) = start(&pool, 3).await;
+    let report = |seconds: f64| {
+        json!({"format_version": "2", "machine": {"name": "machine", "os": "Linux"},
+            "run": {"start_time": "2026-11-01T10:00:00", "end_time": "2026-11-01T10:05:00", "llvm_project_revision": hash(1)},
+            "tests": [{"name": "nbody", "execution_time": [seconds, seconds + 0.001], "compile_time": 2.0}]})
+        .to_string()
+    };
+    let submit = format!("/lnt/{TOKEN}/db_default/v4/nts/submitRun");
+    let send = async |seconds: f64, merge: &str| {
+        let (status, text) = post_form(
+            &app,
+            &submit,
+            None,
+            &[("input_data", &report(seconds)), ("merge", merge)],
+        )
+        .await;
+        (status, serde_json::from_str::<Value>(&text).unwrap())
+    };
+    let (status, answer) = send(0.1, "replace").await;
+    assert!(
+        status == 200
+            && answer["success"] == true
+            && answer["message"].as_str().unwrap().contains("compile_time"),
+        "{answer}"
+    );
+    let (status, answer) = send(0.2, "reject").await;
+    assert!(
+        status == 400
+            && answer["message"]
+                .as_str()
+                .unwrap()
+                .starts_with("Duplicate submission for '"),
+        "{answer}"
+    );
+    assert_eq!(send(0.2, "replace").await.0, 200);
+    assert_eq!(placed(&pool, "nbody").await, [0.2005]);
+    assert_eq!(send(0.3, "append").await.0, 200);
+    assert_eq!(placed(&pool, "nbody").await.len(), 2);
+    let superseded: Vec<Option<i64>> =
+        sqlx::query_scalar("SELECT superseded_by FROM run ORDER BY id")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+    assert_eq!(superseded, [Some(2), None, None]);
+    // The other way in, with the header that its clients know.
+    let url = format!("{}/api/db_default/v4/nts/runs?merge=append", app.address);
+    let client = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap();
+    let answer = client
+        .post(&url)
+        .header("AuthToken", TOKEN)
+        .body(report(0.4))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 301);
+    assert!(
+        answer.headers()["location"]
+            .to_str()
+            .unwrap()
+            .ends_with("/runs/4")
+    );
+    let answer = client
+        .post(&url)
+        .header("AuthToken", TOKEN)
+        .body(report(0.4).replace("machine\"", "other\""))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 400);
+    let answer = client.post(&url).body(report(0.4)).send().await.unwrap();
+    assert_eq!(answer.status(), 401);
+    assert_eq!(counts(&pool).await.0, 4);
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn benchers_reports_become_runs(pool: PgPool) {
+    let (app, _) = start(&pool, 3).await;
+    let bmf = |value: f64| {
+        json!({"nbody": {"latency": {"value": value, "lower_value": value * 0.9, "upper_value": value * 1.1}}}).to_string()
+    };
+    let report = json!({"project": "bench", "branch": "main", "testbed": "testbed", "hash": hash(2), "start_time": "2026-11-01T10:00:00Z",
+        "end_time": "2026-11-01T10:01:00Z", "results": [bmf(1e8)], "settings": {"adapter": "json"}});
+    let post = async |report: &Value| {
+        let request = app
+            .client
+            .post(format!("{}/v0/run", app.address))
+            .bearer_auth(TOKEN)
+            .json(report);
+        let response = request.send().await.unwrap();
+        (
+            response.status().as_u16(),
+            response.json::<Value>().await.unwrap(),
+        )
+    };
+    let (status, answer) = post(&report).await;
+    assert!(
+        status == 201 && answer["alerts"] == json!([]) && answer["speedwell"]["created"] == true,
+        "{answer}"
+    );
+    let (_, again) = post(&report).await;
+    assert_eq!(again["speedwell"]["created"], false);
+    assert_eq!(placed(&pool, "nbody").await, [0.1]);
+    let mut wrong = report.clone();
+    wrong["branch"] = json!("other");
+    let (status, answer) = post(&wrong).await;
+    assert!(
+        status == 400
+            && answer["message"]
+                .as_str()
+                .unwrap()
+                .contains("branch \"other\""),
+        "{answer}"
+    );
+    assert_eq!(counts(&pool).await.0, 1);
+}
