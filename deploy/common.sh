@@ -13,6 +13,8 @@ packages_for_history=(dpkg-dev debian-archive-keyring)
 # What the tests need besides: valgrind, a browser with its driver, a second Python, interpreters of other languages, and what Swift
 # is compiled with and served by.
 packages_to_test=(valgrind chromium chromium-driver pypy3 nodejs php-cli default-jre-headless shellcheck python3-dev liberasurecode-dev memcached)
+# What deploy/ is tested with: a proxy, and the tool that reads Prometheus' rules.
+packages_for_service=(nginx-light prometheus openssl)
 # What deploy/emulated-pmu builds and starts its guest with.
 packages_for_guest=(qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross cpio)
 

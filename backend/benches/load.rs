@@ -1,7 +1,10 @@
 //! The pages under load, over made-up data in the real tables: fifty requests a second, each for another choice, as the 50th and 99th percentiles of the
 //! server's times.
 //!
-//!     DATABASE_URL=… cargo bench -p speedwell-backend --bench load -- measurements=10000000 seconds=20 rate=50
+//!     DATABASE_URL=… cargo bench -p speedwell-backend --bench load -- measurements=10000000 seconds=20 rate=50 writes=1
+//!
+//! Meanwhile something is committed `writes` times a second, as by workers that report: what the service keeps of a page holds only until then. `kept=no` asks
+//! as somebody who is signed in would: each page is made anew.
 //!
 //! Needs a Postgres in which it may make a database (`speedwell-backend cluster --fast FOLDER` starts one). The database `load_N` is kept and used again; drop it
 //! to begin anew. `measurements=A,B` takes one size after the other and prints the ratio between them.
@@ -111,9 +114,25 @@ struct Times {
     kilobytes: f64,
 }
 
+/// Commits what a worker's sign of life does, so many times a second, for as long as it is not dropped.
+fn write_meanwhile(pool: &PgPool, rate: f64) -> tokio::task::JoinHandle<()> {
+    let pool = pool.clone();
+    tokio::spawn(async move {
+        while rate > 0.0 {
+            sqlx::query("UPDATE host SET last_seen_at = now()")
+                .execute(&pool)
+                .await
+                .unwrap();
+            tokio::time::sleep(Duration::from_secs_f64(1.0 / rate)).await;
+        }
+    })
+}
+
 /// Asks at an even pace whatever the answers take: who waits because the one before him was slow waits in the figures, too.
 async fn load(app: &TestApp, plan: &Plan, address: Address, rate: f64, seconds: f64) -> Times {
     let client = support::client();
+    let kept = option("kept", "yes") == "yes";
+    let writing = write_meanwhile(&app.context.pool, option("writes", "1").parse().unwrap());
     // Connections and prepared statements first.
     for number in 0..8 {
         let url = format!("{}{}", app.address, address(plan, number));
@@ -132,9 +151,12 @@ async fn load(app: &TestApp, plan: &Plan, address: Address, rate: f64, seconds: 
     for number in 0..count {
         let due = begun + Duration::from_secs_f64(number as f64 / rate);
         tokio::time::sleep_until(due.into()).await;
-        let request = client
+        let mut request = client
             .get(format!("{}{}", app.address, address(plan, number)))
             .header("accept-encoding", "gzip");
+        if !kept {
+            request = request.header("cookie", "load=1");
+        }
         waiting.spawn(async move {
             let response = request.send().await.unwrap().error_for_status().unwrap();
             let bytes = response.bytes().await.unwrap().len();
@@ -148,6 +170,7 @@ async fn load(app: &TestApp, plan: &Plan, address: Address, rate: f64, seconds: 
         times.push(time);
         bytes += size;
     }
+    writing.abort();
     times.sort_by(f64::total_cmp);
     let at = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize];
     Times {

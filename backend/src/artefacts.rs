@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use chrono::{TimeDelta, Utc};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
 use sha2::{Digest, Sha256};
 
 /// Lower-case hex SHA-256.
@@ -62,6 +63,8 @@ impl Artefacts {
         url: &str,
         settings: impl IntoIterator<Item = (String, String)>,
     ) -> anyhow::Result<Self> {
+        // Refused when somebody has installed the same before: that is fine.
+        drop(rustls::crypto::ring::default_provider().install_default());
         let parsed = url
             .parse()
             .with_context(|| format!("store: {url:?} is not a URL"))?;
@@ -76,11 +79,14 @@ impl Artefacts {
         })
     }
 
-    /// Stores bytes under their hash and returns it. Repeating it changes nothing.
+    /// Stores bytes under their hash and returns it. Repeating it changes nothing, but that an object counts as new again:
+    /// [`Artefacts::remove`] leaves those alone.
     pub async fn put(&self, bytes: Bytes) -> anyhow::Result<String> {
         let sha256 = sha256_hex(&bytes);
         let path = object_path(&sha256);
-        if self.store.head(&path).await.is_err() {
+        let found = self.store.head(&path).await;
+        let is_new = found.is_ok_and(|object| age(&object) < NEW / 2);
+        if !is_new {
             self.store
                 .put(&path, PutPayload::from_bytes(bytes))
                 .await
@@ -108,6 +114,29 @@ impl Artefacts {
             Err(error) => Err(error).context(format!("cannot read artefact {sha256}")),
         }
     }
+
+    /// Takes an object away unless it was stored within the last day: whoever stores it now is about to refer to it.
+    /// Whether it is gone; one that was not there is.
+    pub async fn remove(&self, sha256: &str) -> anyhow::Result<bool> {
+        anyhow::ensure!(is_sha256(sha256), "{sha256:?} is no artefact");
+        let path = object_path(sha256);
+        let gone = match self.store.head(&path).await {
+            Ok(object) if age(&object) < NEW => return Ok(false),
+            Ok(_) => self.store.delete(&path).await,
+            Err(error) => Err(error),
+        };
+        match gone {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(true),
+            Err(error) => Err(error).context(format!("cannot remove artefact {sha256}")),
+        }
+    }
+}
+
+/// For so long an object is new.
+const NEW: TimeDelta = TimeDelta::days(1);
+
+fn age(object: &ObjectMeta) -> TimeDelta {
+    Utc::now() - object.last_modified
 }
 
 fn object_path(sha256: &str) -> ObjectPath {
@@ -117,6 +146,28 @@ fn object_path(sha256: &str) -> ObjectPath {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn only_what_is_old_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let artefacts = Artefacts::in_folder(folder.path()).unwrap();
+        let sha256 = artefacts.put(Bytes::from_static(b"build")).await.unwrap();
+        assert!(!artefacts.remove(&sha256).await.unwrap(), "it is new");
+        let path = folder.path().join(&sha256[..2]).join(&sha256);
+        let make_old = || {
+            let old = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 86_400);
+            let file = std::fs::File::options().write(true).open(&path).unwrap();
+            file.set_modified(old).unwrap();
+        };
+        make_old();
+        artefacts.put(Bytes::from_static(b"build")).await.unwrap();
+        assert!(!artefacts.remove(&sha256).await.unwrap(), "new again");
+        make_old();
+        assert!(artefacts.remove(&sha256).await.unwrap());
+        assert!(artefacts.remove(&sha256).await.unwrap(), "gone already");
+        assert!(artefacts.get(&sha256).await.unwrap().is_none());
+        assert!(artefacts.remove("../x").await.is_err());
+    }
 
     #[tokio::test]
     async fn what_was_put_is_found_by_its_hash_and_damage_is_noticed() {

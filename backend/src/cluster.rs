@@ -383,6 +383,43 @@ fn watch(child: &mut Child, stop: &AtomicBool, pause: Duration) {
     }
 }
 
+/// A client's program (`pg_dump`): of `$PG_BIN`, or the newest of Debian's folders that has it, else the one on the path. A client
+/// of Postgres needs no server's binaries, and no server older than it is refused.
+pub fn find_program(name: &str) -> anyhow::Result<PathBuf> {
+    let chosen = std::env::var_os("PG_BIN").map(PathBuf::from);
+    let known = chosen.clone().into_iter().chain(debian_folders());
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).filter(|_| chosen.is_none());
+    known
+        .chain(on_path)
+        .map(|folder| folder.join(name))
+        .find(|program| program.exists())
+        .with_context(|| {
+            format!("no {name} found: install Debian's package `postgresql-client`, or set PG_BIN to its folder")
+        })
+}
+
+/// The `bin` folders of Debian's packages, the newest first.
+fn debian_folders() -> Vec<PathBuf> {
+    let mut versions: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            Some((
+                entry.file_name().to_str()?.parse().ok()?,
+                entry.path().join("bin"),
+            ))
+        })
+        .collect();
+    versions.sort();
+    versions
+        .into_iter()
+        .rev()
+        .map(|(_, folder)| folder)
+        .collect()
+}
+
 /// `$PG_BIN`, the newest of Debian's folders, or the folder of `postgres` on the path.
 fn find_binaries() -> anyhow::Result<PathBuf> {
     let complete =
@@ -395,20 +432,7 @@ fn find_binaries() -> anyhow::Result<PathBuf> {
         );
         return Ok(folder);
     }
-    let mut versions: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| {
-            Some((
-                entry.file_name().to_str()?.parse().ok()?,
-                entry.path().join("bin"),
-            ))
-        })
-        .filter(|(_, folder)| complete(folder))
-        .collect();
-    versions.sort();
-    if let Some((_, folder)) = versions.pop() {
+    if let Some(folder) = debian_folders().into_iter().find(|folder| complete(folder)) {
         return Ok(folder);
     }
     let path = std::env::var_os("PATH").unwrap_or_default();

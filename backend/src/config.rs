@@ -1,9 +1,12 @@
 //! `speedwell.toml`: every setting of the backend in one documented struct, checked before anything starts.
 
 mod control;
+mod forge;
 mod people;
+mod retention;
 mod runtime;
 mod telling;
+mod try_runs;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,12 +16,16 @@ use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 
 use crate::detection::segments::Settings;
+use crate::domain::alarm::Limits;
 use crate::domain::import::mapping::ImportRule;
 
 pub use control::ControlConfig;
+pub use forge::{ForgeConfig, HooksConfig, unreadable_secrets};
 pub use people::{LimitsConfig, Network, OutgoingConfig, Reading, RoleName, SignInConfig, holds};
+pub use retention::RetentionConfig;
 pub use runtime::{PROGRAMS, RuntimeConfig};
-pub use telling::{ForgeConfig, MailConfig, ReportConfig, check_address};
+pub use telling::{MailConfig, ReportConfig, check_address};
+pub use try_runs::TryConfig;
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -50,6 +57,9 @@ pub struct Config {
     /// What the detector calls a change.
     #[serde(default)]
     pub detection: Settings,
+    /// How long tries are measured.
+    #[serde(default)]
+    pub try_runs: TryConfig,
     /// Who may read: `public` or `signed-in`.
     #[serde(default)]
     pub reading: Reading,
@@ -70,6 +80,15 @@ pub struct Config {
     /// When daily reports are made.
     #[serde(default)]
     pub report: ReportConfig,
+    /// From when on something that stands still is an alarm.
+    #[serde(default)]
+    pub alarms: Limits,
+    /// For how long what is large is kept.
+    #[serde(default)]
+    pub retention: RetentionConfig,
+    /// What hooks of forges may send, and how long it is kept.
+    #[serde(default)]
+    pub hooks: HooksConfig,
     /// Repositories to track.
     #[serde(default, rename = "repository")]
     pub repositories: Vec<RepositoryConfig>,
@@ -96,7 +115,7 @@ pub struct RepositoryConfig {
     /// Paths that a checkout leaves out, for a history with missing objects.
     #[serde(default)]
     pub exclude: Vec<String>,
-    /// Where statuses and comments on its commits go.
+    /// Its project on a forge: where statuses and comments go, and where hooks come from.
     pub forge: Option<ForgeConfig>,
 }
 
@@ -146,7 +165,10 @@ impl Config {
             value: String::new(),
             message,
         })?;
+        self.try_runs.validate()?;
         telling::validate(self)?;
+        self.retention.validate()?;
+        forge::validate(self)?;
         people::validate(self)?;
         let mut names = BTreeSet::new();
         for repository in &self.repositories {

@@ -4,10 +4,8 @@ mod commands;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    match run(commands::Arguments::parse()) {
+    match run(commands::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Printed here and not by the runtime, which would add a backtrace where the operator's shell asks for those.

@@ -6,41 +6,17 @@
 mod support;
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use fantoccini::Client;
 use serde_json::Value;
 use sqlx::PgPool;
 use support::browser::{fits, open, start_driver};
-use support::tour;
+use support::{npm, tour};
 
-/// The version of axe-core, and the hash of its script.
-const AXE: (&str, &str) = (
-    "axe-core@4.14.1",
-    "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c",
-);
-
-/// Fetches axe-core from the npm registry, and checks that it is what it should be.
+/// axe-core of the npm registry.
 fn axe() -> String {
-    use sha2::Digest as _;
-    let folder = tempfile::tempdir().unwrap();
-    let run = |program: &str, arguments: &[&str]| {
-        let done = Command::new(program)
-            .args(arguments)
-            .current_dir(folder.path())
-            .output()
-            .unwrap_or_else(|error| panic!("{program}: {error}; deploy/test installs it"));
-        assert!(
-            done.status.success(),
-            "{program}: {}",
-            String::from_utf8_lossy(&done.stderr)
-        );
-        String::from_utf8(done.stdout).unwrap()
-    };
-    let packed = run("npm", &["pack", "--silent", AXE.0]);
-    run("tar", &["-xzf", packed.trim()]);
-    let script = std::fs::read(folder.path().join("package/axe.min.js")).unwrap();
-    assert_eq!(hex::encode(sha2::Sha256::digest(&script)), AXE.1);
+    let sha256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c";
+    let script = npm::file("axe-core@4.14.1", "axe.min.js", sha256);
     String::from_utf8(script).unwrap()
 }
 

@@ -4,54 +4,14 @@
 
 mod support;
 
-use std::path::Path;
-use std::process::Command;
-
 use speedwell_backend::db::repositories::{self, RuntimeSettings};
 use speedwell_backend::db::{commits, enqueue as queries};
 use speedwell_backend::domain::commit::CommitFacts;
 use speedwell_backend::domain::plan::Reason;
 use speedwell_backend::scheduler::{discover, enqueue, paths};
 use sqlx::PgPool;
+use support::git::{Repository, sync};
 use support::{CONFIG, TestApp};
-
-/// A work tree with commands for it.
-struct Repository(tempfile::TempDir);
-
-impl Repository {
-    fn new() -> Self {
-        let repository = Self(tempfile::tempdir().unwrap());
-        repository.git(&["init", "--quiet", "--initial-branch=main"]);
-        repository
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn git(&self, arguments: &[&str]) {
-        let status = Command::new("git")
-            .args([
-                "-c",
-                "user.name=A <b>",
-                "-c",
-                "user.email=a@example.org",
-                "-c",
-                "commit.gpgsign=false",
-            ])
-            .args(arguments)
-            .current_dir(self.path())
-            .status()
-            .unwrap();
-        assert!(status.success(), "git {arguments:?}");
-    }
-
-    fn commit(&self, subject: &str) {
-        std::fs::write(self.path().join(format!("{}.c", subject.len())), subject).unwrap();
-        self.git(&["add", "--all"]);
-        self.git(&["commit", "--quiet", "--allow-empty", "-m", subject]);
-    }
-}
 
 /// The service's context with this repository as `cpython`, looked at every second.
 async fn start(pool: &PgPool, repository: &Repository) -> TestApp {
@@ -60,28 +20,6 @@ async fn start(pool: &PgPool, repository: &Repository) -> TestApp {
     let app = TestApp::start_with(pool, &config).await;
     sync(&app.context).await;
     app
-}
-
-async fn sync(context: &speedwell_backend::context::Context) {
-    let settings = &context.config.repositories[0];
-    let id = repositories::upsert(&context.pool, "cpython", &settings.url, None, &[])
-        .await
-        .unwrap();
-    let runtime = &context.config.runtimes[0];
-    let mut connection = context.pool.acquire().await.unwrap();
-    let settings = RuntimeSettings {
-        name: &runtime.name,
-        language: "python3",
-        branch: "main",
-        recipe: &runtime.build_recipe().unwrap(),
-        suite: "portable",
-        ordinal: 0,
-        control: false,
-        repeat_marked: 1,
-    };
-    repositories::upsert_runtime(&mut connection, id, &settings)
-        .await
-        .unwrap();
 }
 
 async fn look(app: &TestApp) -> Option<String> {

@@ -80,6 +80,16 @@ async fn fill(app: &TestApp, post: &Post) -> String {
         .unwrap();
         path = path.replace("MESSAGE", &id.to_string());
     }
+    if path.contains("DELIVERY") {
+        let id: i64 = sqlx::query_scalar(
+            "INSERT INTO delivery (repository_id, forge, delivery_key, event, headers, body, body_bytes, state, finished_at)
+             VALUES (1, 'github', 'k', 'ping', '{}', '', 0, 'done', now()) RETURNING id",
+        )
+        .fetch_one(pool)
+        .await
+        .unwrap();
+        path = path.replace("DELIVERY", &id.to_string());
+    }
     if path.contains("SESSION") {
         let id: i64 = sqlx::query_scalar(
             "INSERT INTO session (sha256, actor, provider, role, browser, expires_at)
@@ -184,6 +194,10 @@ async fn other_doors_have_other_proofs(pool: PgPool) {
                 let foreign = request(&app, post, post.path);
                 let foreign = foreign.header("sec-fetch-site", "cross-site");
                 assert_eq!(status(foreign).await.0, 403, "{}", post.path);
+            }
+            Door::Forge => {
+                let (refused, text) = status(request(&app, post, post.path)).await;
+                assert!(matches!(refused, 401 | 404), "{}: {text}", post.path);
             }
             Door::Importer => {
                 let (refused, text) = status(request(&app, post, post.path)).await;

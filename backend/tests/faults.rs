@@ -385,3 +385,78 @@ async fn an_unfit_host_takes_no_job_until_it_is_told_to() {
     let page = lab.get("/runs/1").await;
     assert!(page.contains("The host was not as it should be"), "{page}");
 }
+
+/// What a commit's build does that means harm; `{lab}` is the lab's folder, which holds the worker's secrets.
+const HOSTILE: &str = r#"printf '\033[2J\033]0;owned\007<script>alert(1)</script>\n\000nul \377\n'
+cat {lab}/host.token {lab}/worker.toml {lab}/worker/spool/* {lab}/decoy/share/precious
+cat /proc/*/environ | tr '\000' '\n' | grep -a token_file
+for place in / /usr /etc /root {lab} {lab}/decoy {lab}/worker {lab}/worker/spool {lab}/worker/suites; do
+  { echo owned > $place/owned-by-a-build; } 2>/dev/null && echo "wrote $place"
+done
+(setsid sleep 76543.25 >/dev/null 2>&1 &)
+kill -9 1
+echo survived
+"#;
+/// It installs a pipe that nobody writes to: whoever reads all of its files waits for ever.
+const LEAVES_A_PIPE: &str = "printf 'install: late\\nlate:\\n\\tmkdir -p $(prefix)/bin && mkfifo $(prefix)/bin/pipe\\n' >> Makefile\n";
+/// It installs a link in place of its prefix: whoever prunes that prunes something else.
+const LEAVES_A_LINK: &str = "printf 'install:\\n\\tmkdir -p $(DESTDIR)/opt/speedwell && ln -s {lab}/decoy $(DESTDIR)/opt/speedwell/python\\n' > Makefile\n";
+
+async fn until_failed(lab: &Lab, number: i64) -> String {
+    lab.until("the job has failed", Duration::from_secs(90), async |lab| {
+        let job = lab.job().await;
+        job["id"] == number && job["state"] == "failed"
+    })
+    .await;
+    lab.get(&format!("/jobs/{number}")).await
+}
+
+#[tokio::test]
+async fn hostile_commits_get_nothing_and_the_next_one_is_measured() {
+    let mut lab = Lab::new(&[("good", GOOD)]);
+    let here = lab.path("").display().to_string();
+    let here = here.trim_end_matches('/');
+    let decoy = lab.path("decoy/share");
+    std::fs::create_dir_all(&decoy).unwrap();
+    std::fs::write(decoy.join("precious"), "a precious file\n").unwrap();
+    lab.commit(&format!("{HOSTILE}{LEAVES_A_PIPE}").replace("{lab}", here));
+    lab.start_backend().await;
+    lab.start_worker();
+    let page = until_failed(&lab, 1).await;
+    let token = std::fs::read_to_string(lab.path("host.token")).unwrap();
+    assert!(page.contains("pipe is no regular file"), "{page}");
+    assert!(
+        page.contains("&#60;script&#62;alert(1)") || page.contains("&lt;script&gt;alert(1)"),
+        "{page}"
+    );
+    assert!(!page.contains("<script>alert(1)") && !page.contains('\u{1b}') && !page.contains('\0'));
+    assert!(page.contains("survived") && !page.contains(token.trim()));
+    let worker = lab.log("worker.log");
+    if worker.contains("box: sealed") || worker.contains("box: metered") {
+        assert!(
+            !page.contains("wrote ") && !page.contains("a precious file"),
+            "{page}"
+        );
+    } else {
+        eprintln!(
+            "not tested, for this host seals no box: what a build may read and write\n{worker}"
+        );
+    }
+    let sleeps = std::process::Command::new("pgrep")
+        .args(["-f", "sleep 76543.25"])
+        .output()
+        .unwrap();
+    assert!(sleeps.stdout.is_empty(), "a daemon lives on");
+
+    lab.commit(&LEAVES_A_LINK.replace("{lab}", here));
+    let page = until_failed(&lab, 2).await;
+    assert!(page.contains("the build has no prefix"), "{page}");
+    assert!(
+        decoy.join("precious").exists(),
+        "the worker pruned behind a link"
+    );
+
+    lab.commit(QUICK);
+    lab.until_state("succeeded").await;
+    lab.assert_one_run(1).await;
+}

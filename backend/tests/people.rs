@@ -10,7 +10,7 @@ use speedwell_backend::domain::role::Role;
 use speedwell_backend::domain::telling::SubscriptionChannel;
 use sqlx::PgPool;
 use support::oauth::{CLIENT, OAuth, Words};
-use support::regression::{go, insert};
+use support::regression::{self, insert};
 use support::smtp::SmtpServer;
 use support::triage::{insert_token, submit};
 use support::{CONFIG, TestApp, telling};
@@ -207,8 +207,8 @@ async fn a_way_back_that_was_not_begun_here_leads_nowhere(pool: PgPool) {
 
 /// The token on the page that shows it once.
 fn shown(page: &str) -> String {
-    let value = page.split("readonly value=\"").nth(1).unwrap();
-    value.split('"').next().unwrap().to_owned()
+    let value = page.split("id=\"made\">").nth(1).unwrap();
+    value.split('<').next().unwrap().to_owned()
 }
 
 #[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
@@ -437,7 +437,7 @@ async fn webhooks_go_to_public_addresses_only(pool: PgPool) {
         telling::subscribe(&pool, &new, Some("key")).await;
     }
     let id = insert(&pool, &rows, 2, 3).await;
-    go(&pool, id, &[Transition::Confirm]).await;
+    regression::go(&pool, id, &[Transition::Confirm]).await;
     let now = telling::soon();
     telling::notify(&app.context, now).await;
     telling::deliver(&app.context, now).await;

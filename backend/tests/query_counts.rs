@@ -8,10 +8,10 @@ use speedwell_backend::domain::regression::Transition;
 use speedwell_backend::domain::role::Role;
 use speedwell_backend::scheduler::{bisect, index, noise, report, trace};
 use sqlx::PgPool;
-use support::TestApp;
 use support::regression::{go, insert};
 use support::triage::{insert_point, insert_regression, insert_token};
 use support::worker::{insert_job, insert_rows, measure};
+use support::{TestApp, hooks};
 use tracing::Subscriber;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -92,6 +92,7 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
     let id = insert_regression(&pool, &rows, "confirmed", 0, 4).await;
     insert_point(&pool, &rows, id, "richards", (0, 4), 0.1).await;
     bisect::tick(&app.context).await.unwrap();
+    hooks::insert(&pool, "ping", "1", &serde_json::json!({})).await;
     let hash = format!("{:0>40}", "3");
     let now = chrono::Utc::now() + chrono::Duration::seconds(1);
     sqlx::query("UPDATE runtime SET control = false")
@@ -104,13 +105,15 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
         .await
         .unwrap();
     let report = format!("/reports/cpython-main/{day}");
+    insert_try(&pool).await;
     for commit in 0..5 {
         let id = insert(&pool, &rows, commit, commit + 1).await;
         go(&pool, id, &[Transition::Confirm]).await;
     }
     // (page, most queries)
     let pages = [
-        ("/".to_owned(), 7),
+        ("/".to_owned(), 8),
+        ("/alarms".to_owned(), 2),
         ("/releases".to_owned(), 6),
         ("/generations".to_owned(), 6),
         ("/topdown".to_owned(), 6),
@@ -148,15 +151,21 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
         ("/steps".to_owned(), 2),
         ("/regressions".to_owned(), 4),
         ("/regressions/1".to_owned(), 11),
-        ("/bisections".to_owned(), 1),
+        ("/bisections".to_owned(), 2),
         ("/bisections/1".to_owned(), 5),
         ("/recompute".to_owned(), 1),
+        ("/tries".to_owned(), 1),
+        ("/tries/new".to_owned(), 1),
+        ("/tries/1".to_owned(), 6),
+        ("/api/v1/tries/1".to_owned(), 5),
         ("/queue".to_owned(), 4),
         ("/hosts".to_owned(), 1),
         ("/hosts/lab-1".to_owned(), 9),
         ("/jobs/1".to_owned(), 5),
         ("/subscriptions".to_owned(), 1),
         ("/outbox".to_owned(), 4),
+        ("/deliveries".to_owned(), 2),
+        ("/deliveries/1".to_owned(), 3),
         ("/reports".to_owned(), 1),
         (report, 1),
         ("/feeds/runtimes/cpython-main.atom".to_owned(), 7),
@@ -175,5 +184,20 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
     for (path, most) in [("/subscriptions", 2), ("/audit", 2), ("/tokens", 4)] {
         let queries = count_as(&app, path, &admin).await;
         assert_eq!(queries, most, "{path}");
+    }
+}
+
+/// A try with a result for each benchmark.
+async fn insert_try(pool: &PgPool) {
+    for query in [
+        "INSERT INTO try_run (repository_id, requester, source, head_name, runtimes, budget, state, head_commit_id, base_commit_id,
+                              approved_by, approved_at)
+         VALUES (1, 'ada', 'revision', 'topic', '{}', 10, 'running', 2, 1, 'ada', now())",
+        "INSERT INTO try_part (try_id, runtime_id, host_id, benchmarks) VALUES (1, 1, 1, '{}')",
+        "INSERT INTO try_result (try_id, runtime_id, benchmark_id, metric, counter_source, pairs, base, head, change, change_low,
+                                 change_high, verdict)
+         SELECT 1, 1, id, 'wall_time', 'software', 2, 1, 1, 0, 0, 0, 'unchanged' FROM benchmark",
+    ] {
+        sqlx::query(query).execute(pool).await.unwrap();
     }
 }

@@ -48,6 +48,7 @@ async fn only_a_known_token_and_protocol_get_in(pool: PgPool) {
         environment_id: 1,
         wait_seconds: 0,
         toolchain: String::new(),
+        applies_patches: false,
     };
     let without = app.client.post(&url).json(&body).send().await.unwrap();
     assert_eq!(without.status(), 426);

@@ -24,6 +24,10 @@ pub struct ClaimRequest {
     pub wait_seconds: u64,
     /// Fingerprint of the toolchain: builds are shared only between hosts where it is equal.
     pub toolchain: String,
+    /// Whether the worker knows [`SourceReference::patch`]. One that does not say so gets no job with a patch: it would measure the
+    /// plain commit.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub applies_patches: bool,
 }
 
 /// The answer to a claim.
@@ -115,6 +119,10 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
 /// A commit and where to get it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceReference {
@@ -129,6 +137,10 @@ pub struct SourceReference {
     /// Paths left out of the checkout.
     #[serde(default)]
     pub exclude: Vec<String>,
+    /// Changes to the commit's tree before it is built, as `git diff` writes them. Text from outside: its paths must stay inside the
+    /// tree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patch: Option<String>,
 }
 
 /// A stored artefact: a zstd-compressed tar with the interpreter's prefix.

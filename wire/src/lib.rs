@@ -1,8 +1,9 @@
 //! The messages between a worker and the backend: plain serde structs, no I/O.
 //!
 //! Every request carries `authorization: Bearer <host token>` and the header
-//! [`PROTOCOL_HEADER`] with [`PROTOCOL_VERSION`]; the backend answers 426 to a version it does
-//! not know, so that a bare-metal worker that lags behind stops with a clear message.
+//! [`PROTOCOL_HEADER`] with [`PROTOCOL_VERSION`]. The backend speaks that version and the one before,
+//! so that backend and workers need not be exchanged at once; it answers 426 to any other, and the
+//! worker says why and waits until one of both is exchanged.
 //!
 //! Bodies are JSON; a run's report is JSON compressed with zstd (`content-encoding: zstd`).
 //! `tests/golden/` holds one file per message: a change of the wire shows in review.
@@ -36,7 +37,14 @@ pub use report::{
 pub use suite::{BenchmarkIdentity, LockedPackage, SuiteManifest};
 
 /// Version of the messages in this crate. Raised when an old worker could misread a new message.
+///
+/// A change that every worker of the version before reads and writes as it always did (a new field with a default) raises
+/// nothing. What it could not read must not be sent to it: see `Spoken::can` of the backend. `tests/golden/previous/` holds
+/// that version's messages.
 pub const PROTOCOL_VERSION: u32 = 5;
+
+/// The oldest version that the backend still speaks: the one before [`PROTOCOL_VERSION`].
+pub const OLDEST_PROTOCOL_VERSION: u32 = PROTOCOL_VERSION - 1;
 
 /// HTTP header that carries [`PROTOCOL_VERSION`].
 pub const PROTOCOL_HEADER: &str = "x-speedwell-protocol";

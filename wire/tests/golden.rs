@@ -104,6 +104,26 @@ fn sources_are_optional_on_both_sides() {
 }
 
 #[test]
+fn patches_are_optional_on_both_sides() {
+    let claim = ClaimRequest {
+        environment_id: 3,
+        wait_seconds: 25,
+        toolchain: "01".repeat(32),
+        applies_patches: true,
+    };
+    check("claim_request_patches", &claim);
+    let source = SourceReference {
+        repository: "cpython".into(),
+        url: "https://forge.example/python/cpython.git".into(),
+        commit: "73a85c4e1da42db28e3de57c868d24a089b8d277".into(),
+        committed_at: 1_613_000_000,
+        exclude: vec![],
+        patch: Some("--- a/README\n+++ b/README\n@@ -1 +1 @@\n-a\n+b\n".into()),
+    };
+    check("source_reference_patch", &source);
+}
+
+#[test]
 fn claim() {
     check(
         "claim_request",
@@ -111,6 +131,7 @@ fn claim() {
             environment_id: 3,
             wait_seconds: 25,
             toolchain: "01".repeat(32),
+            applies_patches: false,
         },
     );
     check("claim_response_empty", &ClaimResponse { job: None });
@@ -126,6 +147,7 @@ fn claim() {
             commit: "73a85c4e1da42db28e3de57c868d24a089b8d277".into(),
             committed_at: 1_613_000_000,
             exclude: vec!["Misc/svnmap.txt".into()],
+            patch: None,
         },
         recipe: BuildRecipe {
             method: Method::Cpython {

@@ -30,9 +30,12 @@ pub enum Refusal {
     /// The message is not acceptable (400, 413, 422, 404): sending it again gives the same.
     #[error("the backend refused it: {0}")]
     Refused(String),
-    /// The token or the protocol's version is not known (401, 426): an operator must act.
+    /// The token is not known (401): an operator must act.
     #[error("{0}")]
     NotWelcome(String),
+    /// Worker and backend speak no version of the protocol in common (426): one of both is about to be upgraded.
+    #[error("{0}")]
+    Outdated(String),
 }
 
 /// What an HTTP status means for a worker; `None` is success.
@@ -40,7 +43,8 @@ fn refusal(status: StatusCode, message: String) -> Option<Refusal> {
     match status.as_u16() {
         200..=299 => None,
         409 => Some(Refusal::Lost(message)),
-        401 | 426 => Some(Refusal::NotWelcome(message)),
+        401 => Some(Refusal::NotWelcome(message)),
+        426 => Some(Refusal::Outdated(message)),
         408 | 429 | 500..=599 => Some(Refusal::Away(message)),
         _ => Some(Refusal::Refused(message)),
     }
@@ -260,6 +264,6 @@ mod tests {
         assert!(matches!(meaning(413), Some(Refusal::Refused(_))));
         assert!(matches!(meaning(503), Some(Refusal::Away(_))));
         assert!(matches!(meaning(401), Some(Refusal::NotWelcome(_))));
-        assert!(matches!(meaning(426), Some(Refusal::NotWelcome(_))));
+        assert!(matches!(meaning(426), Some(Refusal::Outdated(_))));
     }
 }

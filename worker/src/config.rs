@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 
+use crate::process::Level;
+use crate::process::watch::memory;
+
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,7 +24,11 @@ pub struct Config {
     pub suites: PathBuf,
     /// How builds and benchmarks are kept apart from the host.
     #[serde(default)]
-    pub isolation: Isolation,
+    pub isolation: Level,
+    /// Folders beside the system's own (`/usr`, `/etc`, `/opt` …) that builds and benchmarks may read: where interpreters of the
+    /// host lie. The folder of a prebuilt runtime's program needs no mention.
+    #[serde(default)]
+    pub visible: Vec<PathBuf>,
     /// The user that builds and benchmarks run as when the worker is root.
     #[serde(default = "default_user")]
     pub user: String,
@@ -48,6 +55,9 @@ pub struct Config {
     /// Address space of one process of a build or benchmark, in MiB.
     #[serde(default = "default_memory")]
     pub memory_mib: u64,
+    /// Memory of all processes of a build or benchmark together, in MiB, where the host has control groups. Default: what the host
+    /// has, less an eighth, and less 1 GiB at least.
+    pub tree_memory_mib: Option<u64>,
     /// Processes and threads of the benchmark user.
     #[serde(default = "default_processes")]
     pub processes: u64,
@@ -62,17 +72,9 @@ pub struct Config {
     /// How many unpacked interpreters are kept.
     #[serde(default = "default_prefixes")]
     pub kept_prefixes: usize,
-}
-
-/// How code of the tested projects is kept apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Isolation {
-    /// Another user (when the worker is root), no network, limits, a process namespace. Refuses to work without.
-    #[default]
-    Required,
-    /// Only limits and process groups: for a machine that forbids namespaces, with trusted code alone.
-    None,
+    /// The file that all this was read from.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
 }
 
 /// What to do on a host that is not fit to measure.
@@ -129,7 +131,18 @@ impl Config {
             *setting = folder.join(&*setting);
         }
         config.translator = config.translator.map(|program| folder.join(program));
+        for shown in &mut config.visible {
+            *shown = folder.join(&*shown);
+        }
+        config.file = Some(path.clone());
         Ok(config)
+    }
+
+    /// Memory of all processes of a box together, in MiB.
+    pub fn tree_memory_mib(&self) -> u64 {
+        let all = memory("MemTotal:").unwrap_or(u64::MAX) >> 20;
+        let left = || all.saturating_sub(1024.max(all / 8)).max(256);
+        self.tree_memory_mib.unwrap_or_else(left)
     }
 
     /// How many compilers run at once.
@@ -173,6 +186,21 @@ impl Config {
             "{origin}:{}: suite_processes: must be 1 or more",
             line("suite_processes")
         );
+        ensure!(
+            config
+                .tree_memory_mib
+                .is_none_or(|mebibytes| mebibytes >= 64),
+            "{origin}:{}: tree_memory_mib: must be 64 or more",
+            line("tree_memory_mib")
+        );
+        for shown in &config.visible {
+            ensure!(
+                shown.components().count() > 1 || shown.is_relative(),
+                "{origin}:{}: visible: {} is everything, and the worker's secrets with it; name the folders that are needed",
+                line("visible"),
+                shown.display()
+            );
+        }
         Ok(config)
     }
 }
@@ -182,6 +210,36 @@ mod tests {
     use super::*;
 
     const GOOD: &str = "backend = \"http://127.0.0.1:1\"\ntoken_file = \"token\"\ndata = \"data\"\nharness = \"h\"\nsuites = \"s\"\n";
+
+    /// `deploy/worker.toml` is read, and shows every key there is: set, or as `#key = …`.
+    #[test]
+    fn the_annotated_file_has_every_key() {
+        let text = include_str!("../../deploy/worker.toml");
+        Config::parse(text, "deploy/worker.toml").unwrap();
+        let refusal = Config::parse(&format!("{GOOD}no_such_key = 1\n"), "x").unwrap_err();
+        let refusal = refusal.to_string();
+        let (_, list) = refusal.split_once("expected").unwrap();
+        let known: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+        assert!(known.len() > 15, "{known:?}");
+        for key in known {
+            let shown = |line: &str| {
+                line.trim_start_matches('#')
+                    .starts_with(&format!("{key} = "))
+            };
+            assert!(
+                text.lines().any(shown),
+                "deploy/worker.toml does not show {key}"
+            );
+        }
+        // Each that is shown can be set as it is shown.
+        for line in text
+            .lines()
+            .filter(|line| line.starts_with('#') && !line.starts_with("# "))
+        {
+            let with = format!("{GOOD}{}\n", &line[1..]);
+            Config::parse(&with, "worker.toml").unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
 
     #[test]
     fn errors_name_file_line_and_key() {

@@ -4,6 +4,7 @@
 //! agent carries both to the backend. Killed anywhere, it leaves a job folder that the next start removes.
 
 mod execute;
+pub mod given;
 mod log;
 
 use std::fmt::Display;

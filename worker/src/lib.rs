@@ -2,6 +2,8 @@
 
 /// Performs what the protocol decides: the loop of one worker.
 pub mod agent;
+/// Archives from elsewhere, unpacked without trust.
+pub mod archive;
 /// The backend's HTTP client.
 pub mod backend;
 /// Running a suite.

@@ -14,7 +14,7 @@ use speedwell_worker::config::Config;
 use speedwell_worker::counters::{Calibration, Outcome, calibrate, calibrate_valgrind};
 use speedwell_worker::host;
 use speedwell_worker::job::Shop;
-use speedwell_worker::process::Sandbox;
+use speedwell_worker::process::{Reached, level};
 use speedwell_worker::spool::Spool;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -68,6 +68,15 @@ enum Command {
     },
     /// Do one job if there is one, deliver it, and end.
     Once,
+    /// Make a box's file system and run a command in it; started by the worker itself.
+    #[command(hide = true)]
+    Seal {
+        /// What can be seen and written, as JSON.
+        plan: String,
+        /// The command.
+        #[arg(last = true)]
+        command: Vec<std::ffi::OsString>,
+    },
     /// Run a server workload from within the box; started by the worker itself.
     #[command(hide = true)]
     Drive {
@@ -105,6 +114,9 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         return speedwell_worker::workload::driver::drive(plan, *events, *control)
             .map(|()| ExitCode::SUCCESS);
     }
+    if let Command::Seal { plan, command } = &arguments.command {
+        return speedwell_worker::process::seal::enter(plan, command).map(|()| ExitCode::SUCCESS);
+    }
     if let Command::Spin { turns } = arguments.command {
         speedwell_worker::counters::spin(turns);
         return Ok(ExitCode::SUCCESS);
@@ -113,7 +125,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     std::fs::create_dir_all(&config.data)
         .with_context(|| format!("data: cannot make the folder {}", config.data.display()))?;
     match arguments.command {
-        Command::Check => Ok(check(&config, &Sandbox::from_config(&config)?)),
+        Command::Check => Ok(check(&config, &level::required(&config)?)),
         Command::Doctor { json } => doctor(&config, json),
         Command::Tune {
             restore,
@@ -122,7 +134,9 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Run => work(config, false),
         Command::Once => work(config, true),
         Command::Counters => counters(&config),
-        Command::Drive { .. } | Command::Spin { .. } => unreachable!("is done above"),
+        Command::Drive { .. } | Command::Spin { .. } | Command::Seal { .. } => {
+            unreachable!("is done above")
+        }
     }
 }
 
@@ -147,7 +161,8 @@ fn counters(config: &Config) -> anyhow::Result<ExitCode> {
 }
 
 fn doctor(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
-    let checks = host::doctor::examine(&host::System::here(), config.cpus.as_deref());
+    let mut checks = host::doctor::examine(&host::System::here(), config.cpus.as_deref());
+    checks.push(host::doctor::of_box(level::reach(config), config.isolation));
     if json {
         println!("{}", serde_json::to_string_pretty(&checks)?);
     } else {
@@ -197,8 +212,8 @@ async fn asked_to_end() -> std::io::Result<()> {
     Ok(())
 }
 
-fn check(config: &Config, sandbox: &Sandbox) -> ExitCode {
-    let mut findings = host::check(config, sandbox);
+fn check(config: &Config, reached: &Reached) -> ExitCode {
+    let mut findings = host::check(config, reached);
     let suites = Suites::install(&config.harness, &config.suites, &config.data);
     findings.push(host::Finding {
         what: "suites".to_owned(),
@@ -229,8 +244,9 @@ fn check(config: &Config, sandbox: &Sandbox) -> ExitCode {
 }
 
 fn work(config: Config, once: bool) -> anyhow::Result<ExitCode> {
-    let sandbox = Sandbox::from_config(&config)?;
-    let findings = host::check(&config, &sandbox);
+    let reached = level::required(&config)?;
+    tracing::info!("box: {}", reached.describe());
+    let findings = host::check(&config, &reached);
     for finding in &findings {
         if let Err(words) = &finding.outcome {
             // A full disk passes; everything else needs an operator.
@@ -243,7 +259,7 @@ fn work(config: Config, once: bool) -> anyhow::Result<ExitCode> {
         spool: Spool::open(&config.data.join("spool"))?,
         backend: Backend::new(&config.backend, &config.token_file)?,
         toolchain: host::toolchain(),
-        sandbox,
+        sandbox: reached.sandbox,
         config,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()

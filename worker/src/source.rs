@@ -3,6 +3,8 @@
 //! A repository on this machine (a path) is read in place, without any copy. Others get one bare mirror
 //! per repository under the data folder, which is given single commits (`--depth 1`), never the whole history.
 
+mod patch;
+
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, symlink};
@@ -18,7 +20,8 @@ use crate::process::{self, Stop};
 /// A fetch of one commit of a large repository over a slow line.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(1800);
 
-/// Writes the commit's tree into `target`, which must not exist. Returns the number of files.
+/// Writes the commit's tree, changed by the job's patch if it has one, into `target`, which must not exist. Returns the number of
+/// files that were written.
 pub fn checkout(
     source: &SourceReference,
     mirrors: &Path,
@@ -56,7 +59,13 @@ pub fn checkout(
         (None, Err(error)) => Err(Failure::permanent(format!(
             "the tree cannot be read: {error}"
         ))),
-        (None, Ok(())) => Ok(files),
+        (None, Ok(())) => {
+            let patched = match &source.patch {
+                Some(text) => patch::apply(&repository, &commit, source, text, target)?,
+                None => 0,
+            };
+            Ok(files + patched)
+        }
     }
 }
 
@@ -79,10 +88,7 @@ fn write_entry(
         return Ok(Written::LeftOut);
     }
     let relative = Path::new(&path);
-    let plain = relative
-        .components()
-        .all(|part| matches!(part, Component::Normal(_)));
-    if !plain || name.contains('/') || path.contains('\u{fffd}') {
+    if !is_plain(relative) || name.contains('/') || path.contains('\u{fffd}') {
         return Err(Failure::permanent(format!(
             "the tree has an unsafe path: {path:?}"
         )));
@@ -90,7 +96,13 @@ fn write_entry(
     let destination = target.join(relative);
     match entry.kind() {
         Some(ObjectType::Tree) => {
-            fs::create_dir_all(&destination).transient("cannot make a folder")?;
+            // A tree made by hand can have two entries of one name: a link, and a folder that would be written through it.
+            fs::create_dir(&destination).map_err(|error| match error.kind() {
+                std::io::ErrorKind::AlreadyExists => {
+                    Failure::permanent(format!("the tree has {path:?} twice"))
+                }
+                _ => Failure::transient(format!("cannot make a folder: {error}")),
+            })?;
             Ok(Written::Folder)
         }
         Some(ObjectType::Blob) => {
@@ -112,6 +124,12 @@ fn write_entry(
         // A submodule: CPython and PyPy build without them.
         Some(_) | None => Ok(Written::LeftOut),
     }
+}
+
+/// Whether a path goes down from where it begins, and nowhere else.
+fn is_plain(relative: &Path) -> bool {
+    let mut parts = relative.components();
+    relative.components().next().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
 }
 
 /// Every file gets the commit's time: `make` then sees nothing as newer than what was generated from it (2.7 would
@@ -238,6 +256,7 @@ mod tests {
             commit: commit.to_string(),
             committed_at: 0,
             exclude: vec!["missing.txt".into()],
+            patch: None,
         }
     }
 
@@ -276,6 +295,41 @@ mod tests {
             "{}",
             failure.message
         );
+    }
+
+    /// A tree that no `git` makes: a link and a folder of one name. The folder's file would land where the link leads.
+    #[test]
+    fn no_folder_is_written_through_a_link_of_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("toy.git");
+        let repository = Repository::init_bare(&place).unwrap();
+        let link = repository.blob(b"..").unwrap();
+        let mut inner = repository.treebuilder(None).unwrap();
+        let evil = repository.blob(b"evil").unwrap();
+        inner.insert("evil", evil, 0o100_644).unwrap();
+        let inner = inner.write().unwrap();
+        let mut raw = b"120000 a\0".to_vec();
+        raw.extend_from_slice(link.as_bytes());
+        raw.extend_from_slice(b"40000 a\0");
+        raw.extend_from_slice(inner.as_bytes());
+        let odb = repository.odb().unwrap();
+        let tree = odb.write(ObjectType::Tree, &raw).unwrap();
+        let tree = repository.find_tree(tree).unwrap();
+        let me = Signature::now("A", "a@example.org").unwrap();
+        let commit = repository
+            .commit(None, &me, &me, "two", &tree, &[])
+            .unwrap();
+        let mut source = repository_with_odd_files(&folder.path().join("other.git"));
+        source.url = place.display().to_string();
+        source.commit = commit.to_string();
+        let target = folder.path().join("out");
+        let failure = checkout(&source, folder.path(), &target, &Stop::default()).unwrap_err();
+        assert!(
+            failure.message.contains("\"a\" twice"),
+            "{}",
+            failure.message
+        );
+        assert!(!folder.path().join("evil").exists());
     }
 
     #[test]

@@ -127,6 +127,7 @@ fn failure(error: SmtpError) -> Failure {
     Failure {
         permanent: error.is_permanent(),
         message: format!("SMTP: {}", super::message::one_line(&words, 500)),
+        wait_until: None,
     }
 }
 

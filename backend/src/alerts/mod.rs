@@ -2,6 +2,7 @@
 //!
 //! Rules and texts are pure; `mail` and `chat` also send. Nothing here knows the database: the scheduler brings the facts.
 
+pub mod alarm;
 pub mod audience;
 pub mod chat;
 pub mod gather;
@@ -10,6 +11,7 @@ pub mod mail;
 pub mod message;
 pub mod payload;
 pub mod report;
+pub mod try_run;
 pub mod when;
 
 pub use payload::Payload;

@@ -24,6 +24,13 @@ pub enum Payload {
         /// Why the recipient gets it.
         why: String,
     },
+    /// Alarms, to an operator.
+    Alarms {
+        /// Keys of those that were raised.
+        raised: Vec<i64>,
+        /// Keys of those that are over.
+        cleared: Vec<i64>,
+    },
     /// A status on the culprit.
     Status {
         /// The event.
@@ -33,5 +40,22 @@ pub enum Payload {
     Comment {
         /// The event.
         event: i64,
+    },
+    /// A comment on a pull request that answers a command in another.
+    Answer {
+        /// The pull request's number.
+        pull: i64,
+        /// What it says.
+        text: String,
+    },
+    /// The status of a try's head.
+    TryStatus {
+        /// The try.
+        try_id: i64,
+    },
+    /// The comment of a try on its pull request.
+    TryComment {
+        /// The try.
+        try_id: i64,
     },
 }

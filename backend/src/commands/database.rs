@@ -1,11 +1,14 @@
 //! Opening the database, and the commands that only touch it.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use serde_json::json;
+use speedwell_backend::artefacts::Artefacts;
 use speedwell_backend::cluster::Cluster;
 use speedwell_backend::config::Config;
+use speedwell_backend::context::Context;
 use speedwell_backend::db;
 use speedwell_backend::domain::audit::Action;
 use speedwell_backend::domain::summary::Summary;
@@ -16,41 +19,64 @@ use super::operator;
 
 /// An open database. The private cluster, if there is one, ends with it.
 pub(super) struct Database {
-    /// Connections; migrated.
+    /// Connections.
     pub(super) pool: PgPool,
+    /// Its address, for programs that want one.
+    pub(super) url: String,
     _cluster: Option<Cluster>,
 }
 
 /// Opens the configured database, or the private cluster, and migrates it.
 pub(super) async fn open(config: &Config) -> anyhow::Result<Database> {
+    let database = connect(config).await?;
+    db::MIGRATOR
+        .run(&database.pool)
+        .await
+        .context("cannot migrate the database")?;
+    Ok(database)
+}
+
+/// What ticks are given, with the database it uses.
+pub(super) async fn open_context(config: &Config) -> anyhow::Result<(Context, Database)> {
+    let database = open(config).await?;
+    let context = Context {
+        pool: database.pool.clone(),
+        config: Arc::new(config.clone()),
+        artefacts: artefacts(config)?,
+    };
+    Ok((context, database))
+}
+
+/// As [`open`], and leaves the database as it is.
+pub(super) async fn connect(config: &Config) -> anyhow::Result<Database> {
     let pool = PgPoolOptions::new().max_connections(24);
-    let (pool, cluster) = match &config.database_url {
-        Some(url) => (
-            pool.connect(url)
+    match &config.database_url {
+        Some(url) => Ok(Database {
+            pool: pool
+                .connect(url)
                 .await
                 .context("database_url: cannot connect")?,
-            None,
-        ),
+            url: url.clone(),
+            _cluster: None,
+        }),
         None => {
             let folder = config.data.join("postgres");
             let user = config.postgres_user.clone();
             let cluster =
                 tokio::task::spawn_blocking(move || Cluster::start(&folder, &user)).await??;
             cluster.ready().await?;
-            (
-                pool.connect_with(cluster.connect_options()).await?,
-                Some(cluster),
-            )
+            Ok(Database {
+                pool: pool.connect_with(cluster.connect_options()).await?,
+                url: cluster.url(),
+                _cluster: Some(cluster),
+            })
         }
-    };
-    db::MIGRATOR
-        .run(&pool)
-        .await
-        .context("cannot migrate the database")?;
-    Ok(Database {
-        pool,
-        _cluster: cluster,
-    })
+    }
+}
+
+/// Opens the configured store of artefacts.
+pub(super) fn artefacts(config: &Config) -> anyhow::Result<Artefacts> {
+    Artefacts::open(config.store.as_deref(), &config.data)
 }
 
 /// Keeps a private cluster alive until the process is asked to stop.
@@ -94,7 +120,7 @@ pub(super) async fn cancel(config: &Config, job_id: i64) -> anyhow::Result<()> {
 pub(super) async fn redetect(config: &Config) -> anyhow::Result<()> {
     const BATCH: i64 = 500;
     let database = open(config).await?;
-    let (mut last, mut count) = (0, 0_usize);
+    let (mut last, mut count, mut bare) = (0, 0_usize, 0_usize);
     loop {
         let batch = db::summaries::list(&database.pool, last, BATCH).await?;
         let Some(end) = batch.last() else { break };
@@ -111,8 +137,11 @@ pub(super) async fn redetect(config: &Config) -> anyhow::Result<()> {
                 .filter(|(_, warmup)| !**warmup)
                 .map(|((value, process), _)| (u32::try_from(*process).unwrap_or(0), *value))
                 .collect();
-            if let Some(summary) = Summary::of_processes(&counted) {
-                db::summaries::update(&mut transaction, stored, &summary).await?;
+            match Summary::of_processes(&counted) {
+                Some(summary) => {
+                    db::summaries::update(&mut transaction, stored, &summary).await?;
+                }
+                None => bare += 1,
             }
         }
         transaction.commit().await?;
@@ -129,8 +158,12 @@ pub(super) async fn redetect(config: &Config) -> anyhow::Result<()> {
     .await?;
     db::warmup::forget_all(&database.pool).await?;
     let series = db::verdicts::forget_all(&database.pool).await?;
+    if bare > 0 {
+        println!("{bare} summaries stay as they are: their samples are no longer kept");
+    }
     println!(
-        "{count} summaries made again; the running service, or the next one, judges {series} series again"
+        "{} summaries made again; the running service, or the next one, judges {series} series again",
+        count - bare
     );
     Ok(())
 }

@@ -1,20 +1,29 @@
 //! The command line.
 
+mod backup;
 mod bisect;
 mod database;
 mod demo_data;
+mod examples;
 mod host;
 mod import;
+mod job;
 mod lookup;
 mod operator;
+mod percent;
 mod progress;
 mod recompute;
+mod reindex;
 mod request;
+mod restore;
+mod retention;
+mod runtime;
 mod secret;
 mod serve;
 mod subscription;
 mod sync;
 mod token;
+mod try_run;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -23,6 +32,8 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use speedwell_backend::config::Config;
 use tracing_subscriber::EnvFilter;
+
+pub(crate) use examples::parse;
 
 /// The Speedwell service: tracks the performance of interpreters, commit by commit.
 #[derive(Debug, Parser)]
@@ -53,9 +64,17 @@ enum Command {
     Serve,
     /// Validate the configuration and print what would happen.
     Check,
-    /// Register benchmark hosts.
+    /// Benchmark hosts: add, list, disable, enable, another token.
     #[command(subcommand)]
     Host(host::HostCommand),
+    /// Runtimes: list, pause, resume, ask for runs.
+    #[command(subcommand)]
+    Runtime(runtime::RuntimeCommand),
+    /// Jobs: list, cancel, retry.
+    #[command(subcommand)]
+    Job(job::JobCommand),
+    /// Build indexes anew that are broken or too large; the service goes on.
+    Reindex(reindex::ReindexArguments),
     /// Tokens of people and programs that act.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -72,8 +91,16 @@ enum Command {
     Redetect,
     /// Have the commit behind a change looked for between any two points of a runtime's branch.
     Bisect(bisect::BisectArguments),
+    /// Measure a branch, a commit or a patch against its base, in turn on one host.
+    Try(try_run::TryArguments),
     /// Replay history with other parameters of the detector and print how the alarms would differ.
     Recompute(recompute::RecomputeArguments),
+    /// Save the database, the artefacts and the configuration in a folder, while the service runs.
+    Backup(backup::BackupArguments),
+    /// Fill an empty database and its store from a backup.
+    Restore(restore::RestoreArguments),
+    /// Take what the configuration does not keep any longer; the service does so every hour.
+    Retention(retention::RetentionArguments),
     /// Fill an empty database with made-up measurements, for load tests.
     DemoData(demo_data::DemoDataArguments),
     /// Ask for a job's end.
@@ -130,6 +157,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Host(command) => host::run(&config, command).await,
+        Command::Runtime(command) => runtime::run(&config, command).await,
+        Command::Job(command) => job::run(&config, command).await,
+        Command::Reindex(arguments) => reindex::run(&config, arguments).await,
         Command::Token(command) => token::run(&config, command).await,
         Command::Subscription(command) => subscription::run(&config, command).await,
         Command::Import(arguments) => import::run(&config, arguments).await,
@@ -137,7 +167,11 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Request(arguments) => request::run(&config, arguments).await,
         Command::Redetect => database::redetect(&config).await,
         Command::Bisect(arguments) => bisect::run(&config, arguments).await,
+        Command::Try(arguments) => try_run::run(&config, arguments).await,
         Command::Recompute(arguments) => recompute::run(&config, arguments).await,
+        Command::Backup(given) => backup::run(&config, &arguments.config, given).await,
+        Command::Restore(arguments) => restore::run(&config, arguments).await,
+        Command::Retention(arguments) => retention::run(&config, arguments).await,
         Command::DemoData(arguments) => demo_data::run(&config, arguments).await,
         Command::Cancel { job } => database::cancel(&config, job).await,
         Command::Cluster { .. } => Ok(()),

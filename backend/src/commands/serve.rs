@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use speedwell_backend::artefacts::Artefacts;
-use speedwell_backend::config::Config;
+use speedwell_backend::config::{Config, unreadable_secrets};
 use speedwell_backend::context::Context;
 use speedwell_backend::{db, scheduler, web};
 use tokio::sync::watch;
@@ -14,10 +13,13 @@ use super::{database, sync};
 
 /// Runs until SIGINT or SIGTERM: first the web server stops, then the ticks, then the private cluster.
 pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
+    for problem in unreadable_secrets(&config) {
+        tracing::warn!("{problem}");
+    }
     let database = database::open(&config).await?;
     sync::sync(&config, &database.pool).await?;
     db::verdicts::forget_others(&database.pool, &config.detection.version()).await?;
-    let artefacts = Artefacts::open(config.store.as_deref(), &config.data)?;
+    let artefacts = database::artefacts(&config)?;
     let metrics = PrometheusBuilder::new()
         .install_recorder()
         .context("cannot install the metrics recorder")?;

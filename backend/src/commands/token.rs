@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::ensure;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -140,7 +140,7 @@ async fn store(pool: &PgPool, new: &NewToken<'_>) -> anyhow::Result<()> {
     );
     let details = json!({
         "owner": new.owner, "kind": new.kind.as_str(), "role": new.role.as_str(), "reaches": new.scope.words(),
-        "expires_at": new.expires_at,
+        "until": new.expires_at.map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true)),
     });
     let subject = format!("token {}", new.name);
     let action = Action::TokenAdd;

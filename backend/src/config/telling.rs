@@ -1,4 +1,4 @@
-//! `[mail]`, `[report]` and `[repository.forge]`: how people are told.
+//! `[mail]` and `[report]`: how people are told.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,6 @@ use anyhow::Context as _;
 use serde::Deserialize;
 
 use super::{Problem, check_schedule};
-use crate::forge::{Forge, ForgeKind};
 
 /// How mails leave. Without it none are made.
 #[derive(Debug, Clone, Deserialize)]
@@ -26,6 +25,9 @@ pub struct MailConfig {
     /// Addresses that hear of every confirmed change, and get the daily reports.
     #[serde(default)]
     pub lists: Vec<String>,
+    /// Addresses of those who tend this service: they hear of alarms.
+    #[serde(default)]
+    pub operators: Vec<String>,
     /// Whether the author and the committer of a culprit are told.
     #[serde(default = "default_authors")]
     pub authors: bool,
@@ -79,6 +81,9 @@ impl MailConfig {
         }
         for list in &self.lists {
             check_address(list).map_err(|message| Problem::new("mail.lists", list, message))?;
+        }
+        for one in &self.operators {
+            check_address(one).map_err(|message| Problem::new("mail.operators", one, message))?;
         }
         for new in self.addresses.values() {
             check_address(new).map_err(|message| Problem::new("mail.addresses", new, message))?;
@@ -157,57 +162,6 @@ impl Default for ReportConfig {
     }
 }
 
-/// Where statuses and comments on commits go.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ForgeConfig {
-    /// `github`, `gitlab` or `forgejo`.
-    pub kind: ForgeKind,
-    /// `https://api.github.com`, `https://gitlab.example/api/v4`, `https://codeberg.org/api/v1`.
-    pub api: String,
-    /// `owner/name`; on GitLab the whole path.
-    pub project: String,
-    /// File that holds the token.
-    pub token_file: PathBuf,
-    /// Whether to comment on the commit, too, where the forge can.
-    #[serde(default = "default_authors")]
-    pub comments: bool,
-}
-
-impl ForgeConfig {
-    /// The project, with its token.
-    pub fn open(&self) -> anyhow::Result<Forge> {
-        Ok(Forge {
-            kind: self.kind,
-            api: self.api.clone(),
-            project: self.project.clone(),
-            token: read_secret("repository.forge.token_file", &self.token_file)?,
-        })
-    }
-
-    fn validate(&self) -> Result<(), Problem> {
-        let local = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
-        if !self.api.starts_with("https://") && !local.iter().any(|one| self.api.starts_with(one)) {
-            let message = "use https://: the token goes along";
-            return Err(Problem::new("repository.forge.api", &self.api, message));
-        }
-        if !self.project.contains('/')
-            || self
-                .project
-                .split('/')
-                .any(|part| matches!(part, "" | "." | ".."))
-        {
-            let message = "write \"owner/name\"";
-            return Err(Problem::new(
-                "repository.forge.project",
-                &self.project,
-                message,
-            ));
-        }
-        Ok(())
-    }
-}
-
 pub(super) fn read_secret(key: &str, file: &Path) -> anyhow::Result<String> {
     let text = std::fs::read_to_string(file)
         .with_context(|| format!("{key}: cannot read {}", file.display()))?;
@@ -222,13 +176,6 @@ pub(super) fn validate(config: &super::Config) -> Result<(), Problem> {
     }
     let schedule = &config.report.schedule;
     check_schedule(schedule).map_err(|e| Problem::new("report.schedule", schedule, e))?;
-    let forges = config
-        .repositories
-        .iter()
-        .filter_map(|one| one.forge.as_ref());
-    for forge in forges {
-        forge.validate()?;
-    }
     Ok(())
 }
 
@@ -238,9 +185,6 @@ mod tests {
 
     const MAIL: &str = "[mail]\nsmtp = \"smtp://127.0.0.1:2525\"\nfrom = \"Speedwell <s@example.org>\"\nlists = [\"l@example.org\"]\n\
                         opted_out = [\"x@example.org\"]\n[mail.addresses]\n\"old@x.org\" = \"new@x.org\"\n";
-    const FORGE: &str = "[[repository]]\nname = \"r\"\nurl = \"/srv/r.git\"\n[repository.forge]\nkind = \"github\"\n\
-                         api = \"https://api.github.com\"\nproject = \"python/cpython\"\ntoken_file = \"/run/token\"\n";
-
     fn error_of(text: &str) -> String {
         let text = format!("data = \"/tmp/x\"\n{text}");
         Config::parse(&text, "speedwell.toml")
@@ -280,24 +224,5 @@ mod tests {
         }
         assert!(error_of(&MAIL.replace("lists =", "list =")).contains("list"));
         assert!(error_of("[report]\nschedule = \"daily\"\n").contains("report.schedule"));
-    }
-
-    #[test]
-    fn a_forge_is_checked() {
-        let good = format!("data = \"/tmp/x\"\n{FORGE}");
-        let config = Config::parse(&good, "speedwell.toml").unwrap();
-        let forge = config.repositories[0].forge.as_ref().unwrap();
-        let error = forge.open().err().unwrap().to_string();
-        assert!(
-            error.contains("token_file") && error.contains("/run/token"),
-            "{error}"
-        );
-        assert!(
-            error_of(&FORGE.replace("https://api", "http://api")).contains("repository.forge.api")
-        );
-        assert!(
-            error_of(&FORGE.replace("python/cpython", "../x")).contains("repository.forge.project")
-        );
-        assert!(error_of(&FORGE.replace("\"github\"", "\"sourceforge\"")).contains("kind"));
     }
 }

@@ -188,7 +188,7 @@ pub struct Lacking {
 }
 
 /// The newest reason of each runtime and host why one of these metrics, or the whole benchmark, could not be measured; those alone
-/// after which it was not measured again.
+/// after which it was not measured again. What somebody tries is no news of the runtime.
 pub async fn list_lacking(
     db: impl PgExecutor<'_>,
     versions: &[i64],
@@ -199,13 +199,15 @@ pub async fn list_lacking(
             SELECT DISTINCT ON (benchmark_id, runtime_id, host_id) benchmark_id, runtime_id, host_id, run_id, kind, reason
             FROM unavailable JOIN run ON run.id = run_id
             WHERE benchmark_id = ANY($1) AND (metric IS NULL OR metric = ANY($2))
+              AND NOT EXISTS (SELECT 1 FROM job WHERE job.id = run.job_id AND job.try_id IS NOT NULL)
             ORDER BY benchmark_id, runtime_id, host_id, run_id DESC)
          SELECT benchmark_id, runtime.name AS runtime, host.name AS host, run_id, kind, reason
          FROM newest JOIN runtime ON runtime.id = runtime_id JOIN host ON host.id = host_id
          WHERE NOT EXISTS (
             SELECT 1 FROM series CROSS JOIN LATERAL (
                 SELECT max(run_id) AS run_id FROM (
-                    SELECT run_id FROM measurement WHERE series_id = series.id ORDER BY position DESC, id DESC LIMIT 1) last) later
+                    SELECT run_id FROM measurement WHERE series_id = series.id AND position IS NOT NULL
+                    ORDER BY position DESC, id DESC LIMIT 1) last) later
             WHERE series.benchmark_id = newest.benchmark_id AND series.runtime_id = newest.runtime_id
               AND series.host_id = newest.host_id AND metric = ANY($2) AND later.run_id >= newest.run_id)
          ORDER BY runtime.ordinal, runtime.name, host.name",

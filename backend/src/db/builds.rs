@@ -4,7 +4,7 @@ use speedwell_wire::{ArtefactReference, BuildReport};
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
 
-/// Notes that an object is in the store. Repeating it changes nothing.
+/// Notes that an object is in the store. Repeating it makes it young again, so that retention does not take it.
 pub async fn insert_artefact(
     db: impl PgExecutor<'_>,
     sha256: &str,
@@ -12,7 +12,9 @@ pub async fn insert_artefact(
     kind: &str,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "INSERT INTO artefact (sha256, bytes, kind) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        "INSERT INTO artefact (sha256, bytes, kind) VALUES ($1, $2, $3)
+         ON CONFLICT (sha256) DO UPDATE SET stored_at = now(), removed_at = NULL
+         WHERE artefact.removed_at IS NOT NULL OR artefact.stored_at < now() - interval '1 hour'",
     )
     .bind(sha256)
     .bind(i64::try_from(bytes).unwrap_or(i64::MAX))
@@ -24,7 +26,7 @@ pub async fn insert_artefact(
 
 /// The size of a stored artefact.
 pub async fn find_artefact(db: impl PgExecutor<'_>, sha256: &str) -> sqlx::Result<Option<i64>> {
-    sqlx::query_scalar("SELECT bytes FROM artefact WHERE sha256 = $1")
+    sqlx::query_scalar("SELECT bytes FROM artefact WHERE sha256 = $1 AND removed_at IS NULL")
         .bind(sha256)
         .fetch_optional(db)
         .await
@@ -41,7 +43,7 @@ pub async fn find_artefact_of(
 ) -> sqlx::Result<Option<ArtefactReference>> {
     let row: Option<(String, i64, i64)> = sqlx::query_as(
         "SELECT artefact.sha256, artefact.bytes, build.id FROM build
-         JOIN artefact ON artefact.sha256 = build.artefact_sha256
+         JOIN artefact ON artefact.sha256 = build.artefact_sha256 AND removed_at IS NULL
          WHERE runtime_id = $1 AND commit_id = $2 AND recipe_sha256 = $3 AND toolchain = $4
            AND repeat = $5",
     )
@@ -69,6 +71,20 @@ pub async fn insert(
     commit_id: i64,
     report: &BuildReport,
 ) -> sqlx::Result<()> {
+    // One that retention has taken is made anew, perhaps of other bytes.
+    sqlx::query(
+        "UPDATE build SET artefact_sha256 = $4 FROM runtime, job, artefact
+         WHERE runtime.id = $1 AND job.id = $5 AND build.runtime_id = $1 AND build.commit_id = $2 AND build.toolchain = $3
+           AND build.recipe_sha256 = runtime.recipe_sha256 AND build.repeat = job.build_repeat
+           AND artefact.sha256 = build.artefact_sha256 AND removed_at IS NOT NULL AND $4::text IS NOT NULL",
+    )
+    .bind(runtime_id)
+    .bind(commit_id)
+    .bind(&report.toolchain)
+    .bind(&report.artefact_sha256)
+    .bind(job_id)
+    .execute(&mut *db)
+    .await?;
     sqlx::query(
         "INSERT INTO build (runtime_id, commit_id, recipe_sha256, toolchain, job_id, host_id, artefact_sha256,
                             installed_bytes, step_seconds, ccache_hits, ccache_misses, version, failure, log_tail,

@@ -107,7 +107,7 @@ pub async fn cut_tail(db: &mut PgConnection, branch_id: i64, first: i32) -> sqlx
     // A job that nobody has begun goes without a trace: should the commit come back, it is queued anew.
     sqlx::query(
         "DELETE FROM job USING runtime WHERE runtime.id = runtime_id AND branch_id = $1 AND commit_id = ANY($2)
-           AND state = 'queued' AND attempt = 0 AND reason <> 'requested'",
+           AND state = 'queued' AND attempt = 0 AND reason NOT IN ('requested', 'try')",
     )
     .bind(branch_id)
     .bind(&gone)
@@ -117,7 +117,7 @@ pub async fn cut_tail(db: &mut PgConnection, branch_id: i64, first: i32) -> sqlx
         "UPDATE job SET state = 'cancelled', finished_at = now(), failure_kind = 'cancelled',
                 failure_message = 'a force push took the commit off the branch'
          FROM runtime WHERE runtime.id = runtime_id AND branch_id = $1 AND commit_id = ANY($2) AND state = 'queued'
-           AND reason <> 'requested'",
+           AND reason NOT IN ('requested', 'try')",
     )
     .bind(branch_id)
     .bind(&gone)

@@ -44,7 +44,7 @@ pub async fn find_commits(
     prefix: &str,
 ) -> sqlx::Result<Vec<CommitDetail>> {
     sqlx::query_as(
-        "SELECT commit.id, repository.name AS repository, commit_url, hash, parents, author_name, authored_at,
+        "SELECT commit.id, repository.name AS repository, CASE WHEN patch_sha256 IS NULL THEN commit_url END AS commit_url, hash, parents, author_name, authored_at,
             committed_at, subject, touched_paths, touched_count,
             ARRAY(SELECT format('%s %s', branch.name, position) FROM branch_commit JOIN branch ON branch.id = branch_id
                   WHERE commit_id = commit.id ORDER BY branch.name) AS places,

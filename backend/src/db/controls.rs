@@ -89,7 +89,7 @@ pub async fn insert_around(db: impl PgExecutor<'_>, series_id: i64) -> sqlx::Res
                FROM verdict JOIN run ON run.id = verdict.run_id JOIN runtime ON runtime.id = run.runtime_id
                JOIN job asked ON asked.id = run.job_id
                WHERE series_id = $1 AND verdict.state IN ('improved', 'regressed') AND NOT runtime.control
-                 AND asked.reason NOT IN ('confirmation', 'bisection')
+                 AND asked.reason NOT IN ('confirmation', 'bisection', 'try')
                  AND NOT EXISTS (SELECT 1 FROM job WHERE repeats_run_id = run.id AND job.state IN ('queued', 'running'))
                ORDER BY run.id DESC LIMIT 1) suspect
          CROSS JOIN LATERAL (
@@ -104,7 +104,7 @@ pub async fn insert_around(db: impl PgExecutor<'_>, series_id: i64) -> sqlx::Res
                            AND run.id > suspect.id)
            AND NOT EXISTS (SELECT 1 FROM job WHERE suspected_run_id = suspect.id)
          ON CONFLICT (kind, runtime_id, commit_id, host_class, coalesce(host_id, 0))
-            WHERE state IN ('queued', 'running') AND reason NOT IN ('requested', 'repetition', 'confirmation', 'bisection')
+            WHERE state IN ('queued', 'running') AND reason NOT IN ('requested', 'repetition', 'confirmation', 'bisection', 'try')
          DO UPDATE SET priority = excluded.priority, suspected_run_id = excluded.suspected_run_id
             WHERE job.suspected_run_id IS NULL",
     )

@@ -5,7 +5,7 @@ use sqlx::PgExecutor;
 
 use crate::domain::plan::{Candidate, Reason};
 
-/// Jobs of a runtime that wait, for one class of hosts. Repetitions, confirmations and bisections take nobody's room.
+/// Jobs of a runtime that wait, for one class of hosts. Repetitions, confirmations, bisections and tries take nobody's room.
 pub async fn count_queued(
     db: impl PgExecutor<'_>,
     runtime_id: i64,
@@ -13,7 +13,7 @@ pub async fn count_queued(
 ) -> sqlx::Result<i64> {
     sqlx::query_scalar(
         "SELECT count(*) FROM job WHERE runtime_id = $1 AND host_class = $2 AND state = 'queued'
-           AND reason NOT IN ('repetition', 'confirmation', 'bisection')",
+           AND reason NOT IN ('repetition', 'confirmation', 'bisection', 'try')",
     )
     .bind(runtime_id)
     .bind(class)
@@ -32,7 +32,7 @@ pub async fn find_release(
     sqlx::query_as(
         "SELECT release.commit_id,
             EXISTS (SELECT 1 FROM job WHERE job.runtime_id = runtime.id AND job.commit_id = release.commit_id
-                    AND job.kind = 'measure' AND job.host_class = $2
+                    AND job.kind = 'measure' AND job.host_class = $2 AND job.suite_name IS NULL
                     AND (job.state IN ('queued', 'running')
                          OR coalesce(job.started_at, job.created_at) >= coalesce(epoch.begins_at, '-infinity'))) AS settled
          FROM runtime JOIN branch ON branch.id = runtime.branch_id
@@ -53,7 +53,7 @@ pub async fn find_release(
 
 /// A runtime's commits in branch order, oldest first; with `newest` only that many from the end.
 /// A commit is settled when it has a run on a host of the class, or a job that is open or over, of the whole suite: what was limited
-/// to some benchmarks (a request, a confirmation, a bisection) settles nothing.
+/// to some benchmarks (a request, a confirmation, a bisection) settles nothing, and of a try only what it has measured.
 pub async fn list_candidates(
     db: impl PgExecutor<'_>,
     runtime_id: i64,
@@ -65,9 +65,9 @@ pub async fn list_candidates(
             SELECT place.position, commit.id, commit.committed_at,
                 EXISTS (SELECT 1 FROM tag WHERE tag.repository_id = commit.repository_id AND commit_hash = commit.hash),
                 EXISTS (SELECT 1 FROM job WHERE job.runtime_id = runtime.id AND job.commit_id = commit.id
-                        AND job.kind = 'measure' AND job.host_class = $2 AND job.benchmarks = '{}')
+                        AND job.kind = 'measure' AND job.host_class = $2 AND job.benchmarks = '{}' AND job.reason <> 'try')
              OR EXISTS (SELECT 1 FROM run JOIN host ON host.id = run.host_id JOIN job ON job.id = run.job_id
-                        WHERE job.benchmarks = '{}' AND run.runtime_id = runtime.id AND run.commit_id = commit.id AND host.class = $2)
+                        WHERE job.benchmarks = '{}' AND job.suite_name IS NULL AND run.runtime_id = runtime.id AND run.commit_id = commit.id AND host.class = $2)
             FROM runtime JOIN branch_commit place ON place.branch_id = runtime.branch_id
             JOIN commit ON commit.id = place.commit_id
             WHERE runtime.id = $1 ORDER BY place.position DESC LIMIT $3

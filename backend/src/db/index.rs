@@ -46,8 +46,8 @@ pub async fn list_waiting(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Waiting>>
     .await
 }
 
-/// A whole run with its place, and what its point says of it; a run of some benchmarks only, or one whose repetition counts in
-/// its place, has no point.
+/// A whole run with its place, and what its point says of it; a run of some benchmarks only, of what somebody has tried, or one whose
+/// repetition counts in its place, has no point.
 #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
 pub struct RunRow {
     /// The run.
@@ -108,7 +108,8 @@ pub async fn list_runs(
                 WHERE branch_release.branch_id = runtime.branch_id AND branch_release.commit_id = run.commit_id
                 ORDER BY release_line DESC, release_final DESC, name LIMIT 1) release ON true
             LEFT JOIN index_point point ON point.run_id = run.id
-            WHERE run.runtime_id = $1 AND run.host_id = $2 AND run.superseded_by IS NULL AND job.benchmarks = '{}') runs
+            WHERE run.runtime_id = $1 AND run.host_id = $2 AND run.superseded_by IS NULL AND job.benchmarks = '{}'
+              AND job.suite_name IS NULL AND (job.try_id IS NULL OR place.position IS NOT NULL)) runs
          ORDER BY run_id",
     )
     .bind(runtime_id)

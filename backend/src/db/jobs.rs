@@ -39,8 +39,10 @@ pub struct ClaimedJob {
     pub url: String,
     /// Paths that a checkout leaves out.
     pub exclude: Vec<String>,
-    /// Commit's hash.
+    /// Hash of the commit to check out.
     pub hash: String,
+    /// What is changed in it before it is built.
+    pub patch: Option<String>,
     /// Committer's time.
     pub committed_at: DateTime<Utc>,
     /// Suite's name.
@@ -65,16 +67,27 @@ fn lease_interval() -> PgInterval {
 ///
 /// The host's row is locked first, so that two claims of one host come one after the other; the partial unique
 /// index on running jobs guards the same rule should a later change forget the lock. A host that asks for work
-/// has none: what it seemed to be running was lost with its worker and goes back to the queue.
+/// has none: what it seemed to be running was lost with its worker and goes back to the queue. Whether the worker applies patches
+/// is noted for those who choose a host for one.
 pub async fn claim(
     db: &mut PgConnection,
     host_id: i64,
     lease_id: Uuid,
+    applies_patches: bool,
 ) -> sqlx::Result<Option<ClaimedJob>> {
-    let class: String = sqlx::query_scalar("SELECT class FROM host WHERE id = $1 FOR UPDATE")
-        .bind(host_id)
-        .fetch_one(&mut *db)
-        .await?;
+    let (class, noted, disabled): (String, bool, bool) = sqlx::query_as(
+        "SELECT class, applies_patches, disabled_at IS NOT NULL FROM host WHERE id = $1 FOR UPDATE",
+    )
+    .bind(host_id)
+    .fetch_one(&mut *db)
+    .await?;
+    if noted != applies_patches {
+        sqlx::query("UPDATE host SET applies_patches = $2 WHERE id = $1")
+            .bind(host_id)
+            .bind(applies_patches)
+            .execute(&mut *db)
+            .await?;
+    }
     let lost: Vec<i64> =
         sqlx::query_scalar("SELECT id FROM job WHERE running_on = $1 AND state = 'running'")
             .bind(host_id)
@@ -88,14 +101,19 @@ pub async fn claim(
         )
         .await?;
     }
+    if disabled {
+        return Ok(None);
+    }
     let claimed: Option<i64> = sqlx::query_scalar(
         "SELECT job.id FROM job JOIN runtime ON runtime.id = runtime_id
          WHERE state = 'queued' AND (host_id = $1 OR (host_id IS NULL AND host_class = $2))
-           AND not_before <= now() AND EXISTS (SELECT 1 FROM suite WHERE name = runtime.suite_name)
+           AND not_before <= now() AND paused_at IS NULL AND EXISTS (SELECT 1 FROM suite WHERE name = coalesce(job.suite_name, runtime.suite_name))
+           AND ($3 OR (SELECT patch_sha256 FROM commit WHERE commit.id = commit_id) IS NULL)
          ORDER BY priority DESC, job.id LIMIT 1 FOR UPDATE OF job SKIP LOCKED",
     )
     .bind(host_id)
     .bind(&class)
+    .bind(applies_patches)
     .fetch_optional(&mut *db)
     .await?;
     let Some(job_id) = claimed else {
@@ -121,12 +139,14 @@ async fn get_claimed(db: &mut PgConnection, job_id: i64) -> sqlx::Result<Claimed
     sqlx::query_as(
         "SELECT job.id, job.kind, job.attempt, runtime.name AS runtime, runtime.id AS runtime_id,
                 commit.id AS commit_id, runtime.recipe, repository.name AS repository, repository.url,
-                repository.exclude, commit.hash, commit.committed_at, runtime.suite_name,
-                (SELECT max(version) FROM suite WHERE suite.name = runtime.suite_name) AS suite_version,
-                job.benchmarks, job.build_repeat
+                repository.exclude, CASE WHEN patch_sha256 IS NULL THEN commit.hash ELSE parents[1] END AS hash,
+                commit.committed_at, coalesce(job.suite_name, runtime.suite_name) AS suite_name,
+                (SELECT max(version) FROM suite WHERE suite.name = coalesce(job.suite_name, runtime.suite_name)) AS suite_version,
+                job.benchmarks, job.build_repeat, patch.content AS patch
          FROM job JOIN runtime ON runtime.id = job.runtime_id
          JOIN commit ON commit.id = job.commit_id
          JOIN repository ON repository.id = commit.repository_id
+         LEFT JOIN patch ON patch.sha256 = commit.patch_sha256
          WHERE job.id = $1",
     )
     .bind(job_id)

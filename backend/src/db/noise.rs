@@ -79,6 +79,18 @@ pub async fn list_repetitions(
     .await
 }
 
+/// Lets a floor stand that was made of samples which retention has taken since. Whether there is one.
+pub async fn keep(db: impl PgExecutor<'_>, series: &SeriesToMeasure) -> sqlx::Result<bool> {
+    let kept =
+        sqlx::query("UPDATE noise_floor SET version = $2, answers_for = $3 WHERE series_id = $1")
+            .bind(series.id)
+            .bind(NOISE_VERSION)
+            .bind(series.changed_at)
+            .execute(db)
+            .await?;
+    Ok(kept.rows_affected() > 0)
+}
+
 /// Stores the floor of a series. `changed_at` is the one that its measurements were read after.
 pub async fn replace(
     db: impl PgExecutor<'_>,

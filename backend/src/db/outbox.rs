@@ -137,7 +137,7 @@ pub struct NewMessage<'a> {
     pub key: &'a str,
     /// `mail`, `webhook`, `chat` or `forge`.
     pub channel: &'a str,
-    /// The recipient.
+    /// The recipient. Of a forge: the repository's name, a space, and what is sent, so that a forge that asks for patience is known.
     pub recipient: &'a str,
     /// The subscription that led here.
     pub subscription_id: Option<i64>,
@@ -199,7 +199,7 @@ pub struct MessageRow {
 }
 
 /// Takes up the message that has been due longest and postpones it to `lease_ends`: when this process dies, another tries it
-/// then. Two processes never take up the same one.
+/// then. Two processes never take up the same one. What is for a forge that asked to be left alone waits.
 pub async fn claim(
     db: impl PgExecutor<'_>,
     now: DateTime<Utc>,
@@ -208,6 +208,8 @@ pub async fn claim(
     sqlx::query_as(
         "UPDATE outbox SET attempts = attempts + 1, next_attempt_at = $2
          WHERE id = (SELECT id FROM outbox WHERE state = 'waiting' AND next_attempt_at <= $1
+                       AND (channel <> 'forge' OR NOT EXISTS (
+                            SELECT 1 FROM repository WHERE name = split_part(recipient, ' ', 1) AND forge_paused_until > $1))
                      ORDER BY next_attempt_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)
          RETURNING id, key, channel, recipient, subscription_id, payload, attempts",
     )
@@ -259,6 +261,26 @@ pub async fn mark_failed(
     .map(drop)
 }
 
+/// Puts a message off because the other side asked for it. The try does not count.
+pub async fn postpone(
+    db: impl PgExecutor<'_>,
+    message: &MessageRow,
+    why: &str,
+    until: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "UPDATE outbox SET attempts = attempts - 1, last_error = $3, next_attempt_at = $4
+         WHERE id = $1 AND attempts = $2 AND state = 'waiting'",
+    )
+    .bind(message.id)
+    .bind(message.attempts)
+    .bind(why)
+    .bind(until)
+    .execute(db)
+    .await
+    .map(drop)
+}
+
 /// Lets a message that was given up go out again, with the same key. Whether there was one.
 pub async fn send_again(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<bool> {
     let done = sqlx::query(
@@ -269,6 +291,24 @@ pub async fn send_again(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<bool> 
     .execute(db)
     .await?;
     Ok(done.rows_affected() > 0)
+}
+
+/// How many answers to commands on a pull request were written since a moment.
+pub async fn count_answers(
+    db: impl PgExecutor<'_>,
+    recipient: &str,
+    pull: i64,
+    since: DateTime<Utc>,
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar(
+        "SELECT count(*) FROM outbox
+         WHERE channel = 'forge' AND recipient = $1 AND created_at > $3 AND payload @> jsonb_build_object('pull', $2::bigint)",
+    )
+    .bind(recipient)
+    .bind(pull)
+    .bind(since)
+    .fetch_one(db)
+    .await
 }
 
 /// A message as its page lists it.

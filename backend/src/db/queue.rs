@@ -27,6 +27,8 @@ pub struct JobRow {
     pub repeats_run_id: Option<i64>,
     /// The suspicious run that this control was queued because of.
     pub suspected_run_id: Option<i64>,
+    /// The try run that it is a part of.
+    pub try_id: Option<i64>,
     /// Who asked.
     pub requester: String,
     /// Higher goes first.
@@ -70,7 +72,7 @@ macro_rules! select_jobs {
     ($rest:literal) => {
         concat!(
             "SELECT job.id, job.kind, runtime.name AS runtime, commit.hash, commit.subject, job.state, job.reason,
-                job.repeats_run_id, job.suspected_run_id, job.requester, job.priority, job.host_class, host.name AS host, job.attempt, job.max_attempts,
+                job.repeats_run_id, job.suspected_run_id, job.try_id, job.requester, job.priority, job.host_class, host.name AS host, job.attempt, job.max_attempts,
                 job.not_before, job.phase, job.percent, job.progress, job.lease_until, job.cancel_requested,
                 job.failure_message, job.failure_kind, job.created_at, job.started_at, job.finished_at,
                 (SELECT max(id) FROM run WHERE job_id = job.id) AS run_id

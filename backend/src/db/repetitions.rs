@@ -25,7 +25,7 @@ pub async fn list_earlier_flags(
 }
 
 /// Queues the repetition of a marked run for the same runtime, build and host, as long as its runtime's policy allows one
-/// more; the job's number.
+/// more; the job's number. A try measures in pairs, and asks for another pair itself.
 pub async fn insert_job(db: impl PgExecutor<'_>, run_id: i64) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar(
         "INSERT INTO job (kind, runtime_id, commit_id, host_class, host_id, priority, reason, requester, benchmarks,
@@ -33,7 +33,7 @@ pub async fn insert_job(db: impl PgExecutor<'_>, run_id: i64) -> sqlx::Result<Op
          SELECT job.kind, job.runtime_id, job.commit_id, job.host_class, run.host_id, greatest(job.priority, $2), $3,
                 'scheduler', job.benchmarks, job.build_repeat, run.id, job.repetition + 1
          FROM run JOIN job ON job.id = run.job_id JOIN runtime ON runtime.id = job.runtime_id
-         WHERE run.id = $1 AND runtime.enabled AND job.repetition < runtime.repeat_marked
+         WHERE run.id = $1 AND runtime.enabled AND job.try_id IS NULL AND job.repetition < runtime.repeat_marked
          ON CONFLICT DO NOTHING RETURNING id",
     )
     .bind(run_id)

@@ -16,6 +16,8 @@ pub struct Repository {
     pub url: String,
     /// When it was last looked at, with or without success.
     pub last_fetch_at: Option<DateTime<Utc>>,
+    /// Set: to be looked at without waiting for the schedule.
+    pub due_at: Option<DateTime<Utc>>,
 }
 
 /// A runtime's row as the scheduler needs it.
@@ -129,14 +131,14 @@ pub async fn disable_runtimes_except(db: &mut PgConnection, kept: &[i64]) -> sql
 
 /// All repositories.
 pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Repository>> {
-    sqlx::query_as("SELECT id, name, url, last_fetch_at FROM repository ORDER BY name")
+    sqlx::query_as("SELECT id, name, url, last_fetch_at, due_at FROM repository ORDER BY name")
         .fetch_all(db)
         .await
 }
 
-/// The enabled runtimes.
+/// The enabled runtimes that are not paused.
 pub async fn list_runtimes(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Runtime>> {
-    sqlx::query_as("SELECT id, name, branch_id FROM runtime WHERE enabled ORDER BY ordinal, name")
+    sqlx::query_as("SELECT id, name, branch_id FROM runtime WHERE enabled AND paused_at IS NULL ORDER BY ordinal, name")
         .fetch_all(db)
         .await
 }
@@ -163,15 +165,43 @@ pub async fn find_runtime(db: impl PgExecutor<'_>, name: &str) -> sqlx::Result<O
         .await
 }
 
-/// Notes a look at a repository; `error` is shown until a later one succeeds.
+/// Notes a look at a repository, as it was listed before; `error` is shown until a later one succeeds. When it was asked for anew
+/// meanwhile it stays due.
 pub async fn mark_fetched(
     db: impl PgExecutor<'_>,
-    repository_id: i64,
+    repository: &Repository,
     error: Option<&str>,
 ) -> sqlx::Result<()> {
-    sqlx::query("UPDATE repository SET last_fetch_at = now(), last_fetch_error = $2 WHERE id = $1")
+    sqlx::query(
+        "UPDATE repository SET last_fetch_at = now(), last_fetch_error = $2,
+                due_at = CASE WHEN due_at IS DISTINCT FROM $3 THEN due_at END WHERE id = $1",
+    )
+    .bind(repository.id)
+    .bind(error)
+    .bind(repository.due_at)
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// Has a repository looked at at once.
+pub async fn mark_due(db: impl PgExecutor<'_>, repository_id: i64) -> sqlx::Result<()> {
+    sqlx::query("UPDATE repository SET due_at = clock_timestamp() WHERE id = $1")
         .bind(repository_id)
-        .bind(error)
+        .execute(db)
+        .await
+        .map(drop)
+}
+
+/// Leaves a repository's forge alone until a moment.
+pub async fn pause_forge(
+    db: impl PgExecutor<'_>,
+    name: &str,
+    until: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query("UPDATE repository SET forge_paused_until = $2 WHERE name = $1")
+        .bind(name)
+        .bind(until)
         .execute(db)
         .await
         .map(drop)

@@ -28,18 +28,18 @@ pub struct Session {
     pub last_used_at: DateTime<Utc>,
     /// When it ends by itself.
     pub expires_at: DateTime<Utc>,
-    /// Whether its id should be replaced: it is an hour old, or its successor has not been seen for a minute.
+    /// Whether its id should be replaced: it is an hour old, or its successor has not been seen for a minute. `false` in lists.
     pub is_stale: bool,
 }
 
-/// Sign-ins that hold: not ended, not expired, and neither is the token that they were made with.
+/// Sign-ins that hold: not ended, not expired, and neither is the token that they were made with; `$stale`: whether the id should be replaced.
 macro_rules! select_session {
-    ($rest:literal) => {
+    ($stale:literal, $rest:literal) => {
         concat!(
             "SELECT session.id, actor, coalesce(token.role, session.role) AS role, coalesce(token.runtimes, '{*}') AS runtimes,
                 coalesce(token.hosts, '{*}') AS hosts, coalesce('token ' || token.name, provider, '') AS by, browser,
                 session.created_at, session.last_used_at, session.expires_at,
-                rotated_at < now() - CASE WHEN session.sha256 = $1 THEN interval '1 hour' ELSE interval '1 minute' END AS is_stale
+                ", $stale, " AS is_stale
              FROM session LEFT JOIN token ON token.id = session.token_id
              WHERE ended_at IS NULL AND session.expires_at > now() AND token.revoked_at IS NULL
                AND (token.expires_at IS NULL OR token.expires_at > now()) ",
@@ -106,7 +106,10 @@ pub async fn find_by_hash(db: impl PgExecutor<'_>, sha256: &str) -> sqlx::Result
             UPDATE session SET last_used_at = now(),
                 previous_sha256 = CASE WHEN sha256 = $1 AND rotated_at < now() - interval '1 minute' THEN NULL ELSE previous_sha256 END
             WHERE (sha256 = $1 OR previous_sha256 = $1) AND ended_at IS NULL AND last_used_at < now() - interval '1 minute') ",
-        select_session!("AND (session.sha256 = $1 OR previous_sha256 = $1)")
+        select_session!(
+            "rotated_at < now() - CASE WHEN session.sha256 = $1 THEN interval '1 hour' ELSE interval '1 minute' END",
+            "AND (session.sha256 = $1 OR previous_sha256 = $1)"
+        )
     ))
     .bind(sha256)
     .fetch_optional(db)
@@ -153,6 +156,7 @@ pub async fn end(
 /// The sign-ins that hold, the newest first: everybody's, or one actor's.
 pub async fn list(db: impl PgExecutor<'_>, actor: Option<&str>) -> sqlx::Result<Vec<Session>> {
     sqlx::query_as(select_session!(
+        "false",
         "AND ($1::text IS NULL OR actor = $1) ORDER BY session.id DESC LIMIT 500"
     ))
     .bind(actor)

@@ -71,7 +71,7 @@ pub async fn list_points(
                 percentile_cont(0.5) WITHIN GROUP (ORDER BY interval_high) AS high,
                 sum(sample_count)::bigint AS sample_count
          FROM (SELECT measurement.*, (SELECT count(*) FROM host_epoch WHERE host_epoch.host_id = series.host_id
-                   AND begins_at <= measured_at) AS host_epoch, job.reason NOT IN ('confirmation', 'bisection') AS asked_for
+                   AND begins_at <= measured_at) AS host_epoch, job.reason NOT IN ('confirmation', 'bisection', 'try') AS asked_for
                FROM measurement JOIN series ON series.id = series_id JOIN run ON run.id = run_id JOIN job ON job.id = job_id
                WHERE series_id = $1 AND position IS NOT NULL) measured
          GROUP BY position, commit_id, environment_id, host_epoch ORDER BY position, max(id) DESC",

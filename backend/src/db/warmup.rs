@@ -141,6 +141,16 @@ pub async fn replace(
         .map(drop)
 }
 
+/// Lets what is known of a run's warm-up stand, made by older rules.
+pub async fn keep(db: impl PgExecutor<'_>, run_id: i64, version: &str) -> sqlx::Result<()> {
+    sqlx::query("UPDATE run SET warmup_version = $2 WHERE id = $1")
+        .bind(run_id)
+        .bind(version)
+        .execute(db)
+        .await
+        .map(drop)
+}
+
 /// Lets the tick look at every run again.
 pub async fn forget_all(db: impl PgExecutor<'_>) -> sqlx::Result<u64> {
     let done = sqlx::query("UPDATE run SET warmup_version = '' WHERE warmup_version <> ''")

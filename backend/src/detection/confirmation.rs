@@ -1,8 +1,9 @@
 //! Whether a second measurement of both sides shows a suspected change: a sequential test on pairs of runs.
 //!
-//! Each round measures both sides one after the other on the same host, in the order A B, B A, A B …, so that a host that drifts
-//! evenly moves neither side. After each round the likelihoods are compared that the sides differ by two thirds of what was suspected, and
+//! Each round measures both sides one after the other on the same host ([`super::pairs`]). After each round the likelihoods are compared that the sides differ by two thirds of what was suspected, and
 //! that they do not (Wald 1945, "Sequential Tests of Statistical Hypotheses"); it ends as soon as one is clear.
+
+use super::pairs::{Differences, LEAST_NOISE};
 
 /// Chance that a change is confirmed which is none.
 const FALSE_CONFIRMATION: f64 = 0.001;
@@ -15,8 +16,6 @@ const PART: f64 = 2.0 / 3.0;
 pub const FEWEST_ROUNDS: usize = 2;
 /// Rounds after which it is given up.
 pub const MOST_ROUNDS: usize = 10;
-/// Noise below which nothing is told apart, as in [`super::segments`].
-const LEAST_NOISE: f64 = 1e-4;
 
 /// Builds of each side where builds of one commit are known to differ by as much as matters: a mode of one build ("sticky": layout,
 /// hashing of addresses) would look like the commit's doing.
@@ -93,20 +92,12 @@ impl Decision {
 /// Decides on pairs of logarithms, before and after, one for each round. Pairs that are no numbers are left out. The noise is taken
 /// from the pairs where they vary more than the series did.
 pub fn decide(pairs: &[(f64, f64)], suspicion: Suspicion) -> Decision {
-    let differences: Vec<f64> = pairs
-        .iter()
-        .map(|(before, after)| after - before)
-        .filter(|difference| difference.is_finite())
-        .collect();
-    let count = differences.len();
+    let Differences {
+        count,
+        mean,
+        variance: seen,
+    } = Differences::of(pairs);
     let number = count.max(1) as f64;
-    let mean = differences.iter().sum::<f64>() / number;
-    let squares: f64 = differences.iter().map(|one| (one - mean).powi(2)).sum();
-    let seen = if count > 1 {
-        squares / (number - 1.0)
-    } else {
-        0.0
-    };
     let known = 2.0 * suspicion.noise.max(LEAST_NOISE).powi(2);
     let variance = seen.max(known);
     let size = PART * suspicion.size;

@@ -6,8 +6,10 @@ pub mod control;
 pub mod discovery;
 mod judge;
 pub mod noise;
+pub mod pairs;
 pub mod replay;
 pub mod segments;
+pub mod trial;
 pub mod warmup;
 
 pub use judge::{Change, ChangePoint, Judged, Judgement, Point, Scale, State, judge};

@@ -1,6 +1,8 @@
 //! Types and rules that hold without a database, a clock or a network.
 
 pub mod address;
+/// What stands still although it should not.
+pub mod alarm;
 pub mod audit;
 pub mod bisection;
 pub mod commit;
@@ -10,8 +12,10 @@ pub mod components;
 pub mod definition;
 pub mod drift;
 pub mod explain;
+pub mod fields;
 pub mod generation;
 pub mod hold;
+pub mod hook;
 pub mod import;
 pub mod index;
 pub mod job;
@@ -23,6 +27,7 @@ pub mod profile;
 pub mod profile_difference;
 pub mod query;
 pub mod recompute;
+pub mod redact;
 pub mod regression;
 pub mod repetition;
 pub mod report;
@@ -38,4 +43,5 @@ pub mod telling;
 pub mod token;
 pub mod trace;
 pub mod triage;
+pub mod try_run;
 pub mod waterfall;

@@ -38,6 +38,8 @@ pub enum Reason {
     Confirmation,
     /// The commit behind a change is looked for.
     Bisection,
+    /// Somebody's changes are measured against their base.
+    Try,
 }
 
 impl Reason {
@@ -52,6 +54,7 @@ impl Reason {
             Self::Repetition => "repetition",
             Self::Confirmation => "confirmation",
             Self::Bisection => "bisection",
+            Self::Try => "try",
         }
     }
 
@@ -64,6 +67,8 @@ impl Reason {
             Self::Repetition => 120,
             // A suspicion is answered while the host is still what it was.
             Self::Confirmation => 140,
+            // A person waits, as for a request, but for many runs: a confirmation or a control, which is two, goes in between.
+            Self::Try => 130,
             Self::Bisection => 110,
             Self::Newest => 100,
             Self::Release => 50,

@@ -17,6 +17,8 @@ pub struct Policy {
     /// How many jobs of the runtime may wait in the queue at once.
     #[serde(default = "default_queue")]
     pub queue: u32,
+    /// The runtime may be without a new result for so many hours while jobs of it wait; absent: as `[alarms]` says.
+    pub stale_hours: Option<u32>,
     /// How often a run that was measured under bad conditions is repeated at most; 0: never. Heeded for controls too.
     #[serde(default = "default_repeat_marked")]
     pub repeat_marked: u32,
@@ -54,6 +56,7 @@ impl Default for Policy {
             nth: None,
             newest: None,
             queue: default_queue(),
+            stale_hours: None,
             repeat_marked: default_repeat_marked(),
         }
     }

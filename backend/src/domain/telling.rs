@@ -1,11 +1,8 @@
 //! What telling people is about: channels, subscriptions, and the story of a regression as a message tells it.
 
-use std::str::FromStr;
-
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use speedwell_wire::Metric;
-use speedwell_wire::metric::UnknownName;
 
 use super::regression::EventKind;
 
@@ -26,16 +23,17 @@ macro_rules! named {
             }
         }
 
-        impl FromStr for $name {
-            type Err = UnknownName;
+        impl std::str::FromStr for $name {
+            type Err = speedwell_wire::metric::UnknownName;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 let known = Self::ALL.iter().copied().find(|one| one.as_str() == text);
-                known.ok_or_else(|| UnknownName(text.to_owned()))
+                known.ok_or_else(|| speedwell_wire::metric::UnknownName(text.to_owned()))
             }
         }
     };
 }
+pub(super) use named;
 
 named! {
     /// How a message of the outbox travels.
@@ -286,6 +284,8 @@ pub struct Failure {
     pub permanent: bool,
     /// In words.
     pub message: String,
+    /// The other side asked to be left alone until then; such a try does not count.
+    pub wait_until: Option<DateTime<Utc>>,
 }
 
 impl Failure {
@@ -294,6 +294,7 @@ impl Failure {
         Self {
             permanent: false,
             message: message.into(),
+            wait_until: None,
         }
     }
 
@@ -302,6 +303,7 @@ impl Failure {
         Self {
             permanent: true,
             message: message.into(),
+            wait_until: None,
         }
     }
 }

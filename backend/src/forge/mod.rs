@@ -1,11 +1,16 @@
-//! Forges: GitHub, GitLab and Forgejo. Statuses and comments out, people in.
+//! Forges: GitHub, GitLab and Forgejo. Statuses and comments out; hooks and people in.
 
 mod http;
 mod outgoing;
+pub mod payload;
+mod pull;
 mod sign_in;
+pub mod signature;
 mod status;
 
 pub use http::{client, send};
 pub use outgoing::{Allows, Outgoing};
 pub use sign_in::{Person, Provider, Trip};
-pub use status::{Forge, ForgeKind, Verdict};
+pub use status::{CommitState, Forge, Verdict};
+
+pub use crate::domain::hook::ForgeKind;

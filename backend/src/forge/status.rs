@@ -1,36 +1,15 @@
 //! A status, and a comment, on a commit, in each forge's own words.
 
 use reqwest::{Client, RequestBuilder};
-use serde::Deserialize;
 use serde_json::json;
+
+use crate::domain::hook::ForgeKind;
 
 use super::send;
 use crate::domain::telling::Failure;
 
 /// Longest description that all forges take.
 const LONGEST: usize = 140;
-
-/// Which API a forge speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ForgeKind {
-    /// GitHub; also GitHub Enterprise.
-    Github,
-    /// GitLab.
-    Gitlab,
-    /// Forgejo, and Gitea, from which it comes.
-    Forgejo,
-}
-
-impl ForgeKind {
-    /// Whether commits can have comments: Forgejo's API has none.
-    pub fn has_comments(self) -> bool {
-        match self {
-            Self::Github | Self::Gitlab => true,
-            Self::Forgejo => false,
-        }
-    }
-}
 
 /// A project on a forge.
 #[derive(Clone)]
@@ -45,13 +24,36 @@ pub struct Forge {
     pub token: String,
 }
 
+/// How a commit is, by one context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitState {
+    /// Not known yet.
+    Pending,
+    /// Fine.
+    Success,
+    /// Not fine.
+    Failure,
+}
+
+impl CommitState {
+    /// The word that this forge has for it.
+    fn word(self, kind: ForgeKind) -> &'static str {
+        match (self, kind) {
+            (Self::Pending, _) => "pending",
+            (Self::Success, _) => "success",
+            (Self::Failure, ForgeKind::Github | ForgeKind::Forgejo) => "failure",
+            (Self::Failure, ForgeKind::Gitlab) => "failed",
+        }
+    }
+}
+
 /// What is said of a commit.
 #[derive(Debug, Clone, Copy)]
 pub struct Verdict<'a> {
     /// The commit's full hash.
     pub hash: &'a str,
-    /// False: the status is a failure.
-    pub better: bool,
+    /// How it is.
+    pub state: CommitState,
     /// In one line.
     pub description: &'a str,
     /// Where more is.
@@ -69,7 +71,7 @@ impl Forge {
             ForgeKind::Github | ForgeKind::Forgejo => (
                 format!("repos/{}/statuses/{hash}", encode_path(&self.project)),
                 json!({
-                    "state": if verdict.better { "success" } else { "failure" },
+                    "state": verdict.state.word(self.kind),
                     "target_url": verdict.target_url,
                     "description": description,
                     "context": verdict.context,
@@ -78,15 +80,23 @@ impl Forge {
             ForgeKind::Gitlab => (
                 format!("projects/{}/statuses/{hash}", encode(&self.project)),
                 json!({
-                    "state": if verdict.better { "success" } else { "failed" },
+                    "state": verdict.state.word(self.kind),
                     "target_url": verdict.target_url,
                     "description": description,
                     "name": verdict.context,
                 }),
             ),
         };
-        send(self.request(client.post(self.address(&path))).json(&body)).await?;
-        Ok(())
+        match send(self.request(client.post(self.address(&path))).json(&body)).await {
+            // GitLab refuses to set a status to the state that it has: it is set, then.
+            Err(failure)
+                if self.kind == ForgeKind::Gitlab
+                    && failure.message.contains("Cannot transition status") =>
+            {
+                Ok(())
+            }
+            done => done.map(drop),
+        }
     }
 
     /// Writes a comment, unless one with the same mark is there: a try whose answer was lost is not repeated. The mark does not
@@ -98,7 +108,7 @@ impl Forge {
         text: &str,
         mark: &str,
     ) -> Result<(), Failure> {
-        let mark = format!("<!-- speedwell {mark} -->");
+        let mark = hidden(mark);
         let (path, field) = match self.kind {
             ForgeKind::Github => (
                 format!(
@@ -133,11 +143,11 @@ impl Forge {
         Ok(())
     }
 
-    fn address(&self, path: &str) -> String {
+    pub(super) fn address(&self, path: &str) -> String {
         format!("{}/{path}", self.api.trim_end_matches('/'))
     }
 
-    fn request(&self, request: RequestBuilder) -> RequestBuilder {
+    pub(super) fn request(&self, request: RequestBuilder) -> RequestBuilder {
         match self.kind {
             ForgeKind::Github => request
                 .bearer_auth(&self.token)
@@ -149,8 +159,13 @@ impl Forge {
     }
 }
 
+/// What tells a comment of ours from all others, and does not show.
+pub(super) fn hidden(mark: &str) -> String {
+    format!("<!-- speedwell {mark} -->")
+}
+
 /// Text as one segment of a path: GitLab wants `owner%2Fname`.
-fn encode(text: &str) -> String {
+pub(super) fn encode(text: &str) -> String {
     text.bytes().fold(String::new(), |mut encoded, byte| {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
             encoded.push(char::from(byte));
@@ -161,6 +176,6 @@ fn encode(text: &str) -> String {
     })
 }
 
-fn encode_path(text: &str) -> String {
+pub(super) fn encode_path(text: &str) -> String {
     text.split('/').map(encode).collect::<Vec<_>>().join("/")
 }

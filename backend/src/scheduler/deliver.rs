@@ -16,14 +16,16 @@ use crate::alerts::{mail, when};
 use crate::config::holds;
 use crate::context::Context;
 use crate::db::outbox::{self, MessageRow};
-use crate::db::subscriptions;
+use crate::db::{repositories, subscriptions};
 use crate::domain::address::is_public;
-use crate::domain::telling::Failure;
+use crate::domain::telling::{Channel, Failure};
 use crate::forge::{self, Allows, Outgoing};
 
+mod alarms;
 mod perform;
 mod picture;
 mod report;
+mod try_run;
 
 /// Messages in one pass; more wait for the next.
 const BATCH: usize = 200;
@@ -114,6 +116,18 @@ pub async fn settle(
     match done {
         Ok(()) => {
             outbox::mark_sent(&context.pool, message, now).await?;
+        }
+        Err(Failure {
+            wait_until: Some(until),
+            message: words,
+            ..
+        }) => {
+            outbox::postpone(&context.pool, message, &words, until).await?;
+            if message.channel == Channel::Forge.as_str() {
+                // The others for the same forge wait, too: who goes on asking is shut out.
+                let repository = message.recipient.split(' ').next().unwrap_or_default();
+                repositories::pause_forge(&context.pool, repository, until).await?;
+            }
         }
         Err(failure) => {
             let last = failure.permanent || message.attempts >= when::MOST_ATTEMPTS;

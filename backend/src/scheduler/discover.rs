@@ -29,12 +29,12 @@ pub async fn tick(context: &Context) -> Outcome {
         if is_due(context, &repository, Utc::now()) {
             match look(context, &repository).await {
                 Ok(found) => {
-                    repositories::mark_fetched(&context.pool, repository.id, None).await?;
+                    repositories::mark_fetched(&context.pool, &repository, None).await?;
                     notes.extend(found);
                 }
                 Err(error) => {
                     let words = format!("{error:#}");
-                    repositories::mark_fetched(&context.pool, repository.id, Some(&words)).await?;
+                    repositories::mark_fetched(&context.pool, &repository, Some(&words)).await?;
                     notes.push(format!("{}: {words}", repository.name));
                 }
             }
@@ -43,7 +43,7 @@ pub async fn tick(context: &Context) -> Outcome {
     Ok((!notes.is_empty()).then(|| notes.join("; ")))
 }
 
-/// Due: configured, and never looked at or with a moment of its schedule since.
+/// Due: configured, and never looked at, or asked for by a hook, or with a moment of its schedule since.
 fn is_due(context: &Context, repository: &Repository, now: DateTime<Utc>) -> bool {
     let settings = context
         .config
@@ -56,6 +56,9 @@ fn is_due(context: &Context, repository: &Repository, now: DateTime<Utc>) -> boo
     let Some(last) = repository.last_fetch_at else {
         return true;
     };
+    if repository.due_at.is_some() {
+        return true;
+    }
     let schedule = cron::Schedule::from_str(&context.config.schedule_of(settings));
     schedule.is_ok_and(|schedule| schedule.after(&last).next().is_some_and(|next| next <= now))
 }

@@ -3,6 +3,7 @@
 //! A tick runs on one backend at a time: it holds a Postgres advisory lock while it works. The lock belongs to a
 //! connection, so a killed backend gives it up by itself.
 
+pub mod alarms;
 pub mod archive;
 pub mod bisect;
 pub mod confirm;
@@ -13,6 +14,7 @@ pub mod discover;
 pub mod enqueue;
 pub mod explain;
 pub mod group;
+pub mod hooks;
 pub mod index;
 pub mod maintain;
 pub mod noise;
@@ -21,10 +23,14 @@ pub mod paths;
 pub mod reclaim;
 pub mod recompute;
 pub mod report;
+pub mod retention;
 pub mod trace;
+pub mod tries;
 pub mod warmup;
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -50,8 +56,13 @@ pub struct Tick {
 /// All ticks.
 pub const TICKS: &[Tick] = &[
     Tick {
+        name: "hooks",
+        every: Duration::from_secs(1),
+        pass: |context| Box::pin(hooks::tick(context)),
+    },
+    Tick {
         name: "discover",
-        every: Duration::from_secs(5),
+        every: Duration::from_secs(2),
         pass: |context| Box::pin(discover::tick(context)),
     },
     Tick {
@@ -83,6 +94,11 @@ pub const TICKS: &[Tick] = &[
         name: "bisect",
         every: Duration::from_secs(3),
         pass: |context| Box::pin(bisect::tick(context)),
+    },
+    Tick {
+        name: "tries",
+        every: Duration::from_secs(3),
+        pass: |context| Box::pin(tries::tick(context)),
     },
     Tick {
         name: "warmup",
@@ -149,6 +165,16 @@ pub const TICKS: &[Tick] = &[
         every: Duration::from_secs(3600),
         pass: |context| Box::pin(maintain::tick(context)),
     },
+    Tick {
+        name: "alarms",
+        every: Duration::from_secs(30),
+        pass: |context| Box::pin(alarms::tick(context)),
+    },
+    Tick {
+        name: "retention",
+        every: Duration::from_secs(3600),
+        pass: |context| Box::pin(retention::tick(context)),
+    },
 ];
 
 /// Runs every tick until `stop` says so. A pass in progress is awaited, not cut.
@@ -169,11 +195,36 @@ async fn run_tick(tick: &'static Tick, context: Context, mut stop: watch::Receiv
     }
 }
 
+/// For so long a success is not noted again: passes come every few seconds.
+const NOTED: Duration = Duration::from_secs(30);
+
+/// Notes how a pass ended, for alarms and metrics: each failure and what follows it, and a success now and then.
+async fn note(tick: &Tick, context: &Context, error: Option<&anyhow::Error>) {
+    static LAST: Mutex<BTreeMap<&str, (Instant, bool)>> = Mutex::new(BTreeMap::new());
+    {
+        let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = last.get(tick.name);
+        let failed = error.is_some();
+        if known.is_some_and(|(at, before)| !failed && !before && at.elapsed() < NOTED) {
+            return;
+        }
+        last.insert(tick.name, (Instant::now(), failed));
+    }
+    let words = error.map(|error| format!("{error:#}").chars().take(500).collect::<String>());
+    if let Err(error) = db::alarms::note_tick(&context.pool, tick.name, words.as_deref()).await {
+        tracing::error!(tick = tick.name, "the pass could not be noted: {error}");
+    }
+}
+
 /// One pass under the tick's lock; a pass that fails is logged and tried again at the next turn.
 pub async fn pass(tick: &Tick, context: &Context) {
     let begun = Instant::now();
     let outcome = match db::locks::try_lock(&context.pool, tick.name).await {
-        Ok(Some(_lock)) => (tick.pass)(context).await,
+        Ok(Some(_lock)) => {
+            let outcome = (tick.pass)(context).await;
+            note(tick, context, outcome.as_ref().err()).await;
+            outcome
+        }
         Ok(None) => Ok(None),
         Err(error) => Err(error.into()),
     };

@@ -22,9 +22,19 @@ pub async fn tick(context: &Context) -> Outcome {
         let Some(environment_id) = repetitions.first().map(|one| one.environment_id) else {
             continue;
         };
+        if repetitions.iter().all(|one| one.sample_values.is_empty())
+            && noise::keep(&context.pool, series).await?
+        {
+            count += 1;
+            continue;
+        }
         let zero_is_a_value = Metric::from_str(&series.metric).is_ok_and(Metric::can_be_zero);
         let floor = tokio::task::spawn_blocking(move || {
-            let observations: Vec<Observation> = repetitions.iter().map(observation).collect();
+            let observations: Vec<Observation> = repetitions
+                .iter()
+                .filter(|one| !one.sample_values.is_empty())
+                .map(observation)
+                .collect();
             measure(&observations, zero_is_a_value)
         })
         .await?;

@@ -123,6 +123,7 @@ async fn tell_forge(
         .iter()
         .find(|one| one.name == story.repository)
         .and_then(|one| one.forge.as_ref())
+        .filter(|forge| forge.token_file.is_some())
     else {
         return Ok(());
     };

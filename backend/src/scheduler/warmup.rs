@@ -18,6 +18,11 @@ pub async fn tick(context: &Context) -> Outcome {
     let runs = warmup::list_runs_to_judge(&context.pool, WARMUP_VERSION, BATCH).await?;
     for run in &runs {
         let iterations = warmup::list_iterations(&context.pool, *run).await?;
+        if !iterations.is_empty() && iterations.iter().all(|one| one.sample_values.is_empty()) {
+            // Retention has taken the samples: what older rules made of them stays.
+            warmup::keep(&context.pool, *run, WARMUP_VERSION).await?;
+            continue;
+        }
         let (iterations, judged, derived) = tokio::task::spawn_blocking(move || {
             let (judged, derived) = judge(&iterations);
             (iterations, judged, derived)

@@ -38,7 +38,7 @@ pub enum Error {
         /// What is wrong and how to mend it.
         message: String,
     },
-    /// 426: a worker with another protocol version.
+    /// 426: a worker with a protocol version that is not spoken here.
     #[error("{0}")]
     UpgradeRequired(String),
     /// 429: too often; the seconds until it may be tried again.

@@ -1,8 +1,7 @@
-//! `/health` for whoever watches the service, `/metrics` for Prometheus.
+//! `/health` for whoever watches the service.
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
-use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 
 use crate::context::Context;
@@ -20,22 +19,4 @@ pub(super) async fn health(context: Data<Context>) -> HttpResponse {
                 .json(json!({ "status": "the database does not answer" }))
         }
     }
-}
-
-/// Counters and histograms in Prometheus' text format, with the queue as it is now.
-pub(super) async fn metrics(
-    context: Data<Context>,
-    handle: Data<PrometheusHandle>,
-) -> HttpResponse {
-    match overview::count_jobs(&context.pool).await {
-        Ok(counts) => {
-            for (state, count) in counts {
-                metrics::gauge!("speedwell_jobs", "state" => state).set(count as f64);
-            }
-        }
-        Err(error) => tracing::error!("the queue cannot be counted: {error}"),
-    }
-    HttpResponse::Ok()
-        .content_type("text/plain; version=0.0.4")
-        .body(handle.render())
 }

@@ -12,20 +12,23 @@ pub mod format;
 mod guard;
 mod headers;
 mod health;
+mod hooks;
 mod job_log;
 mod kept;
 mod limits;
+mod metrics;
 pub mod pages;
 mod search;
 pub mod search_by_hand;
 pub mod session;
 mod timeline;
 mod triage;
+mod tries;
 mod unchanged;
 mod verdict;
 
 use actix_web::middleware::{Compress, NormalizePath, from_fn};
-use actix_web::web::{self, Data, get};
+use actix_web::web::{self, Data, get, post};
 use actix_web::{App, HttpServer};
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -75,7 +78,8 @@ pub async fn serve(
             .wrap(NormalizePath::trim())
             .wrap(TracingLogger::default())
             .route("/health", get().to(health::health))
-            .route("/metrics", get().to(health::metrics))
+            .route("/metrics", get().to(metrics::metrics))
+            .route("/hooks/{forge}/{repository}", post().to(hooks::take))
             .route("/assets/{file}", get().to(assets::asset))
             .configure(api::worker::configure)
             .configure(api::compatible::configure)

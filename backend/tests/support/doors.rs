@@ -16,6 +16,8 @@ pub enum Door {
     SignIn,
     /// Whoever has the link of a mail.
     Link,
+    /// A forge that signs what it sends: the tests of hooks know how.
+    Forge,
     /// A host's worker, with its own token.
     Worker,
     /// A program that sends results, with an importer's token; the tests of imports know how.
@@ -27,7 +29,7 @@ pub enum Door {
 pub struct Post {
     /// Its method and route.
     pub route: (&'static str, &'static str),
-    /// The path with real things in place of its parameters; `SESSION`, `MESSAGE` and `LINK` are filled by the test.
+    /// The path with real things in place of its parameters; `SESSION`, `MESSAGE`, `DELIVERY` and `LINK` are filled by the test.
     pub path: &'static str,
     /// What is sent: a form's text, or JSON.
     pub body: &'static str,
@@ -135,6 +137,47 @@ pub const POSTS: &[Post] = &[
         Action::BisectionCancel,
     ),
     form(
+        "/tries",
+        "/tries",
+        "repository=cpython&head=topic",
+        Role::Viewer,
+        Action::TryOpen,
+    ),
+    form(
+        "/tries/{id}/approve",
+        "/tries/2/approve",
+        "head=0000000000000000000000000000000000000004",
+        Role::Triager,
+        Action::TryApprove,
+    ),
+    form(
+        "/tries/{id}/cancel",
+        "/tries/4/cancel",
+        "",
+        Role::Viewer,
+        Action::TryCancel,
+    ),
+    form(
+        "/api/v1/tries",
+        "/api/v1/tries",
+        r#"{"repository":"cpython","head":"topic"}"#,
+        Role::Viewer,
+        Action::TryOpen,
+    ),
+    form(
+        "/api/v1/tries/{id}/approve",
+        "/api/v1/tries/3/approve",
+        r#"{"head":"0000000000000000000000000000000000000004"}"#,
+        Role::Triager,
+        Action::TryApprove,
+    ),
+    other(
+        "delete",
+        "/api/v1/tries/{id}",
+        "/api/v1/tries/5",
+        Door::Person(Role::Viewer, Action::TryCancel),
+    ),
+    form(
         "/subscriptions",
         "/subscriptions",
         "name=mine&channel=mail&address=a%40example.org",
@@ -178,6 +221,19 @@ pub const POSTS: &[Post] = &[
     ),
     other("post", "/sign-in", "/sign-in", Door::SignIn),
     other("post", "/sign-out", "/sign-out", Door::SignIn),
+    other(
+        "post",
+        "/hooks/{forge}/{repository}",
+        "/hooks/github/cpython",
+        Door::Forge,
+    ),
+    form(
+        "/deliveries/{id}/replay",
+        "/deliveries/DELIVERY/replay",
+        "",
+        Role::Operator,
+        Action::HookReplay,
+    ),
     other(
         "post",
         "/unsubscribe/{token}",

@@ -29,7 +29,7 @@ all:
 	@sh $source/build.sh $source
 install:
 	mkdir -p \$(prefix)/bin \$(prefix)/lib/python3.0
-	printf '#!/bin/sh\nexec /usr/bin/python3 "\$\$@"\n# %s\n' "$(cat "$source/number")" > \$(prefix)/bin/python3
+	printf '#!/bin/sh\n%s\nexec /usr/bin/python3 "\$\$@"\n# %s\n' "$(cat "$source/environment")" "$(cat "$source/number")" > \$(prefix)/bin/python3
 	chmod 755 \$(prefix)/bin/python3
 	echo 'x = 1' > \$(prefix)/lib/python3.0/os.py
 END
@@ -151,6 +151,11 @@ impl Lab {
 
     /// Commits a project whose `make` runs this shell script.
     pub fn commit(&mut self, build: &str) {
+        self.commit_with(build, "");
+    }
+
+    /// As [`Lab::commit`], with a line of shell that the interpreter runs at its start.
+    pub fn commit_with(&mut self, build: &str, environment: &str) {
         self.commits += 1;
         let project = self.path("project");
         fs::write(project.join("configure"), CONFIGURE).unwrap();
@@ -160,6 +165,7 @@ impl Lab {
         )
         .unwrap();
         fs::write(project.join("build.sh"), build).unwrap();
+        fs::write(project.join("environment"), environment).unwrap();
         fs::write(project.join("number"), self.commits.to_string()).unwrap();
         git(&project, &["add", "--all"]);
         git(
@@ -171,6 +177,28 @@ impl Lab {
                 &format!("Change {}", self.commits),
             ],
         );
+    }
+
+    /// Runs git in the project.
+    pub fn git(&self, arguments: &[&str]) {
+        git(&self.path("project"), arguments);
+    }
+
+    /// Runs a command of the backend's program; whether it ended well, and what it printed.
+    pub async fn command(&self, arguments: &[&str]) -> (bool, String) {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_speedwell-backend"));
+        command
+            .args(["--config", self.path("speedwell.toml").to_str().unwrap()])
+            .args(arguments)
+            .env_remove("DATABASE_URL")
+            .kill_on_drop(true);
+        let ended = tokio::time::timeout(Duration::from_secs(300), command.output()).await;
+        let output = ended.expect("the command does not end").unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&said).into_owned(),
+        )
     }
 
     /// Starts the backend and registers the host.

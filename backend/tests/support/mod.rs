@@ -10,14 +10,20 @@
 pub mod browser;
 pub mod comparing;
 pub mod doors;
+pub mod forge;
+pub mod git;
+pub mod hooks;
 pub mod importing;
 pub mod lab;
+pub mod npm;
 pub mod oauth;
+pub mod operate;
 pub mod regression;
 pub mod smtp;
 pub mod telling;
 pub mod tour;
 pub mod triage;
+pub mod tries;
 pub mod worker;
 
 use std::sync::Arc;
@@ -77,7 +83,11 @@ impl TestApp {
 
     /// As [`TestApp::start`], with another configuration; `DATA` stands for the data folder.
     pub async fn start_with(pool: &PgPool, config: &str) -> Self {
-        let data = tempfile::tempdir().unwrap();
+        Self::start_in(pool, config, tempfile::tempdir().unwrap()).await
+    }
+
+    /// As [`TestApp::start_with`], with a data folder that may hold something.
+    pub async fn start_in(pool: &PgPool, config: &str, data: TempDir) -> Self {
         let text = config.replace("DATA", data.path().to_str().unwrap());
         let config = Arc::new(Config::parse(&text, "test.toml").unwrap());
         let artefacts = Artefacts::in_folder(&data.path().join("artefacts")).unwrap();

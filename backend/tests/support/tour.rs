@@ -2,21 +2,23 @@
 
 use fantoccini::key::Key;
 use fantoccini::{Client, Locator};
+use serde_json::json;
 use speedwell_backend::domain::role::Role;
-use speedwell_backend::scheduler::{bisect, detect, explain, index, noise, report, trace};
+use speedwell_backend::scheduler::{self, bisect, detect, explain, index, noise, report, trace};
 use sqlx::PgPool;
 
-use super::TestApp;
 use super::triage::{insert_point, insert_regression, insert_token};
 use super::worker::{Rows, insert_job, insert_rows, measure};
+use super::{CONFIG, TestApp, hooks};
 
 /// The token that [`sign_in`] pastes.
 const ADMIN: &str = "ada";
 
 /// Starts it; returns it with the address of each of its pages.
 pub async fn start(pool: &PgPool) -> (TestApp, Vec<String>) {
-    let app = TestApp::start(pool).await;
+    let app = TestApp::start_with(pool, &config()).await;
     let rows = insert_rows(pool, 8).await;
+    deliveries(pool, &app).await;
     tag(pool, 1, "v3.9.0").await;
     tag(pool, 4, "v3.9.1").await;
     measure(pool, &app, &rows, &[0.1, 0.1, 0.1, 0.11, 0.11, 0.11]).await;
@@ -41,6 +43,7 @@ pub async fn start(pool: &PgPool) -> (TestApp, Vec<String>) {
         }
     }
     insert_job(pool, &rows, 6, 1).await;
+    insert_tries(pool).await;
     let now = chrono::Utc::now() + chrono::Duration::seconds(1);
     report::look(&app.context, now).await.unwrap();
     let day: Option<String> = sqlx::query_scalar("SELECT day::text FROM report LIMIT 1")
@@ -87,15 +90,71 @@ const PAGES: &[&str] = &[
     "/hosts/lab-1",
     "/queue",
     "/jobs/1",
+    "/tries",
+    "/tries/new",
+    "/tries/1",
+    "/tries/2",
     "/reports",
     "/subscriptions",
     "/outbox",
+    "/alarms",
+    "/deliveries",
+    "/deliveries/1",
+    "/deliveries/3",
     "/api",
     "/sign-in",
     "/tokens",
     "/audit",
     "/nowhere",
 ];
+
+/// The configuration, with a forge.
+pub fn config() -> String {
+    CONFIG.replacen("[[runtime]]", FORGE, 1)
+}
+
+/// A try that is decided, with a change of each kind, and two that wait for approval.
+async fn insert_tries(pool: &PgPool) {
+    for query in [
+        "INSERT INTO try_run (repository_id, requester, source, head_name, runtimes, budget, state, verdict, message, base_branch,
+                              head_commit_id, base_commit_id, approved_by, approved_at, finished_at)
+         VALUES (1, 'ada', 'revision', 'topic', '{}', 10, 'decided', 'worse', 'Of 2 benchmarks: 1 slower, 1 faster.', 'main', 4, 3, 'ada',
+                 now(), now())",
+        "INSERT INTO try_run (repository_id, requester, source, pull_number, runtimes, budget, state, head_commit_id, base_commit_id, diff,
+                              diff_cut)
+         SELECT 1, 'github:eve', 'pull', number, '{}', 10, 'waiting_for_approval', 4, 3, '+<b>x</b>', true
+         FROM generate_series(7, 8) AS number ORDER BY number",
+        "INSERT INTO try_part (try_id, runtime_id, host_id, benchmarks, rounds, state, message)
+         SELECT 1, 1, id, '{}', 3, 'decided', '3 pairs of runs' FROM host LIMIT 1",
+        "INSERT INTO try_result (try_id, runtime_id, benchmark_id, metric, counter_source, pairs, base, head, change, change_low,
+                                 change_high, verdict)
+         SELECT 1, 1, id, metric, 'software', 3, 1, 1 + size, size, size - 0.01, size + 0.01, verdict FROM benchmark
+         CROSS JOIN (VALUES ('wall_time', 0.05, 'worse'), ('max_rss', -0.03, 'better')) AS one (metric, size, verdict)",
+        "INSERT INTO job (kind, runtime_id, commit_id, host_class, host_id, priority, reason, requester, try_id, try_round, state, finished_at,
+                          failure_message)
+         SELECT 'measure', 1, 4, 'local', id, 130, 'try', 'ada', 1, 0, 'cancelled', now(), 'taken back' FROM host LIMIT 1",
+    ] {
+        sqlx::query(query).execute(pool).await.unwrap();
+    }
+}
+
+/// A forge that sends hooks and is told nothing.
+const FORGE: &str = "[repository.forge]\nkind = \"github\"\napi = \"https://api.github.com\"\nproject = \"python/cpython\"\n\
+                     hook_secret_file = \"/nowhere\"\n[[runtime]]";
+
+/// A delivery in each state but waiting.
+async fn deliveries(pool: &PgPool, app: &TestApp) {
+    let push =
+        json!({ "ref": "refs/heads/main", "before": "a".repeat(40), "after": "b".repeat(40) });
+    for (event, key, body) in [
+        ("push", "1", &push),
+        ("ping", "2", &json!({ "zen": "Design for failure." })),
+        ("push", "3", &json!({ "ref": "refs/heads/main" })),
+    ] {
+        hooks::insert(pool, event, key, body).await;
+    }
+    scheduler::hooks::tick(&app.context).await.unwrap();
+}
 
 /// Makes a commit (by its place) a release.
 async fn tag(pool: &PgPool, place: i32, name: &str) {

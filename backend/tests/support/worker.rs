@@ -199,10 +199,16 @@ impl<'a> TestWorker<'a> {
 
     /// Claims without waiting.
     pub async fn claim(&self) -> Option<JobAssignment> {
+        self.claim_as(true).await
+    }
+
+    /// Claims as a worker that knows patches, or as one from before.
+    pub async fn claim_as(&self, applies_patches: bool) -> Option<JobAssignment> {
         let request = ClaimRequest {
             environment_id: self.environment_id,
             wait_seconds: 0,
             toolchain: "gcc".into(),
+            applies_patches,
         };
         let (status, answer) = self.post(paths::CLAIM, &request).await;
         assert_eq!(status, 200, "{answer}");

@@ -138,7 +138,9 @@ impl Companion {
                 Ok(()) => *offset += length,
                 // Lost: nobody wants the log any more. Refused: it is too long.
                 Err(Refusal::Lost(_) | Refusal::Refused(_)) => return true,
-                Err(Refusal::Away(_) | Refusal::NotWelcome(_)) => return false,
+                Err(Refusal::Away(_) | Refusal::NotWelcome(_) | Refusal::Outdated(_)) => {
+                    return false;
+                }
             }
         }
     }

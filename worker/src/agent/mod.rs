@@ -20,7 +20,7 @@ use crate::backend::Refusal;
 use crate::bench::read_source;
 use crate::config::UnfitHost;
 use crate::host::{self, System, doctor};
-use crate::job::{self, Failure, JobLog, Shop};
+use crate::job::{self, Failure, JobLog, Shop, given};
 use crate::process::Stop;
 use crate::protocol::{self, Farewell, Situation, Step, StopReason};
 use crate::spool::Entry;
@@ -53,7 +53,7 @@ impl Agent {
         }
     }
 
-    /// Runs. An error is one that an operator must mend: an unknown token, another protocol, a disk that refuses.
+    /// Runs. An error is one that an operator must mend: an unknown token, a disk that refuses.
     pub async fn run(mut self) -> anyhow::Result<()> {
         clean_up(&self.shop.config.data)?;
         let mut done = false;
@@ -104,6 +104,16 @@ impl Agent {
             Ok(()) => self.away = 0,
             Err(Refusal::NotWelcome(message)) => {
                 anyhow::bail!("the backend does not accept this worker: {message}")
+            }
+            Err(Refusal::Outdated(message)) => {
+                anyhow::ensure!(!self.once, "{message}");
+                // Whoever upgrades the backend before the workers need not start those again.
+                if self.away == 0 {
+                    tracing::error!("{message}; waiting, results are kept on disk meanwhile");
+                }
+                self.away = self.away.saturating_add(1);
+                self.environment_id = None;
+                self.rest(protocol::pause(self.away)).await;
             }
             Err(refusal) => {
                 if self.away == 0 {
@@ -226,6 +236,7 @@ impl Agent {
             environment_id,
             wait_seconds: if self.once { 0 } else { CLAIM_WAIT_SECONDS },
             toolchain: self.shop.toolchain.clone(),
+            applies_patches: true,
         };
         let mut ending = self.ending.clone();
         tokio::select! {
@@ -249,8 +260,9 @@ impl Agent {
             .data
             .join("jobs")
             .join(job.job_id.to_string());
-        let log =
-            fs::create_dir_all(&folder).and_then(|()| JobLog::create(&folder.join("log.txt")));
+        // Beside the folder and not in it: programs of the box may write there.
+        let log_file = folder.with_extension("log");
+        let log = fs::create_dir_all(&folder).and_then(|()| JobLog::create(&log_file));
         let log = match log {
             Ok(log) => log,
             Err(error) => {
@@ -297,7 +309,7 @@ impl Agent {
             companion.await?;
         }
         // Before the results are written: a full disk has room again without the job's files.
-        if let Err(error) = fs::remove_dir_all(&folder) {
+        if let Err(error) = given::remove(&folder).and_then(|()| fs::remove_file(&log_file)) {
             tracing::warn!("cannot remove {}: {error}", folder.display());
         }
         match outcome {
@@ -396,8 +408,7 @@ fn clean_up(data: &Path) -> anyhow::Result<()> {
             .list()?
             .is_empty();
         if folder.exists() && (name == "jobs" || spool_is_empty) {
-            fs::remove_dir_all(&folder)
-                .with_context(|| format!("cannot clear {}", folder.display()))?;
+            given::remove(&folder).with_context(|| format!("cannot clear {}", folder.display()))?;
         }
         fs::create_dir_all(&folder)?;
     }

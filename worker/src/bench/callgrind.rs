@@ -13,6 +13,7 @@ use speedwell_wire::{ProfileReport, ProfileStack, ProfileTool, UnavailableKind};
 
 use super::plan::Turn;
 use super::session::Outcome;
+use crate::job::given;
 use crate::profile::names::{clean, function};
 
 /// Callers by which callgrind tells a function apart. With ten, `json.dumps` of nested values had 180,000 stacks and took
@@ -116,11 +117,7 @@ pub fn prefix(home: &Path) -> Vec<OsString> {
 
 fn read_file(path: &Path) -> Result<Stacks, String> {
     let refuse = |error: std::io::Error| format!("callgrind left no profile: {error}");
-    let bytes = fs::metadata(path).map_err(refuse)?.len();
-    if bytes > LARGEST_FILE {
-        return Err(format!("a profile of {bytes} bytes"));
-    }
-    let text = fs::read(path).map_err(refuse)?;
+    let text = given::read(path, LARGEST_FILE).map_err(refuse)?;
     fs::remove_file(path).map_err(refuse)?;
     read(&String::from_utf8_lossy(&text))
 }

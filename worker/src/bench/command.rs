@@ -14,7 +14,7 @@ use super::java;
 use super::plan::{Mode, Turn};
 use super::suite::{Benchmark, Plan};
 use super::valgrind;
-use crate::job::{Context as _, Failure, give_tree, make_folder};
+use crate::job::{Context as _, Failure, give_tree, given, make_folder};
 use crate::process::Spec;
 
 /// The descriptor on which a benchmark's process writes events.
@@ -163,7 +163,7 @@ fn script(bench: &Bench<'_>, benchmark: &Benchmark, home: &Path) -> Result<PathB
     }
     let copy = home.join("copy");
     if copy.exists() {
-        fs::remove_dir_all(&copy).transient("cannot remove the copy of a benchmark")?;
+        given::remove(&copy).transient("cannot remove the copy of a benchmark")?;
     }
     for name in benchmark.inputs.keys().chain([&benchmark.script]) {
         let to = copy.join(name);

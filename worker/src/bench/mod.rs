@@ -22,7 +22,6 @@ mod workload;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use chrono::Utc;
@@ -31,7 +30,7 @@ use speedwell_wire::{JobAssignment, ProfilePolicy, RunReport, UnavailableKind, V
 use crate::config::{Config, UnfitHost};
 use crate::counters;
 use crate::host::{System, Watch};
-use crate::job::{Context as _, Failure, JobLog, make_folder};
+use crate::job::{Context as _, Failure, JobLog, given, make_folder};
 use crate::process::{Sandbox, Stop};
 
 use plan::{Mode, Turn};
@@ -202,7 +201,7 @@ impl Bench<'_> {
                 let spec = prepare()?;
                 let outcome = session::run(&sandbox, &spec, turn, self.stop)?;
                 if turn.mode == Mode::Instructions {
-                    let log = fs::read_to_string(valgrind::log_file(&spec.folder));
+                    let log = given::read_text(&valgrind::log_file(&spec.folder), 16 << 20);
                     return Ok(one.add_instructions(turn, outcome, &log.unwrap_or_default()));
                 }
                 if turn.mode == Mode::Profile {
@@ -327,8 +326,7 @@ impl Bench<'_> {
             (Mode::Timing, _) => sandbox,
             (Mode::Sampling, Some(folder)) => {
                 if folder.exists() {
-                    fs::remove_dir_all(&folder)
-                        .transient("cannot remove the last /tmp of a box")?;
+                    given::remove(&folder).transient("cannot remove the last /tmp of a box")?;
                 }
                 make_folder(&folder, self.sandbox)?;
                 sandbox.with_fixed_layout().with_tmp(folder)

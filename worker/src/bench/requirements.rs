@@ -21,7 +21,7 @@ use speedwell_wire::LockedPackage;
 use self::lock::{Chosen, Line};
 pub use self::place::Place;
 use crate::build::prefix::mark_and_drop_oldest;
-use crate::job::{Context as _, Failure, give_tree, make_folder};
+use crate::job::{Context as _, Failure, give_tree, given, make_folder};
 use crate::process::Stop;
 use crate::registry::{self, pypi};
 
@@ -199,7 +199,7 @@ impl Locked {
             .log
             .line(&format!("install the requirements {:?}", self.name));
         if folder.exists() {
-            fs::remove_dir_all(&folder).transient("cannot remove an unfinished environment")?;
+            given::remove(&folder).transient("cannot remove an unfinished environment")?;
         }
         fs::create_dir_all(&place.environments).transient("cannot make a folder")?;
         // Another interpreter's folder is of no use to anybody: the box sees nothing that it could change.
@@ -207,13 +207,13 @@ impl Locked {
         let work = place.folder.join("install");
         make_folder(&work, place.sandbox)?;
         let outcome = self.fill(&folder, &work, place)?;
-        fs::remove_dir_all(&work).transient("cannot remove the folder of an installation")?;
+        given::remove(&work).transient("cannot remove the folder of an installation")?;
         if let Err(reason) = outcome {
-            fs::remove_dir_all(&folder).transient("cannot remove an unfinished environment")?;
+            given::remove(&folder).transient("cannot remove an unfinished environment")?;
             return Ok(Err(reason));
         }
-        fs::write(folder.join(".ready"), "").transient("cannot mark the environment")?;
         give_tree(&folder, place.sandbox.identity.map(|_| (0, 0)))?;
+        given::write(&folder.join(".ready"), "").transient("cannot mark the environment")?;
         self.keep(&folder, place)?;
         Ok(Ok(folder))
     }
@@ -287,7 +287,7 @@ impl Locked {
         }
         // What is on PYTHONPATH has its `.pth` files read only when asked for: namespace packages need them.
         let hook = "import os, site\nsite.addsitedir(os.path.dirname(os.path.abspath(__file__)))\n";
-        fs::write(folder.join("sitecustomize.py"), hook)
+        given::write(&folder.join("sitecustomize.py"), hook)
             .transient("cannot write the environment")?;
         Ok(Ok(()))
     }

@@ -24,7 +24,7 @@ use listener::Listener;
 use super::command::{CONTROL_FD, EVENTS_FD};
 use super::plan::Turn;
 use crate::job::{Context as _, Failure};
-use crate::process::{self, End, Guard, Sandbox, Spec, Stop, Tail};
+use crate::process::{self, End, Exhausted, Guard, Sandbox, Spec, Stop, Tail, Watch};
 
 /// More events than any process of a suite sends.
 const MOST_EVENTS: usize = 200_000;
@@ -229,6 +229,10 @@ pub fn hear_out(
                 &tail,
             ),
         ))),
+        (Verdict::Exhausted(what), _) => Ok(Err((
+            UnavailableKind::Crashed,
+            with_words(&format!("it {}", what.describe()), &tail),
+        ))),
         (Verdict::Invalid(reason), _) => {
             Ok(Err((UnavailableKind::Invalid, with_words(&reason, &tail))))
         }
@@ -266,10 +270,12 @@ enum Verdict {
     Invalid(String),
     TimedOut,
     Stopped,
+    Exhausted(Exhausted),
 }
 
 struct Running {
     child: Guard,
+    watch: Watch,
     control: io::PipeWriter,
     events: Receiver<String>,
     output: JoinHandle<Tail>,
@@ -286,25 +292,26 @@ impl Running {
             std::os::unix::fs::fchown(&events_writer, Some(user), Some(group))?;
             std::os::unix::fs::fchown(&control_reader, Some(user), Some(group))?;
         }
-        let mut command = process::prepare(sandbox, spec);
-        command
-            .stdin(Stdio::null())
-            .stdout(output_writer.try_clone()?)
-            .stderr(output_writer);
-        command
-            .fd_mappings(vec![
-                FdMapping {
-                    parent_fd: OwnedFd::from(events_writer),
-                    child_fd: EVENTS_FD,
-                },
-                FdMapping {
-                    parent_fd: OwnedFd::from(control_reader),
-                    child_fd: CONTROL_FD,
-                },
-            ])
-            .map_err(io::Error::other)?;
-        let child = Guard(command.spawn()?);
-        drop(command); // It holds the pipes' other ends.
+        let pipes = vec![
+            FdMapping {
+                parent_fd: OwnedFd::from(events_writer),
+                child_fd: EVENTS_FD,
+            },
+            FdMapping {
+                parent_fd: OwnedFd::from(control_reader),
+                child_fd: CONTROL_FD,
+            },
+        ];
+        let child = process::start(sandbox, spec, |command| {
+            command
+                .stdin(Stdio::null())
+                .stdout(output_writer.try_clone()?)
+                .stderr(output_writer);
+            command.fd_mappings(pipes).map_err(io::Error::other)?;
+            Ok(())
+        })?;
+        let watch = Watch::new(sandbox.floor.clone());
+        let output_reader = watch.count(output_reader);
         let (sender, events) = mpsc::sync_channel(1024);
         std::thread::spawn(move || {
             process::each_line(events_reader, |line| sender.send(line).is_ok())
@@ -319,6 +326,7 @@ impl Running {
         });
         Ok(Self {
             child,
+            watch,
             control,
             events,
             output,
@@ -336,6 +344,9 @@ impl Running {
             if begun.elapsed() > timeout {
                 return Verdict::TimedOut;
             }
+            if let Some(what) = self.watch.look() {
+                return Verdict::Exhausted(what);
+            }
             let line = match self.events.recv_timeout(Duration::from_millis(100)) {
                 Ok(line) => line,
                 Err(RecvTimeoutError::Timeout) => continue,
@@ -345,7 +356,7 @@ impl Running {
             if count > MOST_EVENTS {
                 return Verdict::Invalid(format!("it sent more than {MOST_EVENTS} events"));
             }
-            match listener.hear(&line, &self.child.0) {
+            match listener.hear(&line, &self.child.child) {
                 Ok(Reply::None) => {}
                 // A process that is gone meanwhile shows by the end of its events.
                 Ok(Reply::Ok) => drop(self.control.write_all(b"ok\n")),
@@ -360,10 +371,15 @@ impl Running {
         let begun = Instant::now();
         let deadline = if ended { begun + left } else { begun };
         loop {
-            match self.child.0.try_wait() {
+            if let (true, Some(what)) = (ended, self.watch.look()) {
+                self.child.kill();
+                return End::Exhausted(what);
+            }
+            match self.child.child.try_wait() {
                 Ok(Some(status)) if ended => {
+                    let end = self.child.end_of(status);
                     self.child.kill();
-                    return End::Exited(status);
+                    return end;
                 }
                 Ok(None) if Instant::now() < deadline && !stop.is_requested() => {
                     std::thread::sleep(Duration::from_millis(2));

@@ -19,7 +19,7 @@ use super::sampled;
 use super::session::{Hear, Reply, hear_out};
 use super::suite::{Installed, Plan};
 use crate::counters::CounterSet;
-use crate::job::{Context as _, Failure, JobLog, make_folder};
+use crate::job::{Context as _, Failure, JobLog, given, make_folder};
 use crate::process::{Spec, tree};
 use crate::profile::Sampling;
 use crate::workload::events::{self, Event, Window};
@@ -55,7 +55,7 @@ pub fn run(
 ) -> Result<Result<Repetition, (UnavailableKind, String)>, Failure> {
     let folder = bench.folder.join("workload");
     if folder.exists() {
-        fs::remove_dir_all(&folder).transient("cannot remove the last repetition's folder")?;
+        given::remove(&folder).transient("cannot remove the last repetition's folder")?;
     }
     make_folder(&folder, bench.sandbox)?;
     let file = bench.folder.join("workload.json");
@@ -78,7 +78,7 @@ pub fn run(
         repetition: Repetition::default(),
     };
     let heard = hear_out(&sandbox, &spec, &mut listener, bench.stop)?;
-    fs::remove_dir_all(&folder).transient("cannot remove the repetition's folder")?;
+    given::remove(&folder).transient("cannot remove the repetition's folder")?;
     Ok(match heard {
         Err((kind, reason)) => Err((kind, reason)),
         Ok(_) if listener.finished => Ok(listener.repetition),

@@ -7,6 +7,12 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::archive::{self, MOST};
+use crate::job::given;
+
+/// The mark of an unpacked prefix; no part of an artefact.
+pub const READY: &str = ".ready";
+
 /// What was packed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packed {
@@ -20,13 +26,14 @@ pub struct Packed {
     pub path: PathBuf,
 }
 
-/// Packs a folder into `store/SHA256`. Entries are sorted and carry `mtime`, so the hash depends on the files alone.
+/// Packs a folder into `store/SHA256`. The box may have made it: what is no file, folder or link is an error of the kind
+/// `InvalidData`, as is more than [`MOST`]. Entries are sorted and carry `mtime`, so the hash depends on the files alone.
 pub fn pack(folder: &Path, store: &Path, mtime: u64) -> io::Result<Packed> {
     fs::create_dir_all(store)?;
     let temporary = tempfile::NamedTempFile::new_in(store)?;
     let encoder = zstd::Encoder::new(BufWriter::new(temporary.as_file()), 3)?;
     let mut builder = tar::Builder::new(encoder);
-    let mut installed_bytes = 0;
+    let (mut installed_bytes, mut entries) = (0, 0);
     for entry in walkdir::WalkDir::new(folder)
         .min_depth(1)
         .sort_by_file_name()
@@ -37,6 +44,24 @@ pub fn pack(folder: &Path, store: &Path, mtime: u64) -> io::Result<Packed> {
             .strip_prefix(folder)
             .map_err(io::Error::other)?;
         let metadata = entry.path().symlink_metadata()?;
+        if name == Path::new(READY) {
+            continue;
+        }
+        entries += 1;
+        installed_bytes += if metadata.is_file() {
+            metadata.len()
+        } else {
+            0
+        };
+        if entries > MOST.entries || installed_bytes > MOST.bytes {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!(
+                    "the build left more than {} files or {} bytes",
+                    MOST.entries, MOST.bytes
+                ),
+            ));
+        }
         let mut header = tar::Header::new_gnu();
         header.set_mtime(mtime);
         header.set_uid(0);
@@ -57,8 +82,7 @@ pub fn pack(folder: &Path, store: &Path, mtime: u64) -> io::Result<Packed> {
             builder.append_data(&mut header, name, io::empty())?;
         } else {
             header.set_size(metadata.len());
-            installed_bytes += metadata.len();
-            builder.append_data(&mut header, name, File::open(entry.path())?)?;
+            builder.append_data(&mut header, name, given::open(entry.path())?)?;
         }
     }
     builder.into_inner()?.finish()?.flush()?;
@@ -75,14 +99,12 @@ pub fn pack(folder: &Path, store: &Path, mtime: u64) -> io::Result<Packed> {
     })
 }
 
-/// Unpacks an artefact into a folder that must not exist. Entries cannot leave the folder (the tar crate checks).
+/// Unpacks an artefact into a folder that must not exist. What is refused is an error of the kind `InvalidData`.
 pub fn unpack(artefact: &Path, folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    let decoder = zstd::Decoder::new(File::open(artefact)?)?;
-    let mut archive = tar::Archive::new(decoder);
-    archive.set_preserve_permissions(true);
-    archive.set_preserve_ownerships(false);
-    archive.unpack(folder)
+    let file = File::open(artefact)?;
+    let bytes = file.metadata()?.len();
+    archive::unpack(zstd::Decoder::new(file)?, bytes, folder, MOST)
 }
 
 /// Lower-case hex SHA-256 of a file.
@@ -138,5 +160,45 @@ mod tests {
             0o755
         );
         assert_eq!(hash_file(&first.path).unwrap(), first.sha256);
+    }
+
+    #[test]
+    fn what_a_hostile_build_leaves_is_refused_or_made_harmless() {
+        let folder = tempfile::tempdir().unwrap();
+        let (prefix, store) = (folder.path().join("prefix"), folder.path().join("store"));
+        fs::create_dir(&prefix).unwrap();
+        let victim = folder.path().join("victim");
+        std::os::unix::fs::symlink(&victim, prefix.join(READY)).unwrap();
+        std::os::unix::fs::symlink("/etc/shadow", prefix.join("link")).unwrap();
+        fs::write(prefix.join("shell"), "elf").unwrap();
+        let setuid = fs::Permissions::from_mode(0o6755);
+        fs::set_permissions(prefix.join("shell"), setuid).unwrap();
+        let packed = pack(&prefix, &store, 7).unwrap();
+        assert_eq!(packed.installed_bytes, 3);
+        let out = folder.path().join("out");
+        unpack(&packed.path, &out).unwrap();
+        assert!(!out.join(READY).exists() && fs::symlink_metadata(out.join(READY)).is_err());
+        assert_eq!(
+            fs::read_link(out.join("link")).unwrap(),
+            Path::new("/etc/shadow")
+        );
+        let mode = fs::metadata(out.join("shell"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o7777, 0o755);
+
+        let refused = |name: &str| {
+            let error = pack(&prefix, &store, 7).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{name}: {error}");
+            fs::remove_file(prefix.join(name)).unwrap();
+        };
+        nix::unistd::mkfifo(&prefix.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        refused("pipe");
+        drop(std::os::unix::net::UnixListener::bind(prefix.join("socket")).unwrap());
+        refused("socket");
+        let sparse = File::create(prefix.join("sparse")).unwrap();
+        sparse.set_len(100 << 30).unwrap();
+        refused("sparse");
     }
 }

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs;
 use std::path::Path;
 
 use super::Workshop;
+use crate::job::given;
+
+/// A line for each compiler call; the largest builds have some thousands.
+const LARGEST_LOG: u64 = 16 << 20;
 
 /// ccache keys on the compiler's arguments, so profiles never mix; paths below the job are made relative, so that
 /// the same file of another commit hits.
@@ -35,7 +38,7 @@ pub fn variables(workshop: &Workshop<'_>, statistics: &Path) -> BTreeMap<String,
 
 /// ccache's statistics log has a line `direct_cache_hit`, `preprocessed_cache_hit` or `cache_miss` for each call.
 pub fn counts(statistics: &Path) -> (u64, u64) {
-    let text = fs::read_to_string(statistics).unwrap_or_default();
+    let text = given::read_text(statistics, LARGEST_LOG).unwrap_or_default();
     let count = |name: &str| text.lines().filter(|line| line.trim() == name).count() as u64;
     (
         count("direct_cache_hit") + count("preprocessed_cache_hit"),

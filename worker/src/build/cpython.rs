@@ -5,7 +5,6 @@
 //! library relative to itself wherever it is unpacked.
 
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::time::Instant;
 
@@ -13,7 +12,7 @@ use speedwell_wire::{BuildRecipe, CPYTHON_PREFIX, ConfigureProfile};
 
 use super::steps::{Progress, Steps};
 use super::{Built, Recipe, Workshop, ccache, environment, trim};
-use crate::job::{Context as _, Failure};
+use crate::job::{Context as _, Failure, given};
 
 /// The recipe, with the options of one runtime.
 #[derive(Debug)]
@@ -98,6 +97,7 @@ fn build(
 
     let begun = Instant::now();
     let prefix = destination.join(CPYTHON_PREFIX.trim_start_matches('/'));
+    workshop.check_place(&prefix)?;
     prune(&prefix).transient("cannot prune the installed files")?;
     trim::strip(&prefix, workshop)?;
     let mut step_seconds = steps.seconds;
@@ -121,7 +121,8 @@ fn from_to(from: &Path, to: &Path) -> PathBuf {
 
 /// `PY_MAJOR_VERSION` of the source.
 fn is_python2(source: &Path) -> std::io::Result<bool> {
-    let header = fs::read_to_string(source.join("Include/patchlevel.h"))?;
+    // A commit may have anything in its place.
+    let header = given::read_text(&source.join("Include/patchlevel.h"), 1 << 20)?;
     let major = header
         .lines()
         .find_map(|line| line.strip_prefix("#define PY_MAJOR_VERSION"));
@@ -167,6 +168,7 @@ fn prune(prefix: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn the_source_is_named_without_the_jobs_number() {

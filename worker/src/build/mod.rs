@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use speedwell_wire::{BuildRecipe, Method};
 
 use crate::config::Config;
-use crate::job::{Failure, JobLog};
+use crate::job::{Failure, JobLog, given};
 use crate::process::{Sandbox, Stop};
 
 pub use prefix::Prefixes;
@@ -40,6 +40,14 @@ pub struct Workshop<'a> {
     pub stop: &'a Stop,
     /// Where output goes.
     pub log: &'a JobLog,
+}
+
+impl Workshop<'_> {
+    /// Refuses a folder that the build's programs have put elsewhere: the worker prunes and packs it with its own rights.
+    pub fn check_place(&self, prefix: &Path) -> Result<(), Failure> {
+        given::really_below(prefix, self.build)
+            .map_err(|error| Failure::permanent(format!("the build has no prefix: {error}")))
+    }
 }
 
 /// What came out of a build.
@@ -77,6 +85,11 @@ pub trait Recipe {
     /// Checks, just before a run, what the artefact only refers to.
     fn check(&self, _prefix: &Path) -> Result<(), Failure> {
         Ok(())
+    }
+
+    /// The program outside of the artefact that it refers to.
+    fn outside(&self) -> Option<PathBuf> {
+        None
     }
 
     /// A part of what the interpreter must say of itself, where the configuration pins it.

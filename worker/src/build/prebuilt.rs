@@ -46,6 +46,10 @@ impl Recipe for Prebuilt<'_> {
         Ok(PathBuf::from(self.command))
     }
 
+    fn outside(&self) -> Option<PathBuf> {
+        Some(PathBuf::from(self.command))
+    }
+
     fn holds_library(&self) -> bool {
         false
     }

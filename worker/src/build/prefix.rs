@@ -9,7 +9,7 @@ use std::time::Duration;
 use speedwell_wire::BuildRecipe;
 
 use super::artefact;
-use crate::job::{Context as _, Failure, JobLog};
+use crate::job::{Context as _, Failure, JobLog, given};
 use crate::process::{self, Sandbox, Spec, Stop, Tail};
 
 /// The unpacked prefixes of a worker.
@@ -39,17 +39,23 @@ impl Prefixes {
         log: &JobLog,
     ) -> Result<PathBuf, Failure> {
         let prefix = self.path(sha256);
-        let ready = prefix.join(".ready");
+        let ready = prefix.join(artefact::READY);
         if !ready.exists() {
             if prefix.exists() {
                 // A worker died while it unpacked.
-                fs::remove_dir_all(&prefix).transient("cannot remove an unfinished prefix")?;
+                given::remove(&prefix).transient("cannot remove an unfinished prefix")?;
             }
-            artefact::unpack(artefact, &prefix).transient("cannot unpack the artefact")?;
+            artefact::unpack(artefact, &prefix).map_err(|error| {
+                let message = format!("cannot unpack the artefact: {error}");
+                match error.kind() {
+                    std::io::ErrorKind::InvalidData => Failure::permanent(message),
+                    _ => Failure::transient(message),
+                }
+            })?;
             if super::recipe(&recipe.method).holds_library() {
                 compile(&prefix, recipe, sandbox, stop, log)?;
             }
-            fs::write(&ready, "").transient("cannot mark the prefix")?;
+            given::write(&ready, "").transient("cannot mark the prefix")?;
         }
         mark_and_drop_oldest(&self.folder, self.kept, &prefix)
             .transient("cannot remove old prefixes")?;
@@ -88,7 +94,7 @@ pub fn mark_and_drop_oldest(folder: &Path, kept: usize, current: &Path) -> std::
     let surplus = (all.len() + 1).saturating_sub(kept);
     all.iter()
         .take(surplus)
-        .try_for_each(|(_, path)| fs::remove_dir_all(path))
+        .try_for_each(|(_, path)| given::remove(path))
 }
 
 /// Byte-compiles the libraries as the benchmark user, then takes the files away from it.
@@ -126,7 +132,8 @@ fn compile(
         timeout: Duration::from_secs(300),
     };
     let mut tail = Tail::new(20);
-    let end = process::run(sandbox, &spec, stop, &mut |line| {
+    let sandbox = sandbox.clone().with_writable(prefix);
+    let end = process::run(&sandbox, &spec, stop, &mut |line| {
         tail.push(line);
         log.line(line);
     })

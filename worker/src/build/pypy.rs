@@ -66,6 +66,7 @@ impl Recipe for Pypy<'_> {
             Progress::new(96.0, 100.0, 400),
         )?;
         let prefix = packaged.join("pypy");
+        workshop.check_place(&prefix)?;
         trim::remove_where(&prefix, &|name, is_folder| {
             is_folder && ["test", "tests", "idlelib", "lib2to3", "__pycache__"].contains(&name)
         })

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Workshop;
 use crate::job::{Context as _, Failure};
-use crate::process::{self, Spec, Tail};
+use crate::process::{self, Exhausted, Spec, Tail};
 
 /// Lines of compiler output that a failure keeps.
 const TAIL_LINES: usize = 60;
@@ -120,6 +120,9 @@ fn failure_of(name: &str, end: process::End, first_error: Option<String>, text: 
         process::End::TimedOut => Failure::permanent(format!(
             "{name} took longer than build_timeout and was killed"
         )),
+        // Another try prints as much; a disk may have room then, and memory be left by others.
+        process::End::Exhausted(Exhausted::Output) => Failure::permanent(message),
+        process::End::Exhausted(Exhausted::Disk | Exhausted::Memory) => Failure::transient(message),
         process::End::Exited(_) if hosts_fault => Failure::transient(message),
         process::End::Exited(_) => Failure::permanent(message),
     };

@@ -7,11 +7,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Workshop;
-use crate::job::{Context as _, Failure};
+use crate::job::{Context as _, Failure, given};
 use crate::process::{self, Sandbox, Spec};
 
-/// Removes every entry below a folder for which `gone(name, is_folder)` holds.
+/// Removes every entry below a folder for which `gone(name, is_folder)` holds. A link to a folder is none.
 pub fn remove_where(folder: &Path, gone: &dyn Fn(&str, bool) -> bool) -> std::io::Result<()> {
+    if !fs::symlink_metadata(folder).is_ok_and(|facts| facts.is_dir()) {
+        return Ok(());
+    }
     let Ok(entries) = fs::read_dir(folder) else {
         return Ok(());
     };
@@ -21,7 +24,7 @@ pub fn remove_where(folder: &Path, gone: &dyn Fn(&str, bool) -> bool) -> std::io
         let name = name.to_string_lossy();
         let is_folder = entry.file_type()?.is_dir();
         match (gone(&name, is_folder), is_folder) {
-            (true, true) => fs::remove_dir_all(entry.path())?,
+            (true, true) => given::remove(&entry.path())?,
             (true, false) => fs::remove_file(entry.path())?,
             (false, true) => remove_where(&entry.path(), gone)?,
             (false, false) => {}
@@ -77,8 +80,26 @@ pub fn strip(prefix: &Path, workshop: &Workshop<'_>) -> Result<(), Failure> {
 fn is_elf(path: &Path) -> bool {
     use std::io::Read as _;
     let mut magic = [0; 4];
-    fs::File::open(path)
+    given::open(path)
         .and_then(|mut file| file.read_exact(&mut magic))
         .is_ok()
         && magic == *b"\x7fELF"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_removed_behind_a_link() {
+        let place = tempfile::tempdir().unwrap();
+        let (hosts, prefix) = (place.path().join("usr"), place.path().join("prefix"));
+        fs::create_dir_all(hosts.join("share/test")).unwrap();
+        fs::create_dir_all(prefix.join("lib/test")).unwrap();
+        std::os::unix::fs::symlink(hosts.join("share"), prefix.join("share")).unwrap();
+        std::os::unix::fs::symlink(&hosts, prefix.join("lib/usr")).unwrap();
+        remove_where(&prefix.join("share"), &|_, _| true).unwrap();
+        remove_where(&prefix, &|name, _| name == "test").unwrap();
+        assert!(hosts.join("share/test").exists() && !prefix.join("lib/test").exists());
+    }
 }

@@ -8,7 +8,7 @@ use nix::sys::statvfs::statvfs;
 
 use crate::config::Config;
 use crate::counters::CounterSet;
-use crate::process::{self, Sandbox, Spec, Stop};
+use crate::process::{self, Reached, Spec, Stop};
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +26,8 @@ const PROGRAMS: &[&str] = &[
 ];
 
 /// Looks at everything that a job needs.
-pub fn check(config: &Config, sandbox: &Sandbox) -> Vec<Finding> {
-    let mut findings = vec![programs(), free_disk(config), boxed(config, sandbox)];
+pub fn check(config: &Config, reached: &Reached) -> Vec<Finding> {
+    let mut findings = vec![programs(), free_disk(config), boxed(config, reached)];
     let counters = CounterSet::open(0);
     let missing: Vec<String> = counters
         .unavailable
@@ -93,36 +93,40 @@ fn free_disk(config: &Config) -> Finding {
     }
 }
 
-/// Runs a program in the box, in the data folder: namespaces may be forbidden, the folder closed to the other user.
-fn boxed(config: &Config, sandbox: &Sandbox) -> Finding {
+/// Runs a program in the box, in a folder of the worker's: the folders above it may be closed to the other user.
+fn boxed(config: &Config, reached: &Reached) -> Finding {
+    Finding {
+        what: "box".to_owned(),
+        outcome: look_inside(config, reached).map(|()| match &reached.obstacle {
+            Some(obstacle) => format!("{}; not more, because {obstacle}", reached.describe()),
+            None => reached.describe(),
+        }),
+    }
+}
+
+fn look_inside(config: &Config, reached: &Reached) -> Result<(), String> {
+    let folder = config.data.join("jobs");
+    std::fs::create_dir_all(&folder)
+        .map_err(|error| format!("{} cannot be made: {error}", folder.display()))?;
     let spec = Spec {
-        command: vec!["ls".into(), config.data.clone().into()],
+        command: vec!["ls".into(), folder.clone().into()],
         environment: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".into())]),
-        folder: "/".into(),
+        folder: folder.clone(),
         timeout: Duration::from_secs(20),
     };
+    let sandbox = reached.sandbox.clone().with_writable(&folder);
+    let sandbox = sandbox.pinned(config.cpus.as_deref()).with_fixed_layout();
     let mut text = String::new();
-    let pinned = sandbox
-        .clone()
-        .pinned(config.cpus.as_deref())
-        .with_fixed_layout();
-    let outcome = match process::run(&pinned, &spec, &Stop::default(), &mut |line| {
-        text = line.to_owned()
+    match process::run(&sandbox, &spec, &Stop::default(), &mut |line| {
+        line.clone_into(&mut text);
     }) {
-        Ok(end) if end.success() => Ok(match pinned.identity {
-            Some((user, _)) => format!("user {user}, no network, limits"),
-            None => "no network, limits, the worker's own user".to_owned(),
-        }),
+        Ok(end) if end.success() => Ok(()),
         Ok(end) => Err(format!(
-            "a program in the box ended with {}: {text}; every folder above {} must be open to the other user (chmod o+x), \
-             and the machine must allow namespaces (or set isolation = \"none\" for trusted code)",
+            "a program in the box ended with {}: {text}; every folder above {} must be open to the other user (chmod o+x), and the \
+             processors of `cpus` must be there",
             end.describe(),
             config.data.display()
         )),
         Err(error) => Err(format!("a program in the box cannot be started: {error}")),
-    };
-    Finding {
-        what: "box".to_owned(),
-        outcome,
     }
 }

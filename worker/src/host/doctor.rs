@@ -3,6 +3,7 @@
 //! After Speedwell's own list, put together from `pyperf system`, rustc-perf's collector and the kernel's
 //! documentation. Every check accepts that the kernel does not offer what it looks for: then nothing is wrong.
 
+mod boxed;
 mod counting;
 mod frequency;
 mod memory;
@@ -17,6 +18,7 @@ use speedwell_wire::{HostFlag, HostSeverity};
 use super::processors::ProcessorSet;
 use super::system::System;
 
+pub use boxed::of_box;
 pub use quiet::{BUSY, Busy, Span};
 
 /// How long the processors are watched for other work.

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use speedwell_wire::{ArtefactReference, BuildReport, JobAssignment, JobKind, Phase, RunReport};
 
-use super::{Context as _, Failure, JobLog, give_tree, make_folder};
+use super::{Context as _, Failure, JobLog, give_tree, given, make_folder};
 use crate::backend::Backend;
 use crate::bench::{Bench, Suites};
 use crate::build::{self, Prefixes, Workshop, artefact};
 use crate::config::Config;
-use crate::process::{self, Sandbox, Stop};
+use crate::process::{self, Sandbox, Stop, level};
 use crate::source;
 use crate::spool::{Entry, Spool};
 
@@ -47,9 +47,10 @@ pub fn execute(
         "{} at commit {}, attempt {}",
         job.runtime, job.source.commit, job.attempt
     ));
+    let sandbox = sandbox_of(shop, job, folder);
     let sha256 = match &job.artefact {
         Some(known) => fetch_artefact(shop, known, log)?,
-        None => build_commit(shop, job, folder, log, stop)?,
+        None => build_commit(shop, job, &sandbox, folder, log, stop)?,
     };
     if job.kind == JobKind::Build {
         return Ok(None);
@@ -57,7 +58,7 @@ pub fn execute(
     log.phase(Phase::Bench, "unpack the interpreter");
     let prefixes = Prefixes::new(shop.config.data.join("prefixes"), shop.config.kept_prefixes);
     let stored = artefact_path(shop, &sha256);
-    let prefix = prefixes.get(&stored, &sha256, &job.recipe, &shop.sandbox, stop, log)?;
+    let prefix = prefixes.get(&stored, &sha256, &job.recipe, &sandbox, stop, log)?;
     let recipe = build::recipe(&job.recipe.method);
     recipe.check(&prefix)?;
     let suite = shop.suites.find(&job.suite).ok_or_else(|| {
@@ -68,7 +69,7 @@ pub fn execute(
     })?;
     let bench = Bench {
         config: &shop.config,
-        sandbox: &shop.sandbox,
+        sandbox: &sandbox,
         suite,
         harness: shop.suites.harness(),
         python: recipe.program(&prefix)?,
@@ -82,6 +83,16 @@ pub fn execute(
         stop,
     };
     bench.run().map(Some)
+}
+
+/// The box of a job: it may write to the job's folder, and see the program that its runtime refers to.
+fn sandbox_of(shop: &Shop, job: &JobAssignment, folder: &Path) -> Sandbox {
+    let program = build::recipe(&job.recipe.method).outside();
+    let around = program.map(|program| level::around(&program, &shop.config.data));
+    shop.sandbox
+        .clone()
+        .with_writable(folder)
+        .with_visible(around.into_iter().flatten())
 }
 
 fn artefact_path(shop: &Shop, sha256: &str) -> PathBuf {
@@ -118,12 +129,13 @@ fn fetch_artefact(shop: &Shop, known: &ArtefactReference, log: &JobLog) -> Resul
 fn build_commit(
     shop: &Shop,
     job: &JobAssignment,
+    sandbox: &Sandbox,
     folder: &Path,
     log: &JobLog,
     stop: &Stop,
 ) -> Result<String, Failure> {
     let mut report = empty_report(shop, job);
-    let outcome = try_build(shop, job, folder, log, stop, &mut report);
+    let outcome = try_build(shop, job, sandbox, folder, log, stop, &mut report);
     if let Err(failure) = &outcome {
         report.failure = Some(failure.message.clone());
         report.log_tail.clone_from(&failure.log);
@@ -168,6 +180,7 @@ fn empty_report(shop: &Shop, job: &JobAssignment) -> BuildReport {
 fn try_build(
     shop: &Shop,
     job: &JobAssignment,
+    sandbox: &Sandbox,
     folder: &Path,
     log: &JobLog,
     stop: &Stop,
@@ -186,13 +199,15 @@ fn try_build(
     log.phase(Phase::Build, "build");
     let workplace = folder.join("build");
     make_folder(&workplace, &shop.sandbox)?;
-    make_folder(&shop.config.data.join("ccache"), &shop.sandbox)?;
+    let cache = shop.config.data.join("ccache");
+    make_folder(&cache, &shop.sandbox)?;
     let recipe = build::recipe(&job.recipe.method);
     let built = recipe.build(
         &job.recipe,
         &Workshop {
             config: &shop.config,
-            sandbox: &shop.sandbox,
+            // Only builds: a benchmark could put objects into the cache that a later build takes for its own.
+            sandbox: &sandbox.clone().with_writable(&cache),
             source: &source,
             build: &workplace,
             committed_at: job.source.committed_at,
@@ -204,7 +219,7 @@ fn try_build(
     report.step_seconds.extend(built.step_seconds);
     report.ccache_hits = built.ccache_hits;
     report.ccache_misses = built.ccache_misses;
-    report.version = version_of(shop, job, &built.prefix, folder, stop)?;
+    report.version = version_of(sandbox, job, &built.prefix, folder, stop)?;
     log.line(&report.version);
     if let Some(wanted) = recipe.version()
         && !report.version.contains(wanted)
@@ -218,7 +233,13 @@ fn try_build(
     let begun = Instant::now();
     let mtime = u64::try_from(job.source.committed_at).unwrap_or(0);
     let packed = artefact::pack(&built.prefix, &shop.config.data.join("artefacts"), mtime)
-        .transient("cannot pack the artefact")?;
+        .map_err(|error| {
+            let message = format!("cannot pack the artefact: {error}");
+            match error.kind() {
+                std::io::ErrorKind::InvalidData => Failure::permanent(message),
+                _ => Failure::transient(message),
+            }
+        })?;
     report
         .step_seconds
         .insert("pack".to_owned(), begun.elapsed().as_secs_f64());
@@ -231,7 +252,7 @@ fn try_build(
     report.installed_bytes = packed.installed_bytes;
     for name in ["source", "build"] {
         // Only space: the job's folder is removed at its end anyway.
-        if let Err(error) = fs::remove_dir_all(folder.join(name)) {
+        if let Err(error) = given::remove(&folder.join(name)) {
             tracing::debug!("cannot remove {name}: {error}");
         }
     }
@@ -258,7 +279,7 @@ fn check_out(
 
 /// What the interpreter says of itself. One that does not start is a failed build, permanently.
 fn version_of(
-    shop: &Shop,
+    sandbox: &Sandbox,
     job: &JobAssignment,
     prefix: &Path,
     folder: &Path,
@@ -276,7 +297,7 @@ fn version_of(
         timeout: Duration::from_secs(60),
     };
     let mut tail = process::Tail::new(20);
-    let end = process::run(&shop.sandbox, &spec, stop, &mut |line| tail.push(line))
+    let end = process::run(sandbox, &spec, stop, &mut |line| tail.push(line))
         .transient("cannot run the interpreter")?;
     if end == process::End::Stopped {
         return Err(Failure::stopped());

@@ -4,26 +4,33 @@
 //! program, and with the process namespace all that it has started. The signal is tied to the thread that spawns,
 //! so every function here waits in the thread that called it.
 
+pub mod group;
+pub mod level;
 pub mod sandbox;
+pub mod seal;
 mod text;
 pub mod tree;
+pub mod watch;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
+use group::Group;
+pub use level::{Level, Reached};
 pub use sandbox::Sandbox;
 pub use text::{Tail, printable};
+pub use watch::{Exhausted, Watch};
 
 /// Lines of output are cut here, in bytes.
 const LONGEST_LINE: u64 = 16 << 10;
@@ -66,6 +73,8 @@ pub enum End {
     TimedOut,
     /// It was killed because the job was asked to stop.
     Stopped,
+    /// It was killed because it used up what it shares with others.
+    Exhausted(Exhausted),
 }
 
 impl End {
@@ -77,6 +86,7 @@ impl End {
     /// The end in words.
     pub fn describe(self) -> String {
         match self {
+            Self::Exhausted(what) => format!("no end of its own: it {}", what.describe()),
             Self::Exited(status) => match (status.code(), status.signal()) {
                 // `unshare` and shells report a program's signal so.
                 (Some(code @ 129..=159), _) => {
@@ -122,13 +132,15 @@ pub fn run_watched(
     on_output: &mut dyn FnMut(Option<&str>),
 ) -> io::Result<End> {
     let (reader, writer) = io::pipe()?;
-    let mut command = prepare(sandbox, spec);
-    command
-        .stdin(Stdio::null())
-        .stdout(writer.try_clone()?)
-        .stderr(writer);
-    let mut child = Guard(command.spawn()?);
-    drop(command); // It holds the pipe's other end.
+    let mut child = start(sandbox, spec, |command| {
+        command
+            .stdin(Stdio::null())
+            .stdout(writer.try_clone()?)
+            .stderr(writer);
+        Ok(())
+    })?;
+    let mut watch = Watch::new(sandbox.floor.clone());
+    let reader = watch.count(reader);
     let (sender, lines) = mpsc::sync_channel(1024);
     // Ends with the pipe, or when the receiver is gone.
     let pump = std::thread::spawn(move || each_line(reader, |line| sender.send(line).is_ok()));
@@ -141,10 +153,13 @@ pub fn run_watched(
                 heard = Instant::now();
             }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                if let Some(status) = child.0.try_wait()? {
-                    break End::Exited(status);
+                if let Some(status) = child.child.try_wait()? {
+                    break child.end_of(status);
                 }
             }
+        }
+        if let Some(what) = watch.look() {
+            break End::Exhausted(what);
         }
         if heard.elapsed() > QUIET {
             on_output(None);
@@ -172,7 +187,7 @@ pub fn run_watched(
 /// Runs a trusted program of the host itself (`git`, `pip`, `gcc --version`) outside the box and returns its output.
 pub fn output(
     command: &[&str],
-    folder: &std::path::Path,
+    folder: &Path,
     timeout: Duration,
     stop: &Stop,
 ) -> io::Result<(End, String)> {
@@ -196,9 +211,31 @@ pub fn output(
     Ok((end, text))
 }
 
+/// Starts a program in its box; `connect` gives the command its descriptors. Whatever it does is over when the guard is dropped.
+pub fn start(
+    sandbox: &Sandbox,
+    spec: &Spec,
+    connect: impl FnOnce(&mut Command) -> io::Result<()>,
+) -> io::Result<Guard> {
+    let group = sandbox
+        .groups
+        .as_ref()
+        .map(group::Groups::make)
+        .transpose()?;
+    let mut command = prepare(sandbox, spec, group.as_ref().map(Group::folder));
+    connect(&mut command)?;
+    let child = command.spawn()?;
+    // The command holds the other ends of the pipes, and goes here.
+    Ok(Guard {
+        child,
+        namespaces: sandbox.namespaces,
+        group,
+    })
+}
+
 /// The command with its box, environment and process group; descriptors are the caller's.
-pub fn prepare(sandbox: &Sandbox, spec: &Spec) -> Command {
-    let line = sandbox.command_line(&spec.command);
+fn prepare(sandbox: &Sandbox, spec: &Spec, group: Option<&Path>) -> Command {
+    let line = sandbox.command_line(&spec.command, group);
     let mut command = Command::new(&line[0]);
     command
         .args(&line[1..])
@@ -222,27 +259,70 @@ pub fn pinned(words: &[String], cpus: Option<&str>) -> tokio::process::Command {
     command
 }
 
-/// Kills the whole group when dropped, and reaps the child.
+/// Kills the whole tree when dropped, and reaps the child.
 #[derive(Debug)]
-pub struct Guard(pub Child);
+pub struct Guard {
+    /// The outermost program of the box.
+    pub child: Child,
+    namespaces: bool,
+    group: Option<Group>,
+}
+
+/// How long a namespace may take to be empty once its first process is killed: memory is given back meanwhile.
+const EMPTYING: Duration = Duration::from_secs(10);
 
 impl Guard {
-    /// Kills the group and waits for the child.
+    /// Kills everything and waits for the child.
     pub fn kill(&mut self) {
-        let group = Pid::from_raw(i32::try_from(self.0.id()).unwrap_or(i32::MAX));
+        let group = Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(i32::MAX));
+        if self.namespaces {
+            self.empty_namespace();
+        }
+        if let Some(group) = &self.group {
+            group.kill();
+        }
         // Fails when everything is gone already.
         if killpg(group, Signal::SIGKILL).is_ok() {
             tracing::debug!(%group, "killed what was left");
         }
-        if let Err(error) = self.0.wait() {
+        if let Err(error) = self.child.wait() {
             tracing::error!(%group, "cannot reap: {error}");
+        }
+    }
+
+    /// Kills the first process of the namespace, and waits until all others of it are gone. Were they killed together with `unshare`,
+    /// nobody would know when they are, and the next program would be measured beside what is left of this one.
+    fn empty_namespace(&mut self) {
+        let outermost = Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(i32::MAX));
+        let Some(first) = tree::first_child(self.child.id()) else {
+            return;
+        };
+        // `unshare` would say in the program's output that its child was killed.
+        let first_pid = Pid::from_raw(i32::try_from(first).unwrap_or(i32::MAX));
+        if kill(outermost, Signal::SIGSTOP).is_err() || kill(first_pid, Signal::SIGKILL).is_err() {
+            return;
+        }
+        let begun = Instant::now();
+        // The kernel lets it be a zombie once the namespace is empty.
+        while tree::is_alive(first) && begun.elapsed() < EMPTYING {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// What a status of the child means: the kernel may have ended it for its group's memory.
+    pub fn end_of(&self, status: ExitStatus) -> End {
+        match &self.group {
+            Some(group) if !status.success() && group.ran_out_of_memory() => {
+                End::Exhausted(Exhausted::Memory)
+            }
+            Some(_) | None => End::Exited(status),
         }
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if !matches!(self.0.try_wait(), Ok(Some(_))) {
+        if !matches!(self.child.try_wait(), Ok(Some(_))) {
             self.kill();
         }
     }

@@ -1,17 +1,18 @@
-//! The box for builds and benchmarks, put together from util-linux's own programs.
+//! The box for builds and benchmarks, put together from util-linux's own programs and one command of the worker's.
 //!
 //! Reading from outside in: `setpriv --pdeathsig` (dies with the worker) · `unshare` (no network, own process
-//! namespace: killing its first process kills everything in it) · `setpriv` (another user, no capabilities, no new
-//! privileges) · `prlimit` · `taskset` · `setarch -R` · a shell as the namespace's first process · the program. Before
-//! privileges go, `ip` brings the namespace's own loopback up. Every stage but `unshare --fork` replaces itself by the next. `unshare` has one child, the namespace's first process, and that one has the program as its child.
+//! namespace: killing its first process kills everything in it) · `speedwell-worker seal` (a file system of its own, a control
+//! group) · `setpriv` (another user, no capabilities, no new privileges) · `prlimit` · `taskset` · `setarch -R` · a shell as the
+//! namespace's first process · the program. Before privileges go, `ip` brings the namespace's own loopback up. Every stage but
+//! `unshare --fork` replaces itself by the next. `unshare` has one child, the namespace's first process, and that one has the
+//! program as its child.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, ensure};
-use nix::unistd::{Uid, User};
-
-use crate::config::{Config, Isolation};
+use super::group::Groups;
+use super::seal::Seal;
+use super::watch::Floor;
 
 /// The first process of a process namespace, with the program as its child: the kernel lets a first process ignore signals
 /// (an `abort()` would end as a segmentation fault), and orphans need a parent that waits for them.
@@ -50,6 +51,12 @@ pub struct Sandbox {
     pub fixed_layout: bool,
     /// A folder that takes the place of `/tmp` in the box; needs the namespaces.
     pub tmp: Option<PathBuf>,
+    /// A file system of its own; needs the namespaces.
+    pub seal: Option<Seal>,
+    /// Where control groups for the whole tree can be made; needs the seal.
+    pub groups: Option<Groups>,
+    /// What must stay free on the host while the program runs.
+    pub floor: Option<Floor>,
 }
 
 /// Limits of each process.
@@ -67,7 +74,7 @@ pub struct Limits {
 const DESCRIPTORS: u64 = 32_768;
 
 /// The limit of open files that the box can give: the worker's own hard limit, raised where it may be.
-fn descriptors() -> u64 {
+pub(super) fn descriptors() -> u64 {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 4096));
     if hard >= DESCRIPTORS || setrlimit(Resource::RLIMIT_NOFILE, soft, DESCRIPTORS).is_ok() {
@@ -81,42 +88,6 @@ impl Sandbox {
     /// No box: a program of the host itself. It still dies with the worker.
     pub fn trusted() -> Self {
         Self::default()
-    }
-
-    /// The box that the configuration asks for.
-    pub fn from_config(config: &Config) -> anyhow::Result<Self> {
-        let root = Uid::effective().is_root();
-        let identity = if root {
-            let user =
-                User::from_name(&config.user).context("user: the system's users cannot be read")?;
-            let user = user.with_context(|| {
-                format!(
-                    "user: there is no system user {:?}; make it: useradd --system --no-create-home --shell /usr/sbin/nologin {}",
-                    config.user, config.user
-                )
-            })?;
-            ensure!(
-                !user.uid.is_root(),
-                "user: builds and benchmarks must not run as root"
-            );
-            Some((user.uid.as_raw(), user.gid.as_raw()))
-        } else {
-            None
-        };
-        let namespaces = config.isolation == Isolation::Required;
-        Ok(Self {
-            namespaces,
-            user_namespace: namespaces && !root,
-            identity,
-            limits: Some(Limits {
-                memory_mib: config.memory_mib,
-                processes: config.processes,
-                descriptors: descriptors(),
-            }),
-            cpus: None,
-            fixed_layout: false,
-            tmp: None,
-        })
     }
 
     /// The same box, pinned.
@@ -137,32 +108,60 @@ impl Sandbox {
         self
     }
 
+    /// The same box, in which this folder can be written (by whom its owner lets).
+    pub fn with_writable(mut self, folder: &Path) -> Self {
+        if let Some(seal) = &mut self.seal {
+            seal.writable.push(folder.to_owned());
+        }
+        self
+    }
+
+    /// The same box, in which these folders or files can be seen.
+    pub fn with_visible(mut self, paths: impl IntoIterator<Item = PathBuf>) -> Self {
+        if let Some(seal) = &mut self.seal {
+            seal.visible.extend(paths);
+        }
+        self
+    }
+
     /// The words that give the program namespaces of its own, and set them up.
-    fn unshared(&self) -> Vec<OsString> {
+    fn unshared(&self, group: Option<&Path>) -> Vec<OsString> {
         let mut words = vec!["unshare"];
         if self.user_namespace {
             words.extend(["--user", "--map-current-user", "--keep-caps"]);
         }
         words.extend(["--net", "--ipc", "--pid", "--fork", "--kill-child=KILL"]);
-        if self.tmp.is_some() {
+        if self.tmp.is_some() || self.seal.is_some() {
             words.push("--mount");
         }
         words.push("--");
-        words.extend(match self.tmp {
-            None => LOOPBACK,
-            Some(_) => LOOPBACK_AND_TMP,
-        });
-        let words = words.into_iter().map(OsString::from);
-        words.chain(self.tmp.clone().map(OsString::from)).collect()
+        let mut words: Vec<OsString> = words.into_iter().map(OsString::from).collect();
+        match (&self.seal, &self.tmp) {
+            (Some(seal), tmp) => {
+                words.extend(LOOPBACK.map(OsString::from));
+                let seal = Seal {
+                    tmp: tmp.clone(),
+                    group: group.map(Path::to_owned),
+                    ..seal.clone()
+                };
+                words.extend(seal.words());
+            }
+            (None, Some(tmp)) => {
+                words.extend(LOOPBACK_AND_TMP.map(OsString::from));
+                words.push(tmp.into());
+            }
+            (None, None) => words.extend(LOOPBACK.map(OsString::from)),
+        }
+        words
     }
 
-    /// The whole command line.
-    pub fn command_line(&self, command: &[OsString]) -> Vec<OsString> {
+    /// The whole command line; `group`: the control group that is entered, where there are some.
+    pub fn command_line(&self, command: &[OsString], group: Option<&Path>) -> Vec<OsString> {
         let mut line: Vec<OsString> = ["setpriv", "--pdeathsig", "KILL", "--"]
             .map(OsString::from)
             .into();
         if self.namespaces {
-            line.extend(self.unshared());
+            line.extend(self.unshared(group));
         }
         let mut add = |words: &[&str]| line.extend(words.iter().map(OsString::from));
         if let Some((user, group)) = self.identity {
@@ -232,9 +231,9 @@ mod tests {
             }),
             cpus: Some("1".to_owned()),
             fixed_layout: true,
-            tmp: None,
+            ..Sandbox::default()
         };
-        let line = sandbox.command_line(&["python".into(), "-c".into(), "a; b".into()]);
+        let line = sandbox.command_line(&["python".into(), "-c".into(), "a; b".into()], None);
         let words: Vec<&str> = line.iter().filter_map(|word| word.to_str()).collect();
         assert_eq!(
             words.join(" "),
@@ -249,13 +248,34 @@ mod tests {
             "an argument stays one argument: no shell is involved"
         );
         let own = sandbox.with_tmp("/data/tmp".into());
-        let line = own.command_line(&["true".into()]);
+        let line = own.command_line(&["true".into()], None);
         let words: Vec<&str> = line.iter().filter_map(|word| word.to_str()).collect();
         let words = words.join(" ");
         assert!(
             words.contains("--mount -- /bin/sh -c ip link set dev lo up && mount --bind \"$1\" /tmp && shift && exec \"$@\" loopback /data/tmp setpriv"),
             "{words}"
         );
-        assert_eq!(Sandbox::trusted().command_line(&["true".into()]).len(), 5);
+        let mut sealed = own;
+        sealed.seal = Some(Seal {
+            program: "/w".into(),
+            ..Seal::default()
+        });
+        let sealed = sealed.with_writable(Path::new("/data/jobs/1"));
+        let line = sealed.command_line(&["true".into()], Some(Path::new("/sys/fs/cgroup/box")));
+        let at = line.iter().position(|word| word == "seal").unwrap();
+        assert_eq!(
+            (&*line[at - 1], &*line[at + 2]),
+            ("/w".as_ref(), "--".as_ref())
+        );
+        let plan: Seal = serde_json::from_str(line[at + 1].to_str().unwrap()).unwrap();
+        assert_eq!(plan.tmp.as_deref(), Some(Path::new("/data/tmp")));
+        assert_eq!(plan.writable, [Path::new("/data/jobs/1")]);
+        assert_eq!(plan.group.as_deref(), Some(Path::new("/sys/fs/cgroup/box")));
+        assert_eq!(
+            Sandbox::trusted()
+                .command_line(&["true".into()], None)
+                .len(),
+            5
+        );
     }
 }

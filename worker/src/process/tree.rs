@@ -53,6 +53,19 @@ impl Tree {
     }
 }
 
+/// The first child that a process's main thread has started and not yet waited for.
+pub fn first_child(pid: u32) -> Option<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    text.split_whitespace().next()?.parse().ok()
+}
+
+/// Whether a process is there and no zombie.
+pub fn is_alive(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    !(state.is_empty() || state.starts_with('Z') || state.starts_with('X'))
+}
+
 /// A process's number in its innermost process namespace.
 pub fn number_in_box(pid: u32) -> Option<u32> {
     find(&format!("/proc/{pid}/status"), "NSpid:")?

@@ -14,6 +14,7 @@ use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, Sym
 
 use super::maps::{Mapping, executable};
 use super::names;
+use crate::job::given;
 
 /// One program's or library's file.
 #[derive(Debug)]
@@ -143,6 +144,9 @@ impl Image {
 /// A file as the system tells files apart: device, number, size, time of change.
 type Identity = (u64, u64, u64, i64);
 
+/// A larger file is not read, in bytes: PyPy with its symbols has some hundred million.
+const LARGEST: u64 = 1 << 30;
+
 /// Every file that was met, read once.
 #[derive(Debug, Default)]
 pub struct Images {
@@ -157,7 +161,9 @@ impl Images {
         let identity = (facts.dev(), facts.ino(), facts.size(), facts.mtime());
         let load = || {
             let name = path.file_name()?.to_string_lossy();
-            Some(Arc::new(Image::parse(&name, &fs::read(path).ok()?)?))
+            // The program under test chose the file, and may still change it.
+            let bytes = given::read(path, LARGEST).ok()?;
+            Some(Arc::new(Image::parse(&name, &bytes)?))
         };
         self.known.entry(identity).or_insert_with(load).clone()
     }

@@ -2,12 +2,12 @@
 //! `BEGIN SIZE NAME` for each piece (the kernel's tools/perf/Documentation/jit-interface.txt). CPython's trampolines (one for
 //! each Python function, since 3.12) are named `py::FUNCTION:FILE` there.
 
-use std::fs;
 use std::io::Read as _;
 use std::ops::Range;
 
 use super::names;
 use super::stacks::PYTHON;
+use crate::job::given;
 use crate::process::tree;
 
 /// A larger file is cut off.
@@ -22,13 +22,10 @@ impl PerfMap {
     pub fn read(pid: u32) -> Self {
         let number = tree::number_in_box(pid).unwrap_or(pid);
         let path = format!("/proc/{pid}/root/tmp/perf-{number}.map");
-        // Whatever the program put there: no link out of its own root, no device.
-        if !fs::symlink_metadata(&path).is_ok_and(|facts| facts.is_file()) {
-            return Self::default();
-        }
+        // Whatever the program put there: no link out of its own root, no device, nothing to wait for.
         let mut bytes = Vec::new();
         let read =
-            fs::File::open(&path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes));
+            given::open(path.as_ref()).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes));
         match read {
             Ok(_) => Self::parse(&String::from_utf8_lossy(&bytes)),
             Err(error) => {

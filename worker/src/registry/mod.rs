@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use speedwell_wire::{PinnedPackage, Registry};
 
+use crate::archive;
 use crate::build::artefact::hash_file;
 use crate::process::{self, Stop};
 
@@ -96,8 +97,20 @@ pub fn unpack(file: &Path, target: &Path, stop: &Stop) -> anyhow::Result<()> {
         return extract(file, &[], target, stop);
     };
     run(&command, target, stop).with_context(|| format!("cannot unpack {}", file.display()))?;
-    Ok(())
+    look_through(file, target)
 }
+
+/// What a program has unpacked is held to the rules of [`archive`].
+fn look_through(file: &Path, target: &Path) -> anyhow::Result<()> {
+    archive::inspect(target, file.metadata()?.len(), UNPACKED)
+        .with_context(|| format!("{} is not as it should be", file.display()))
+}
+
+/// Several packages may go into one folder: the ratio says nothing of one.
+const UNPACKED: archive::Most = archive::Most {
+    ratio: u64::MAX,
+    ..archive::MOST
+};
 
 /// Unpacks a tar archive into a folder.
 fn extract(file: &Path, options: &[&str], target: &Path, stop: &Stop) -> anyhow::Result<()> {
@@ -111,7 +124,7 @@ fn extract(file: &Path, options: &[&str], target: &Path, stop: &Stop) -> anyhow:
     command.extend(options);
     command.extend(["--file", &from, "--directory", &to]);
     run(&command, target, stop).with_context(|| format!("cannot unpack {}", file.display()))?;
-    Ok(())
+    look_through(file, target)
 }
 
 /// Names and versions become arguments and paths.

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::db::outbox::MessageRow;
 use crate::db::{stories, subscriptions};
 use crate::domain::telling::{Channel, Failure, Story};
-use crate::forge::Verdict;
+use crate::forge::{CommitState, Forge, Verdict};
 
 /// Sends. What the database or a file cannot give now may be there at the next try.
 pub(super) async fn perform(
@@ -40,6 +40,19 @@ pub(super) async fn perform(
         (Payload::Comment { event }, Channel::Forge) => {
             comment(context, sender, message, event).await
         }
+        (Payload::Answer { pull, text }, Channel::Forge) => {
+            let repository = message.recipient.split(' ').next().unwrap_or_default();
+            let forge = forge_of(context, repository)?;
+            let mark = id(sender, &message.key);
+            let written = forge.comment_on_pull(&sender.http, pull, &text, &mark, None);
+            written.await.map(drop)
+        }
+        (Payload::TryStatus { try_id }, Channel::Forge) => {
+            super::try_run::status(context, sender, try_id).await
+        }
+        (Payload::TryComment { try_id }, Channel::Forge) => {
+            super::try_run::comment(context, sender, try_id).await
+        }
         (
             Payload::Report {
                 runtime_id,
@@ -48,11 +61,18 @@ pub(super) async fn perform(
             },
             Channel::Mail,
         ) => super::report::mail(context, sender, message, (runtime_id, day), &why).await,
+        (Payload::Alarms { raised, cleared }, Channel::Mail) => {
+            super::alarms::mail(context, sender, message, &raised, &cleared).await
+        }
         (
             Payload::Report { .. }
+            | Payload::Alarms { .. }
             | Payload::Events { .. }
             | Payload::Status { .. }
-            | Payload::Comment { .. },
+            | Payload::Comment { .. }
+            | Payload::Answer { .. }
+            | Payload::TryStatus { .. }
+            | Payload::TryComment { .. },
             _,
         ) => Err(Failure::permanent(
             "this channel does not carry such a message",
@@ -117,7 +137,7 @@ async fn mail_stories(
 }
 
 /// The left part of a Message-ID: the same for the same words, and another for each installation.
-fn id(sender: &Sender, words: &str) -> String {
+pub(super) fn id(sender: &Sender, words: &str) -> String {
     let signature = hex::encode(link::sign(
         &sender.key,
         format!("message {words}").as_bytes(),
@@ -218,21 +238,23 @@ async fn post(
     chat::post(client, &target, &body, now).await
 }
 
-/// The story of an event, with its culprit and the forge of its repository.
-async fn on_forge(context: &Context, event: i64) -> Result<(Story, crate::forge::Forge), Failure> {
-    let story = standing(context, &[event]).await?.remove(0);
-    let settings = context
-        .config
-        .repositories
+/// The forge of a repository.
+pub(super) fn forge_of(context: &Context, repository: &str) -> Result<Forge, Failure> {
+    let repositories = &context.config.repositories;
+    let settings = repositories
         .iter()
-        .find(|one| one.name == story.repository)
+        .find(|one| one.name == repository)
         .and_then(|one| one.forge.as_ref())
-        .ok_or_else(|| {
-            Failure::passing(format!("{} has no [repository.forge]", story.repository))
-        })?;
-    let forge = settings
+        .ok_or_else(|| Failure::passing(format!("{repository} has no [repository.forge]")))?;
+    settings
         .open()
-        .map_err(|error| Failure::passing(format!("{error:#}")))?;
+        .map_err(|error| Failure::passing(format!("{error:#}")))
+}
+
+/// The story of an event, with its culprit and the forge of its repository.
+async fn on_forge(context: &Context, event: i64) -> Result<(Story, Forge), Failure> {
+    let story = standing(context, &[event]).await?.remove(0);
+    let forge = forge_of(context, &story.repository)?;
     Ok((story, forge))
 }
 
@@ -260,7 +282,11 @@ async fn status(context: &Context, sender: &Sender, event: i64) -> Result<(), Fa
     };
     let verdict = Verdict {
         hash: &culprit.hash,
-        better: story.better,
+        state: if story.better {
+            CommitState::Success
+        } else {
+            CommitState::Failure
+        },
         description: &description,
         target_url: &format!(
             "{}/regressions/{}",

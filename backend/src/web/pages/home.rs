@@ -12,6 +12,7 @@ use chrono::{DateTime, Duration, Utc};
 use super::regressions::Row as RegressionCard;
 use super::{PageError, Shell, render};
 use crate::context::Context;
+use crate::db::alarms as db_alarms;
 use crate::db::home::{self, COUNTED, HostRow, Standing};
 use crate::db::overview;
 use crate::db::regression_lists;
@@ -28,6 +29,8 @@ const NEWEST: i64 = 40;
 const LONG: i64 = 56;
 /// Changes of a week that are looked at.
 const RECENT: i64 = 200;
+/// Alarms that are looked at.
+const ALARMS: i64 = 30;
 /// Hosts that are shown.
 const HOSTS: i64 = 50;
 
@@ -68,6 +71,7 @@ pub(super) async fn home(context: Data<Context>) -> Result<HttpResponse, PageErr
     let recent = home::list_recent(pool, now - Duration::days(7), RECENT).await?;
     let standing = home::find_standing(pool).await?;
     let hosts = home::list_hosts(pool, HOSTS).await?;
+    let raised = db_alarms::list_raised(pool, ALARMS).await?;
     let (better, worse): (Vec<_>, Vec<_>) = regression_lists::list_newest(pool)
         .await?
         .into_iter()
@@ -79,7 +83,7 @@ pub(super) async fn home(context: Data<Context>) -> Result<HttpResponse, PageErr
         .collect();
     render(&Page {
         shell: Shell::new("Home", "home").refreshing(60),
-        alarms: alarms::find(&runtimes, &standing, &hosts, now),
+        alarms: alarms::find(&runtimes, &standing, &hosts, &raised, now),
         order: order(runtimes.len(), hosts.len(), &standing),
         long: long::view(&runtimes, &points),
         worse: worse.into_iter().map(RegressionCard::new).collect(),

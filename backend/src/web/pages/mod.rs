@@ -1,5 +1,6 @@
 //! The pages. A handler parses, calls, renders; templates only place what they are given.
 
+mod alarms;
 mod annotations;
 mod api;
 mod audit;
@@ -9,6 +10,7 @@ mod bisection;
 mod commit;
 mod compare;
 mod counters;
+mod deliveries;
 mod error;
 mod feed;
 mod generations;
@@ -37,6 +39,7 @@ mod suite;
 mod timeline;
 mod tokens;
 mod topdown;
+mod tries;
 mod unsubscribe;
 mod widgets;
 
@@ -44,7 +47,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
-use actix_web::web::{ServiceConfig, get, post};
+use actix_web::web::{self, FormConfig, ServiceConfig, get, post};
 use askama::Template;
 
 pub use error::{PageError, not_found};
@@ -52,6 +55,7 @@ pub(in crate::web) use regressions::parse_filter;
 
 use super::assets::Asset;
 use super::error::Error;
+use crate::domain::try_run::LONGEST_PATCH;
 
 /// What every page knows.
 #[derive(Debug, Clone)]
@@ -111,6 +115,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/", get().to(home::home))
         .route("/runtimes/{name}", get().to(runtime::runtime))
         .configure(comparisons)
+        .configure(try_runs)
         .route("/matrix", get().to(matrix::matrix))
         .route("/timeline", get().to(timeline::timeline))
         .route("/grid", get().to(grid::grid))
@@ -158,13 +163,33 @@ pub fn configure(config: &mut ServiceConfig) {
         )
         .route("/unsubscribe/{token}", get().to(unsubscribe::ask))
         .route("/unsubscribe/{token}", post().to(unsubscribe::end))
+        .route("/alarms", get().to(alarms::alarms))
         .route("/outbox", get().to(outbox::outbox))
         .route("/outbox/{id}/send-again", post().to(outbox::send_again))
+        .route("/deliveries", get().to(deliveries::list))
+        .route("/deliveries/{id}", get().to(deliveries::one))
+        .route("/deliveries/{id}/replay", post().to(deliveries::replay))
         .route("/reports", get().to(report::list))
         .route("/reports/{runtime}/{date}", get().to(report::report))
         .route("/feeds/runtimes/{name}.atom", get().to(feed::runtime))
         .route("/feeds/benchmarks/{name}.atom", get().to(feed::benchmark))
         .route("/feeds/reports/{name}.atom", get().to(feed::reports));
+}
+
+fn try_runs(config: &mut ServiceConfig) {
+    // A patch in a form grows: each line end is six characters there.
+    let forms = FormConfig::default().limit(4 * LONGEST_PATCH);
+    config
+        .service(
+            web::resource("/tries")
+                .app_data(forms)
+                .route(get().to(tries::list))
+                .route(post().to(tries::open)),
+        )
+        .route("/tries/new", get().to(tries::new))
+        .route("/tries/{id}", get().to(tries::one))
+        .route("/tries/{id}/approve", post().to(tries::approve))
+        .route("/tries/{id}/cancel", post().to(tries::cancel));
 }
 
 /// The routes of signing in, tokens and the audit log.

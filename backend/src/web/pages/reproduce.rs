@@ -101,6 +101,9 @@ fn ours(measured: &[Measured]) -> Result<Ours, String> {
         .find(|one| one.measurement.metric == "wall_time")
         .ok_or("No wall time was measured of this benchmark in this run.")?;
     let of = &one.measurement;
+    if of.sample_values.is_empty() {
+        return Err("The samples of this run are no longer kept, only its summary: with how many processes, warm-ups and values it was measured is not known any more.".to_owned());
+    }
     let times = (of.median, of.interval_low, of.interval_high);
     Ours::of(
         times,

@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::{Data, Form, Path};
 use askama::Template;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -237,7 +237,7 @@ pub(super) async fn add(
     }
     let details = json!({
         "owner": new.owner, "kind": new.kind.as_str(), "role": new.role.as_str(), "reaches": new.scope.words(),
-        "expires_at": new.expires_at,
+        "until": new.expires_at.map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true)),
     });
     let subject = format!("token {}", new.name);
     let action = Action::TokenAdd;

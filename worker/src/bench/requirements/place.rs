@@ -36,7 +36,7 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Runs the interpreter in the box; its last line, or why it failed.
+    /// Runs the interpreter in the box, where it may write to the environment; its last line, or why it failed.
     pub fn python(
         &self,
         arguments: &[&str],
@@ -67,7 +67,8 @@ impl Place<'_> {
             timeout: TIMEOUT,
         };
         let mut tail = Tail::new(20);
-        let end = process::run(self.sandbox, &spec, self.stop, &mut |line| {
+        let sandbox = self.sandbox.clone().with_writable(environment);
+        let end = process::run(&sandbox, &spec, self.stop, &mut |line| {
             tail.push(line);
             self.log.line(line);
         })

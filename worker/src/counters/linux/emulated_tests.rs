@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::*;
 use crate::counters::calibrate::prove;
 use crate::counters::{Calibration, HARDWARE, Outcome, calibrate, spin};
-use crate::process::{Sandbox, Spec, prepare};
+use crate::process::{Sandbox, Spec, start};
 use speedwell_wire::CounterSource;
 
 /// The emulated Cortex-A57 has six for anything, and one for cycles alone.
@@ -133,8 +133,13 @@ fn what_a_process_starts_later_counts_with_it() {
             folder: "/".into(),
             timeout: Duration::from_secs(60),
         };
-        let mut prepared = prepare(&Sandbox::trusted().with_fixed_layout(), &spec);
-        let mut child = prepared.stdin(Stdio::piped()).spawn().unwrap();
+        let sandbox = Sandbox::trusted().with_fixed_layout();
+        let mut guard = start(&sandbox, &spec, |command| {
+            command.stdin(Stdio::piped());
+            Ok(())
+        })
+        .unwrap();
+        let child = &mut guard.child;
         // The box's own programs replace each other by the shell, which then waits.
         let name = format!("/proc/{}/comm", child.id());
         while fs::read_to_string(&name).unwrap().trim() != "sh" {

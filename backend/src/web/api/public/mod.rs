@@ -13,6 +13,7 @@ mod regressions;
 mod runs;
 mod search;
 mod timelines;
+mod tries;
 
 use actix_web::web::{self, Json, ServiceConfig, get};
 use serde::{Deserialize, Serialize};
@@ -88,6 +89,11 @@ fn limit_of(limit: Option<i64>) -> Result<i64, Error> {
         regressions::regressions,
         regressions::regression,
         regressions::act,
+        tries::tries,
+        tries::open,
+        tries::one,
+        tries::cancel,
+        tries::approve,
         search::search
     ),
     components(schemas(ErrorBodySchema))
@@ -178,7 +184,19 @@ pub fn configure(config: &mut ServiceConfig) {
             .route(
                 "/regressions/{id}/actions",
                 web::post().to(regressions::act),
-            ),
+            )
+            .service(
+                web::resource("/tries")
+                    .app_data(tries::bodies())
+                    .route(get().to(tries::tries))
+                    .route(web::post().to(tries::open)),
+            )
+            .service(
+                web::resource("/tries/{id}")
+                    .route(get().to(tries::one))
+                    .route(web::delete().to(tries::cancel)),
+            )
+            .route("/tries/{id}/approve", web::post().to(tries::approve)),
     );
 }
 

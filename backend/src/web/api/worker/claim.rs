@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use actix_web::web::{Data, Json};
 use speedwell_wire::{
-    CLAIM_WAIT_SECONDS, ClaimRequest, ClaimResponse, JobAssignment, JobKind, RegisterRequest,
-    RegisterResponse, SourceReference,
+    CLAIM_WAIT_SECONDS, ClaimRequest, ClaimResponse, JobAssignment, JobKind, ProfilePolicy,
+    RegisterRequest, RegisterResponse, SourceReference,
 };
 use uuid::Uuid;
 
-use super::HostToken;
 use super::sources::check_offer;
+use super::{HostToken, Spoken};
 use crate::context::Context;
 use crate::db::jobs::{self, ClaimedJob};
 use crate::db::suites::Registered;
@@ -60,6 +60,7 @@ pub(super) async fn register(
 pub(super) async fn claim(
     context: Data<Context>,
     HostToken(host): HostToken,
+    spoken: Spoken,
     Json(request): Json<ClaimRequest>,
 ) -> Result<Json<ClaimResponse>, Error> {
     if !hosts::owns_environment(&context.pool, host.id, request.environment_id).await? {
@@ -72,7 +73,8 @@ pub(super) async fn claim(
     loop {
         let mut transaction = context.pool.begin().await?;
         let lease_id = Uuid::new_v4();
-        let claimed = jobs::claim(&mut transaction, host.id, lease_id).await?;
+        let claimed =
+            jobs::claim(&mut transaction, host.id, lease_id, request.applies_patches).await?;
         transaction.commit().await?;
         if let Some(job) = claimed {
             tracing::info!(
@@ -82,7 +84,10 @@ pub(super) async fn claim(
                 commit = job.hash,
                 "claimed"
             );
-            let job = assignment(&context, job, lease_id, &request.toolchain).await?;
+            let mut job = assignment(&context, job, lease_id, &request.toolchain).await?;
+            if job.profile.is_sampling() && !spoken.can_sample() {
+                job.profile = ProfilePolicy::Never;
+            }
             return Ok(Json(ClaimResponse { job: Some(job) }));
         }
         if Instant::now() + LOOK_EVERY > until {
@@ -135,6 +140,7 @@ async fn assignment(
             commit: job.hash,
             committed_at: job.committed_at.timestamp(),
             exclude: job.exclude,
+            patch: job.patch,
         },
         recipe,
         artefact,

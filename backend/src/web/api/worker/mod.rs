@@ -8,7 +8,7 @@ mod sources;
 
 use actix_web::web::{self, ServiceConfig};
 
-pub use host_token::HostToken;
+pub use host_token::{HostToken, Spoken};
 
 /// Largest artefact: a profile-guided build with its debug symbols stripped is about a tenth of this.
 const LARGEST_ARTEFACT: usize = 512 << 20;

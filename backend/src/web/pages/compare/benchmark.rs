@@ -339,7 +339,9 @@ fn quantiles(
     let quantiles = Quantiles {
         letter,
         label: subject.label(),
-        reason: if values.is_empty() {
+        reason: if !own.is_empty() && own.iter().all(|one| one.sample_values.is_empty()) {
+            "its samples are no longer kept, only their summary".to_owned()
+        } else if values.is_empty() {
             "no values that can be compared".to_owned()
         } else {
             String::new()

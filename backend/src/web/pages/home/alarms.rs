@@ -2,9 +2,12 @@
 
 use chrono::{DateTime, Duration, Utc};
 
+use super::super::alarms::link_of;
 use super::{HostLine, counted};
+use crate::db::alarms::AlarmRow;
 use crate::db::home::Standing;
 use crate::db::overview::RuntimeOverview;
+use crate::domain::alarm::Kind;
 use crate::web::format;
 
 /// Commits may wait this long before a runtime is called stale, in hours.
@@ -25,6 +28,7 @@ pub(super) fn find(
     runtimes: &[RuntimeOverview],
     standing: &Standing,
     hosts: &[HostLine],
+    raised: &[AlarmRow],
     now: DateTime<Utc>,
 ) -> Vec<Alarm> {
     let mut alarms = Vec::new();
@@ -55,7 +59,35 @@ pub(super) fn find(
             words: "could not be fetched the last time".to_owned(),
         });
     }
+    // What stands above already is not said twice.
+    let said: Vec<String> = alarms.iter().map(|one| one.link.clone()).collect();
+    alarms.extend(raised.iter().filter_map(|one| of_service(one, &said)));
     alarms
+}
+
+/// What the alarms tick has raised.
+fn of_service(one: &AlarmRow, said: &[String]) -> Option<Alarm> {
+    let kind = one.kind()?;
+    let link = link_of(kind, &one.subject);
+    let is_said = match kind {
+        Kind::StaleRuntime | Kind::SilentHost | Kind::Unfetched => {
+            link.as_ref().is_some_and(|link| said.contains(link))
+        }
+        Kind::GrowingQueue
+        | Kind::SilentHook
+        | Kind::FailingTick
+        | Kind::LateTick
+        | Kind::FullDisk => false,
+    };
+    let mut subject = format!("{} {}", kind.noun(), one.subject);
+    if let Some(first) = subject.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    (!is_said).then(|| Alarm {
+        link: "/alarms".to_owned(),
+        subject,
+        words: one.words.clone(),
+    })
 }
 
 /// A runtime whose newest commit failed.
@@ -120,16 +152,16 @@ mod tests {
         let now = Utc::now();
         let mut one = row(now);
         assert!(
-            find(&[one.clone()], &NOTHING, &[], now).is_empty(),
+            find(&[one.clone()], &NOTHING, &[], &[], now).is_empty(),
             "suspicions and a queue are no alarm"
         );
         one.head_position = Some(12);
         assert!(
-            find(&[one.clone()], &NOTHING, &[], now).is_empty(),
+            find(&[one.clone()], &NOTHING, &[], &[], now).is_empty(),
             "a result of today"
         );
         one.measured_at = Some(now - Duration::days(3));
-        let alarms = find(&[one.clone()], &NOTHING, &[], now);
+        let alarms = find(&[one.clone()], &NOTHING, &[], &[], now);
         assert_eq!(alarms.len(), 1);
         assert_eq!(
             alarms[0].words,
@@ -144,7 +176,33 @@ mod tests {
             taken_on: 1,
             ..NOTHING
         };
-        let words: Vec<String> = find(&[one], &open, &[], now)
+        let raised = |kind: Kind, subject: &str| AlarmRow {
+            id: 1,
+            kind: kind.as_str().to_owned(),
+            subject: subject.to_owned(),
+            words: "stands".to_owned(),
+            since: now,
+            raised_at: now,
+            cleared_at: None,
+            told: Vec::new(),
+        };
+        let of_tick = [
+            raised(Kind::StaleRuntime, "other"),
+            raised(Kind::FailingTick, "detect"),
+        ];
+        let found = find(&[], &NOTHING, &[], &of_tick, now);
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[1].subject, "Tick detect");
+        let mut late = row(now);
+        late.head_position = Some(12);
+        late.measured_at = Some(now - Duration::days(3));
+        let same = [raised(Kind::StaleRuntime, &late.name)];
+        assert_eq!(
+            find(&[late], &NOTHING, &[], &same, now).len(),
+            1,
+            "said once"
+        );
+        let words: Vec<String> = find(&[one], &open, &[], &[], now)
             .iter()
             .map(|alarm| format!("{} {} {}", alarm.link, alarm.subject, alarm.words))
             .collect();

@@ -68,6 +68,14 @@ pub(super) async fn pack(context: &Context, mut known: Known) -> Result<Vec<u8>,
         "every sample in the order taken, with its process, warm-ups marked",
         samples(&known.measured).into_bytes(),
     );
+    let none = known
+        .measured
+        .iter()
+        .all(|one| one.measurement.sample_values.is_empty());
+    if none && !known.measured.is_empty() {
+        let why = "samples.csv: the samples are no longer kept, only the summaries in run.json";
+        contents.notes.push(why.to_owned());
+    }
     let lock = serde_json::to_value(&known.origin.lock.0).map_err(anyhow::Error::from)?;
     contents.add(
         "suite.lock",

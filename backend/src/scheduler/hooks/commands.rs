@@ -1,0 +1,353 @@
+//! Commands in comments on pull requests: who may ask, what follows, and what is answered.
+
+use chrono::{TimeDelta, Utc};
+use serde_json::json;
+use sqlx::PgConnection;
+
+use super::{Ended, passing};
+use crate::alerts::Payload;
+use crate::config::ForgeConfig;
+use crate::context::Context;
+use crate::db::deliveries::DeliveryRow;
+use crate::db::outbox::{self, NewMessage};
+use crate::db::tries::{self, Opened};
+use crate::db::{audit, pulls};
+use crate::domain::audit::Action;
+use crate::domain::hook::{Comment, DeliveryState, Effect, PullFacts};
+use crate::domain::telling::{Channel, Failure};
+use crate::domain::try_run::{Command, CommandError, Options, Request, Source, Trust, TryState};
+use crate::forge;
+
+/// What a comment of ours holds and does not show.
+const OUR_MARK: &str = "<!-- speedwell ";
+/// What GitHub calls those who belong to a project.
+const INSIDERS: &[&str] = &["OWNER", "MEMBER", "COLLABORATOR"];
+/// Tries of one person that wait for a triager; more are not opened.
+const MOST_WAITING: i64 = 3;
+/// Answers on one pull request within an hour; more are not written, whoever asks.
+const MOST_ANSWERS: i64 = 10;
+
+/// A command with all that the forge had to be asked for.
+pub(super) struct Asked {
+    comment: Comment,
+    command: Result<Command, CommandError>,
+    /// Why its author may have code run; nothing when a triager has to look first.
+    trusted: Option<String>,
+    /// The pull request, where the forge could be asked.
+    facts: Option<PullFacts>,
+}
+
+/// Reads a comment, and asks the forge what has to be known; no transaction is open meanwhile.
+pub(super) async fn prepare(
+    settings: &ForgeConfig,
+    comment: Comment,
+) -> Result<Result<Asked, Ended>, Failure> {
+    if comment.body.contains(OUR_MARK) {
+        return Ok(Err(Ended::noted("a comment of our own")));
+    }
+    let Some(command) = Command::parse(&comment.body, &settings.mention) else {
+        let words = format!("a comment without a command for @{}", settings.mention);
+        return Ok(Err(Ended::noted(words)));
+    };
+    let (mut trusted, mut facts) = (None, None);
+    match &command {
+        Ok(Command::Bench(_)) => {
+            trusted = trust(settings, &comment).await?;
+            facts = look_up(settings, comment.pull).await?;
+        }
+        Ok(Command::Cancel) => trusted = trust(settings, &comment).await?,
+        Ok(Command::Status) | Err(_) => {}
+    }
+    Ok(Ok(Asked {
+        comment,
+        command,
+        trusted,
+        facts,
+    }))
+}
+
+/// Why somebody may have code run here: the configuration names them, or the forge says that they belong to the project.
+async fn trust(settings: &ForgeConfig, comment: &Comment) -> Result<Option<String>, Failure> {
+    let name = &comment.author.name;
+    if settings
+        .try_users
+        .iter()
+        .any(|one| one.eq_ignore_ascii_case(name))
+    {
+        return Ok(Some("the configuration's try_users".to_owned()));
+    }
+    let forge = settings.kind.label();
+    if let Some(association) = &comment.association {
+        let inside = INSIDERS.contains(&association.as_str());
+        return Ok(inside.then(|| format!("{forge}: {}", association.to_ascii_lowercase())));
+    }
+    if settings.token_file.is_none() {
+        return Ok(None);
+    }
+    let may = opened(settings)?
+        .may_push(&client()?, &comment.author)
+        .await?;
+    Ok(may.then(|| format!("{forge}: may push")))
+}
+
+async fn look_up(settings: &ForgeConfig, number: i64) -> Result<Option<PullFacts>, Failure> {
+    if settings.token_file.is_none() {
+        return Ok(None);
+    }
+    opened(settings)?
+        .find_pull(&client()?, number)
+        .await
+        .map(Some)
+}
+
+fn opened(settings: &ForgeConfig) -> Result<forge::Forge, Failure> {
+    settings
+        .open()
+        .map_err(|error| Failure::passing(format!("{error:#}")))
+}
+
+fn client() -> Result<reqwest::Client, Failure> {
+    forge::client().map_err(passing)
+}
+
+/// Does what a command asks for, or answers why not.
+pub(super) async fn follow(
+    context: &Context,
+    settings: &ForgeConfig,
+    db: &mut PgConnection,
+    delivery: &DeliveryRow,
+    asked: Asked,
+) -> Result<Ended, Failure> {
+    if let Some(facts) = &asked.facts {
+        pulls::upsert(&mut *db, delivery.repository_id, facts)
+            .await
+            .map_err(passing)?;
+    }
+    let Ok(number) = u32::try_from(asked.comment.pull) else {
+        return Ok(Ended::failed("the pull request's number is none"));
+    };
+    let desk = Desk {
+        context,
+        settings,
+        delivery,
+        comment: &asked.comment,
+        number,
+    };
+    match asked.command {
+        Err(error) => {
+            let text = format!(
+                "{error}. Known: `@{} bench [runtime=…] [suite=…] [benchmarks=glob] [host=…] [repeat=N]`, `cancel`, `status`.",
+                settings.mention
+            );
+            desk.answer(db, &text).await
+        }
+        Ok(Command::Bench(options)) => {
+            let base_branch = asked.facts.map(|facts| facts.base_branch);
+            desk.bench(db, options, asked.trusted, base_branch).await
+        }
+        Ok(Command::Cancel) => desk.cancel(db, asked.trusted.is_some()).await,
+        Ok(Command::Status) => desk.status(db).await,
+    }
+}
+
+/// Where one command is dealt with.
+struct Desk<'a> {
+    context: &'a Context,
+    settings: &'a ForgeConfig,
+    delivery: &'a DeliveryRow,
+    comment: &'a Comment,
+    number: u32,
+}
+
+impl Desk<'_> {
+    /// Who asks, as tries and the audit log name them: names of a forge are none of ours.
+    fn requester(&self) -> String {
+        format!(
+            "{}:{}",
+            self.settings.kind.as_str(),
+            self.comment.author.name
+        )
+    }
+
+    /// What asks: one comment asks for one try.
+    fn origin(&self) -> String {
+        let kind = self.settings.kind.as_str();
+        let repository = &self.delivery.repository;
+        format!("{kind} comment {} on {repository}", self.comment.id)
+    }
+
+    fn link(&self, id: i64) -> String {
+        format!(
+            "[try {id}]({}/tries/{id})",
+            self.context.config.public_url()
+        )
+    }
+
+    async fn bench(
+        &self,
+        db: &mut PgConnection,
+        options: Options,
+        trusted: Option<String>,
+        base_branch: Option<String>,
+    ) -> Result<Ended, Failure> {
+        let repository = &self.delivery.repository;
+        let approved = trusted.is_some();
+        if !approved && self.has_enough(db).await? {
+            let text = format!(
+                "{MOST_WAITING} tries of yours wait for approval already; ask again when they are decided."
+            );
+            return self.answer(db, &text).await;
+        }
+        let request = Request {
+            repository: repository.clone(),
+            source: Source::Pull {
+                number: self.number,
+                base_branch,
+            },
+            options,
+            requester: self.requester(),
+            trust: trusted.map_or(Trust::Withheld, |by| Trust::Given { by }),
+            origin: Some(self.origin()),
+        };
+        let rounds = self.context.config.try_runs.rounds;
+        match tries::open(&mut *db, &request, rounds)
+            .await
+            .map_err(passing)?
+        {
+            Opened::New(id) => {
+                let details = json!({ "pull": self.number, "comment": self.comment.id, "delivery": self.delivery.id });
+                self.record(db, Action::TryOpen, id, details).await?;
+                let words = if approved {
+                    format!("try {id} was asked for by {}", self.requester())
+                } else {
+                    format!(
+                        "try {id} was asked for by {}, and waits for a triager",
+                        self.requester()
+                    )
+                };
+                Ok(Ended::done(Effect::Tried { id }, words))
+            }
+            Opened::Known(id) => {
+                let words = format!("this comment has asked for try {id} before");
+                Ok(Ended::done(Effect::Tried { id }, words))
+            }
+            Opened::UnderWay(id) => {
+                let mention = &self.settings.mention;
+                let text = format!(
+                    "{} of this pull request is under way. `@{mention} cancel` ends it.",
+                    self.link(id)
+                );
+                self.answer(db, &text).await
+            }
+            Opened::Refused(refused) => self.answer(db, &format!("{refused}.")).await,
+        }
+    }
+
+    /// Whether somebody whom nobody vouches for has asked for enough already.
+    async fn has_enough(&self, db: &mut PgConnection) -> Result<bool, Failure> {
+        let waiting = tries::count_waiting(db, &self.requester(), &self.origin()).await;
+        Ok(waiting.map_err(passing)? >= MOST_WAITING)
+    }
+
+    async fn cancel(&self, db: &mut PgConnection, trusted: bool) -> Result<Ended, Failure> {
+        let repository = &self.delivery.repository;
+        let found = tries::find_open_of_pull(&mut *db, repository, self.number)
+            .await
+            .map_err(passing)?;
+        let Some(id) = found else {
+            let text = "no try of this pull request is under way.";
+            return self.answer(db, text).await;
+        };
+        let status = tries::status(&mut *db, id).await.map_err(passing)?;
+        let own = status.is_some_and(|status| status.requester == self.requester());
+        if !trusted && !own {
+            let text = format!(
+                "{} is ended by who has asked for it, or by somebody who belongs to the project.",
+                self.link(id)
+            );
+            return self.answer(db, &text).await;
+        }
+        let ended = tries::cancel(&mut *db, id, &self.requester()).await;
+        if !ended.map_err(passing)? {
+            return Ok(Ended::noted(format!("try {id} was over")));
+        }
+        let details = json!({ "pull": self.number, "comment": self.comment.id, "delivery": self.delivery.id });
+        self.record(db, Action::TryCancel, id, details).await?;
+        let words = format!("try {id} was cancelled by {}", self.requester());
+        Ok(Ended::done(Effect::Cancelled { id }, words))
+    }
+
+    async fn status(&self, db: &mut PgConnection) -> Result<Ended, Failure> {
+        let repository = &self.delivery.repository;
+        let newest = tries::find_newest_of_pull(&mut *db, repository, self.number)
+            .await
+            .map_err(passing)?;
+        let status = match newest {
+            Some(id) => tries::status(&mut *db, id).await.map_err(passing)?,
+            None => None,
+        };
+        let text = match status {
+            Some(status) => {
+                let state = status.state.parse::<TryState>().map_err(passing)?;
+                let (link, state) = (self.link(status.id), state.words());
+                format!("{link}: {state}. {}", status.message)
+            }
+            None => format!(
+                "no try of this pull request yet. `@{} bench` asks for one.",
+                self.settings.mention
+            ),
+        };
+        self.answer(db, &text).await
+    }
+
+    async fn record(
+        &self,
+        db: &mut PgConnection,
+        action: Action,
+        id: i64,
+        details: serde_json::Value,
+    ) -> Result<(), Failure> {
+        audit::record(db, &self.requester(), action, &format!("try {id}"), details)
+            .await
+            .map_err(passing)
+    }
+
+    /// Puts an answer into the outbox: a comment on the pull request. Without a token it stays here, in words.
+    async fn answer(&self, db: &mut PgConnection, text: &str) -> Result<Ended, Failure> {
+        let pull = self.comment.pull;
+        if self.settings.token_file.is_none() {
+            let words = format!("without a token_file nothing is answered: {text}");
+            return Ok(Ended::noted(words));
+        }
+        let recipient = format!("{} answer", self.delivery.repository);
+        let since = Utc::now() - TimeDelta::hours(1);
+        let answers = outbox::count_answers(&mut *db, &recipient, pull, since).await;
+        if answers.map_err(passing)? >= MOST_ANSWERS {
+            let words = format!("{MOST_ANSWERS} answers there in an hour are enough: {text}");
+            return Ok(Ended::noted(words));
+        }
+        // A forge's names are of such characters; anything else could be more than a name.
+        let safe = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let name: String = self.comment.author.name.chars().filter(safe).collect();
+        let payload = Payload::Answer {
+            pull,
+            text: format!("@{name}: {text}"),
+        };
+        let payload = serde_json::to_value(payload).map_err(passing)?;
+        let message = NewMessage {
+            key: &format!("forge:answer:{}", self.delivery.id),
+            channel: Channel::Forge.as_str(),
+            recipient: &recipient,
+            subscription_id: None,
+            regression_id: None,
+            payload: &payload,
+            not_before: Utc::now(),
+        };
+        outbox::insert(db, &message, &[]).await.map_err(passing)?;
+        Ok(Ended {
+            state: DeliveryState::Done,
+            caused: vec![Effect::Answered { pull }],
+            words: format!("answered: {text}"),
+        })
+    }
+}

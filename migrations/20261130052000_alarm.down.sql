@@ -1,0 +1,2 @@
+DROP TABLE tick_state;
+DROP TABLE alarm;
