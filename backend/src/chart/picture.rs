@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree, fontdb};
 
-use super::{Chart, escape, svg};
+use super::{Chart, PALETTE, escape, svg};
 
 /// Pixels for each pixel of the chart: sharp on a dense screen.
 const SCALE: f32 = 2.0;
@@ -63,8 +63,14 @@ pub fn png_with_legend(
     legend: &[(usize, String)],
 ) -> Option<Vec<u8>> {
     let above = WORDS * (legend.len() + 1) + 8;
+    let colours = (0..PALETTE).map(|index| {
+        format!(
+            ".point.s{index} {{ fill: var(--series-{index}); }} .whisker.s{index} {{ stroke: var(--series-{index}); }} "
+        )
+    });
+    let colours: String = colours.collect();
     let mut text = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\">{STYLE}\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\"><style>{colours}</style>{STYLE}\
          <text x=\"10\" y=\"20\" font-size=\"14\" fill=\"#1c2330\">{}</text>",
         chart.width,
         above + usize::try_from(chart.height).unwrap_or(0),

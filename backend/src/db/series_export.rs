@@ -62,7 +62,7 @@ pub async fn list(
     limit: i64,
 ) -> sqlx::Result<Vec<ExportRow>> {
     sqlx::query_as(
-        "SELECT measurement.series_id, measurement.position, commit.hash, commit.committed_at, run_id, measured_at,
+        "SELECT measurement.series_id, measurement.position, commit.hash, commit.committed_at, measurement.run_id, measured_at,
                 environment_id, sample_count, median, mean, mad, min, max, interval_low, interval_high,
                 verdict.state AS verdict, verdict.change
          FROM (SELECT series.id FROM series JOIN benchmark ON benchmark.id = benchmark_id JOIN runtime ON runtime.id = runtime_id
