@@ -61,7 +61,6 @@ fn refused(error: &Error) -> HttpResponse {
         | Error::TooLarge(_)
         | Error::Unprocessable { .. }
         | Error::UpgradeRequired(_) => StatusCode::BAD_REQUEST,
-        Error::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
     };
     let code = status.as_u16().to_string();
     HttpResponse::build(status).json(json!({

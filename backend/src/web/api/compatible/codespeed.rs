@@ -28,7 +28,6 @@ impl From<Error> for Answer {
             | Error::Conflict(_)
             | Error::Unprocessable { .. }
             | Error::UpgradeRequired(_) => StatusCode::BAD_REQUEST,
-            Error::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
         };
         if let Error::Internal(cause) = &error {
             tracing::error!("{cause:#}");

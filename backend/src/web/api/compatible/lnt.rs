@@ -124,7 +124,6 @@ fn refused(error: &Error) -> HttpResponse {
         | Error::TooLarge(_)
         | Error::Unprocessable { .. }
         | Error::UpgradeRequired(_) => StatusCode::BAD_REQUEST,
-        Error::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
     };
     HttpResponse::build(status).json(failure(&error.to_string()))
 }
