@@ -45,8 +45,12 @@ pub struct Release {
 
 /// What separates runs: an environment, and the beginning of a host's epoch.
 type State = (i64, Option<DateTime<Utc>>);
-/// Position, commits beside the branch and commit; run; index: the order of runs on a branch.
-type InOrder = ((i32, i32, i64), i64, usize);
+/// Position, commits beside the branch, commit.
+type Spot = (i32, i32, i64);
+/// Spot, run, index: the order of runs on a branch.
+type InOrder = (Spot, i64, usize);
+/// Why a run is what others are compared with: a release and where it is; `None`: no release.
+type Rank<'a> = Option<(&'a Release, Spot)>;
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -98,7 +102,7 @@ pub fn places(runs: &[Measured]) -> Vec<Place> {
 
 /// Gives the runs of one environment and epoch, in branch order, their references.
 fn refer(runs: &[Measured], group: &[InOrder], places: &mut [Place]) {
-    let mut best: Option<(Option<(&Release, (i32, i32, i64))>, i64)> = None;
+    let mut best: Option<(Rank<'_>, i64)> = None;
     for commit in group.chunk_by(|a, b| a.0 == b.0) {
         for (_, _, index) in commit {
             if let Some(place) = places.get_mut(*index) {

@@ -88,6 +88,29 @@ async fn find_commit(
     }
 }
 
+/// The host that measures: it must be there, and the benchmark in the runtime's suite.
+async fn find_host(
+    pool: &PgPool,
+    runtime_id: i64,
+    benchmark: &str,
+    host: &str,
+) -> Result<i64, Error> {
+    if !by_hand::is_in_suite(pool, runtime_id, benchmark).await? {
+        return Err(wrong(
+            "benchmark",
+            format!("the runtime's suite has no {benchmark:?}"),
+        ));
+    }
+    let name = Some(host.trim()).filter(|name| !name.is_empty());
+    let found = by_hand::find_host(pool, runtime_id, name).await?;
+    found.ok_or_else(|| {
+        wrong(
+            "host",
+            "there is none of this name, or none has measured the runtime yet",
+        )
+    })
+}
+
 /// Opens the search; an error names the field and saves nothing.
 pub async fn open(pool: &PgPool, wanted: &ByHand, requester: &str) -> Result<Opened, Error> {
     let metric: Metric = or(&wanted.metric, Metric::WallTime.as_str())
@@ -113,21 +136,7 @@ pub async fn open(pool: &PgPool, wanted: &ByHand, requester: &str) -> Result<Ope
         ));
     }
     let benchmark = wanted.benchmark.trim();
-    if !by_hand::is_in_suite(pool, runtime.id, benchmark).await? {
-        return Err(wrong(
-            "benchmark",
-            format!("the runtime's suite has no {benchmark:?}"),
-        ));
-    }
-    let name = Some(wanted.host.trim()).filter(|name| !name.is_empty());
-    let host = by_hand::find_host(pool, runtime.id, name)
-        .await?
-        .ok_or_else(|| {
-            wrong(
-                "host",
-                "there is none of this name, or none has measured the runtime yet",
-            )
-        })?;
+    let host = find_host(pool, runtime.id, benchmark, &wanted.host).await?;
     let noise = by_hand::find_noise(
         pool,
         runtime.id,
