@@ -1,8 +1,6 @@
 //! Messages of the protocol's version before the present one, as its workers send them: they are read as they always were.
 //! When the version is raised, the files of `golden/` at that moment become those of `golden/previous/`.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use serde::de::DeserializeOwned;
 use speedwell_wire::*;
 

@@ -6,12 +6,15 @@ use sqlx::{PgConnection, PgExecutor};
 use crate::domain::alarm::judge::{ClassFacts, HookFacts, HostFacts, RuntimeFacts};
 use crate::domain::alarm::{Kind, Open, Wrong};
 
+/// Name, since when something waits, how much, the newest result.
+type RuntimeRow = (String, Option<DateTime<Utc>>, i64, Option<DateTime<Utc>>);
+
 /// Runtimes that may be measured, with what waits for them. A job waits from when it may be claimed.
 pub async fn list_runtimes(
     db: impl PgExecutor<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<RuntimeFacts>> {
-    let rows: Vec<(String, Option<DateTime<Utc>>, i64, Option<DateTime<Utc>>)> = sqlx::query_as(
+    let rows: Vec<RuntimeRow> = sqlx::query_as(
         "SELECT name, waiting.since, waiting.count,
             (SELECT finished_at FROM run WHERE runtime_id = runtime.id ORDER BY id DESC LIMIT 1)
          FROM runtime, LATERAL (

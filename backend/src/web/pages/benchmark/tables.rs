@@ -292,6 +292,7 @@ mod tests {
             arguments: arguments.iter().map(|one| (*one).to_owned()).collect(),
             created_at: DateTime::UNIX_EPOCH + TimeDelta::days(id),
             suites: format!("portable {id}, web modern {id}"),
+            origin: None,
         }
     }
 
