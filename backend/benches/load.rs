@@ -118,7 +118,10 @@ struct Times {
 fn write_meanwhile(pool: &PgPool, rate: f64) -> tokio::task::JoinHandle<()> {
     let pool = pool.clone();
     tokio::spawn(async move {
-        while rate > 0.0 {
+        if rate <= 0.0 {
+            return;
+        }
+        loop {
             sqlx::query("UPDATE host SET last_seen_at = now()")
                 .execute(&pool)
                 .await

@@ -111,15 +111,15 @@ async fn tries(pool: &PgPool) -> Vec<(i64, String, String, Option<String>)> {
         .unwrap()
 }
 
-async fn converse(pool: &PgPool, kind: ForgeKind) {
-    let (app, forge) = start(pool, kind).await;
-    let mut talk = Talk {
-        app: &app,
-        pool,
-        kind,
-        next: 0,
-    };
-    let (ada, bob, carl) = (("ada", 11), ("bob", 12), ("carl", 13));
+/// The members and strangers of the talk.
+const ADA: (&str, i64) = ("ada", 11);
+const BOB: (&str, i64) = ("bob", 12);
+const CARL: (&str, i64) = ("carl", 13);
+
+/// Who may ask for what; the number of the try that is queued in the end.
+async fn ask(talk: &mut Talk<'_>) -> i64 {
+    let (ada, bob, carl) = (ADA, BOB, CARL);
+    let kind = talk.kind;
     let name = kind.as_str();
     // Nothing is asked for.
     for text in [
@@ -131,7 +131,7 @@ async fn converse(pool: &PgPool, kind: ForgeKind) {
         let (state, _, words) = talk.say(ada, "MEMBER", text).await;
         assert_eq!(state, "noted", "{kind:?} {text}: {words}");
     }
-    assert!(tries(pool).await.is_empty());
+    assert!(tries(talk.pool).await.is_empty());
     // A stranger's wish waits; a member's is not one more.
     let (state, caused, words) = talk
         .say(bob, "CONTRIBUTOR", "@speedwell bench benchmarks=json_*")
@@ -142,7 +142,7 @@ async fn converse(pool: &PgPool, kind: ForgeKind) {
     );
     assert_eq!(caused[0]["what"], "tried");
     assert_eq!(
-        tries(pool).await[0],
+        tries(talk.pool).await[0],
         (
             1,
             format!("{name}:bob"),
@@ -164,7 +164,7 @@ async fn converse(pool: &PgPool, kind: ForgeKind) {
         .say(ada, "MEMBER", "Once more:\n\n@Speedwell bench repeat=3")
         .await;
     let id = caused[0]["id"].as_i64().unwrap();
-    let rows = tries(pool).await;
+    let rows = tries(talk.pool).await;
     let last = rows.last().unwrap();
     assert_eq!((last.0, last.2.as_str()), (id, "queued"));
     assert!(
@@ -174,11 +174,25 @@ async fn converse(pool: &PgPool, kind: ForgeKind) {
     // The same comment, said again by another delivery, asks once.
     talk.next -= 1;
     sqlx::query("UPDATE delivery SET delivery_key = 'x' || id")
-        .execute(pool)
+        .execute(talk.pool)
         .await
         .unwrap();
     let (_, caused, words) = talk.say(ada, "MEMBER", "@speedwell bench repeat=3").await;
     assert_eq!(caused[0]["id"].as_i64(), Some(id), "{words}");
+    id
+}
+
+async fn converse(pool: &PgPool, kind: ForgeKind) {
+    let (app, forge) = start(pool, kind).await;
+    let mut talk = Talk {
+        app: &app,
+        pool,
+        kind,
+        next: 0,
+    };
+    let id = ask(&mut talk).await;
+    let (ada, bob) = (ADA, BOB);
+    let name = kind.as_str();
     // A stranger does not end it, and is told so; status and mistakes are answered.
     assert!(
         talk.say(bob, "NONE", "@speedwell cancel")

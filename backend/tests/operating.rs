@@ -1,7 +1,5 @@
 //! An operator holds runtimes and hosts back, asks for work once more and tends indexes, without writing SQL.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 mod support;
 
 use speedwell_wire::{ClaimRequest, paths};

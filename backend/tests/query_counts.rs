@@ -1,5 +1,7 @@
 //! Pages do a bounded number of queries, whatever the number of series. Alone in its binary: it counts every query.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

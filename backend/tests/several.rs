@@ -1,7 +1,7 @@
 //! Two backends on one external Postgres and one S3 store behind a real proxy, with three workers; each of the five is killed in turn.
 //! Afterwards: every commit measured once, nothing lost, nothing twice, and nobody who read a page noticed.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod support;
 

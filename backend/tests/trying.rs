@@ -1,8 +1,6 @@
 //! Try runs with the real backend, the real worker in its box and real builds: a slower head, a patch that changes nothing, and one that
 //! does not apply.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 mod support;
 
 use std::io::Write as _;

@@ -59,6 +59,9 @@ pub struct StoredStatus {
     pub target_url: String,
 }
 
+/// Status, headers, body.
+type Refusal = (u16, Vec<(String, String)>, String);
+
 #[derive(Debug, Default)]
 struct State {
     pulls: BTreeMap<i64, Pull>,
@@ -66,7 +69,7 @@ struct State {
     statuses: Vec<StoredStatus>,
     /// Name, key and permission: GitHub's and Forgejo's word.
     members: Vec<(String, i64, String)>,
-    refusals: VecDeque<(u16, Vec<(String, String)>, String)>,
+    refusals: VecDeque<Refusal>,
     requests: Vec<String>,
     last_id: i64,
 }
