@@ -29,7 +29,7 @@ async fn post(app: &TestApp, token: &str, body: &'static str) -> (u16, String, S
 #[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
 async fn a_coarser_detector_is_seen_to_lose_a_small_step(pool: PgPool) {
     let app = TestApp::start(&pool).await;
-    sqlx::query("INSERT INTO token (name, role, sha256) VALUES ('ann', 'triager', $1), ('bob', 'reader', $2)")
+    sqlx::query("INSERT INTO token (name, owner, role, sha256) VALUES ('ann', 'ann', 'triager', $1), ('bob', 'bob', 'viewer', $2)")
         .bind(sha256_hex(b"secret-of-ann"))
         .bind(sha256_hex(b"secret-of-bob"))
         .execute(&pool)
