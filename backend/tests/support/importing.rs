@@ -93,3 +93,11 @@ pub async fn send(app: &TestApp, query: &str, body: Vec<u8>) -> (u16, Value) {
     let status = response.status().as_u16();
     (status, response.json().await.unwrap())
 }
+
+/// Runs, measurements, jobs, and lines of the audit log.
+pub async fn counts(pool: &PgPool) -> (i64, i64, i64, i64) {
+    sqlx::query_as("SELECT (SELECT count(*) FROM run), (SELECT count(*) FROM measurement), (SELECT count(*) FROM job), (SELECT count(*) FROM audit)")
+        .fetch_one(pool)
+        .await
+        .unwrap()
+}

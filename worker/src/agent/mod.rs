@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use speedwell_wire::{
     CLAIM_WAIT_SECONDS, ClaimRequest, EnvironmentFacts, FailureKind, JobAssignment, JobFailure,
-    Phase, RegisterRequest, Release,
+    Phase, RegisterRequest, Release, RunReport,
 };
 use tokio::sync::watch;
 
@@ -285,21 +285,7 @@ impl Agent {
         };
         let (finish, finished) = watch::channel(false);
         let companion = tokio::spawn(companion.run(finished));
-        let outcome = {
-            let (shop, job, log, folder) = (
-                Arc::clone(&self.shop),
-                job.clone(),
-                log.clone(),
-                folder.clone(),
-            );
-            tokio::task::spawn_blocking(move || {
-                job::execute(&shop, &job, environment_id, &folder, &log, &stop)
-            })
-            .await
-            .unwrap_or_else(|error| {
-                Err(Failure::permanent(format!("the worker has a bug: {error}")))
-            })
-        };
+        let outcome = execute(&self.shop, &job, environment_id, &folder, &log, stop).await;
         let phase = log.standing().borrow().phase;
         match &outcome {
             Ok(_) => log.phase(Phase::Upload, "send the results"),
@@ -398,6 +384,24 @@ impl Agent {
             }
         }
     }
+}
+
+/// Performs a job on a thread of its own: it waits for programs.
+async fn execute(
+    shop: &Arc<Shop>,
+    job: &JobAssignment,
+    environment_id: i64,
+    folder: &Path,
+    log: &JobLog,
+    stop: Stop,
+) -> Result<Option<RunReport>, Failure> {
+    let (shop, job, log) = (Arc::clone(shop), job.clone(), log.clone());
+    let folder = folder.to_owned();
+    tokio::task::spawn_blocking(move || {
+        job::execute(&shop, &job, environment_id, &folder, &log, &stop)
+    })
+    .await
+    .unwrap_or_else(|error| Err(Failure::permanent(format!("the worker has a bug: {error}"))))
 }
 
 /// Removes what a killed worker left: folders of jobs, artefacts that nothing in the spool needs.

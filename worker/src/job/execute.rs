@@ -230,10 +230,28 @@ fn try_build(
         )));
     }
 
+    let sha256 = pack(shop, job, &built.prefix, log, report)?;
+    for name in ["source", "build"] {
+        // Only space: the job's folder is removed at its end anyway.
+        if let Err(error) = given::remove(&folder.join(name)) {
+            tracing::debug!("cannot remove {name}: {error}");
+        }
+    }
+    Ok(sha256)
+}
+
+/// Packs a prefix into the artefact that the report tells of; its hash.
+fn pack(
+    shop: &Shop,
+    job: &JobAssignment,
+    prefix: &Path,
+    log: &JobLog,
+    report: &mut BuildReport,
+) -> Result<String, Failure> {
     let begun = Instant::now();
     let mtime = u64::try_from(job.source.committed_at).unwrap_or(0);
-    let packed = artefact::pack(&built.prefix, &shop.config.data.join("artefacts"), mtime)
-        .map_err(|error| {
+    let packed =
+        artefact::pack(prefix, &shop.config.data.join("artefacts"), mtime).map_err(|error| {
             let message = format!("cannot pack the artefact: {error}");
             match error.kind() {
                 std::io::ErrorKind::InvalidData => Failure::permanent(message),
@@ -250,12 +268,6 @@ fn try_build(
     report.artefact_sha256 = Some(packed.sha256.clone());
     report.artefact_bytes = packed.bytes;
     report.installed_bytes = packed.installed_bytes;
-    for name in ["source", "build"] {
-        // Only space: the job's folder is removed at its end anyway.
-        if let Err(error) = given::remove(&folder.join(name)) {
-            tracing::debug!("cannot remove {name}: {error}");
-        }
-    }
     Ok(packed.sha256)
 }
 
