@@ -66,6 +66,10 @@ pub struct JobAssignment {
     /// repeats one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub build_repeat: u32,
+    /// Whether the source is on no tracked branch: a try's head, which anybody may have written. Its build neither reads nor writes the
+    /// compiler cache, from which later builds of tracked commits would take its objects for their own.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub without_cache: bool,
     /// Whether instructions are counted by valgrind.
     #[serde(default)]
     pub valgrind: ValgrindPolicy,

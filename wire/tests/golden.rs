@@ -167,6 +167,7 @@ fn claim() {
         suite: ("portable".into(), 1),
         benchmarks: vec![],
         build_repeat: 0,
+        without_cache: false,
         valgrind: ValgrindPolicy::NoPmu,
         profile: ProfilePolicy::Callgrind,
         processes: None,

@@ -53,6 +53,8 @@ pub struct ClaimedJob {
     pub benchmarks: Vec<String>,
     /// Which repeat of the build is wanted.
     pub build_repeat: i32,
+    /// A try's job whose commit is on no tracked branch.
+    pub without_cache: bool,
 }
 
 fn lease_interval() -> PgInterval {
@@ -142,7 +144,8 @@ async fn get_claimed(db: &mut PgConnection, job_id: i64) -> sqlx::Result<Claimed
                 repository.exclude, CASE WHEN patch_sha256 IS NULL THEN commit.hash ELSE parents[1] END AS hash,
                 commit.committed_at, coalesce(job.suite_name, runtime.suite_name) AS suite_name,
                 (SELECT max(version) FROM suite WHERE suite.name = coalesce(job.suite_name, runtime.suite_name)) AS suite_version,
-                job.benchmarks, job.build_repeat, patch.content AS patch
+                job.benchmarks, job.build_repeat, patch.content AS patch,
+                job.try_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM branch_commit WHERE branch_commit.commit_id = commit.id) AS without_cache
          FROM job JOIN runtime ON runtime.id = job.runtime_id
          JOIN commit ON commit.id = job.commit_id
          JOIN repository ON repository.id = commit.repository_id

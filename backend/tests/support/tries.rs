@@ -100,6 +100,8 @@ impl TryLab {
             };
             let is_base = job.source.commit == self.base && job.source.patch.is_none();
             order.push(if is_base { 'a' } else { 'b' });
+            // What a head's build leaves in the compiler cache would be in later builds of tracked commits.
+            assert_eq!(job.without_cache, !is_base);
             deliver(worker, &job, if is_base { base } else { head }).await;
             assert!(order.len() < 40, "{order} and no end");
         }

@@ -199,19 +199,25 @@ fn try_build(
     log.phase(Phase::Build, "build");
     let workplace = folder.join("build");
     make_folder(&workplace, &shop.sandbox)?;
+    let use_cache = job.build_repeat == 0 && !job.without_cache;
     let cache = shop.config.data.join("ccache");
     make_folder(&cache, &shop.sandbox)?;
+    // Only builds: a benchmark could put objects into the cache that a later build takes for its own. So could the build of a try.
+    let boxed = if use_cache {
+        sandbox.clone().with_writable(&cache)
+    } else {
+        sandbox.clone()
+    };
     let recipe = build::recipe(&job.recipe.method);
     let built = recipe.build(
         &job.recipe,
         &Workshop {
             config: &shop.config,
-            // Only builds: a benchmark could put objects into the cache that a later build takes for its own.
-            sandbox: &sandbox.clone().with_writable(&cache),
+            sandbox: &boxed,
             source: &source,
             build: &workplace,
             committed_at: job.source.committed_at,
-            use_cache: job.build_repeat == 0,
+            use_cache,
             stop,
             log,
         },

@@ -150,6 +150,7 @@ async fn assignment(
         ),
         benchmarks: job.benchmarks,
         build_repeat: u32::try_from(job.build_repeat).unwrap_or(0),
+        without_cache: job.without_cache,
         processes: None,
     })
 }
