@@ -122,7 +122,7 @@ async fn the_page_shows_what_the_traces_hold(pool: PgPool) {
         .get("/timeline?benchmark=nbody&benchmark=nothing&runtime=cpython-main&from=1&to=1")
         .await;
     assert!(
-        page.contains("nothing: nothing was measured") && page.contains("1 points in 1 line"),
+        page.contains("nothing: nothing was measured") && page.contains("1 point in 1 line"),
         "{page}"
     );
     let (_, page) = app

@@ -133,7 +133,10 @@ pub(super) fn ticks(read: &Timeline) -> Vec<(f64, String)> {
                 format!("{} · {day}", point.position),
             )
         };
-        let far = |last: &(f64, String)| (place - last.0) >= (to - from) / f64::from(COUNT) * 0.8;
+        // Of a range that is one point, the word is written once.
+        let far = |last: &(f64, String)| {
+            place > last.0 && (place - last.0) >= (to - from) / f64::from(COUNT) * 0.8
+        };
         if ticks.last().is_none_or(far) {
             ticks.push((place, text));
         }

@@ -178,7 +178,8 @@ pub(super) fn drawn(read: &Timeline, dots: bool) -> String {
     let count = read.count();
     let lines = read.lines.len();
     let words = format!(
-        "{count} points in {lines} {}",
+        "{count} {} in {lines} {}",
+        if count == 1 { "point" } else { "points" },
         if lines == 1 { "line" } else { "lines" }
     );
     if dots {
