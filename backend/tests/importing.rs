@@ -1,7 +1,5 @@
 //! Results that others measured, by our own door: stored whole or not at all, once, apart from our own, and by whom they may be.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 mod support;
 
 use std::io::Write as _;
@@ -9,8 +7,7 @@ use std::io::Write as _;
 use serde_json::{Value, json};
 use speedwell_backend::scheduler::{bisect, confirm, detect, enqueue, group, index, trace, warmup};
 use sqlx::PgPool;
-use support::TestApp;
-use support::importing::{TOKEN, counts, file, hash, send, start};
+use support::importing::{counts, file, hash, send, start};
 use support::worker::{measure, series_id};
 
 const PLACE: &str = "runtime=cpython-main&host=others";
