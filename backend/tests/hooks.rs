@@ -367,6 +367,7 @@ async fn what_comes_twice_is_done_once_and_an_operator_replays(pool: PgPool) {
         "{page}"
     );
     assert_eq!(app.get("/deliveries?state=lost").await.0, 400);
+    by_the_api(&app, (&operator, &triager)).await;
     assert_eq!(app.get("/deliveries/99").await.0, 404);
     // What is old is forgotten.
     sqlx::query("UPDATE delivery SET received_at = received_at - interval '31 days' WHERE replay_of IS NULL")
@@ -374,7 +375,48 @@ async fn what_comes_twice_is_done_once_and_an_operator_replays(pool: PgPool) {
         .await
         .unwrap();
     maintain::tick(&app.context).await.unwrap();
-    assert_eq!(count(&pool, "SELECT count(*) FROM delivery").await, 1);
+    assert_eq!(count(&pool, "SELECT count(*) FROM delivery").await, 2);
+}
+
+/// The same as JSON: of two deliveries the second is a replay, and one more is asked for.
+async fn by_the_api(app: &TestApp, (operator, triager): (&str, &str)) {
+    let (status, text) = app
+        .get("/api/v1/deliveries?state=done&repository=cpython")
+        .await;
+    let listed: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(status, 200, "{text}");
+    let items = listed["items"].as_array().unwrap();
+    assert_eq!(items.len(), 2);
+    assert_eq!(
+        (&items[0]["replay_of"], &items[1]["repeats"]),
+        (&json!(1), &json!(8))
+    );
+    assert_eq!(items[1]["caused"][0]["what"], "looked");
+    let (_, text) = app.get("/api/v1/deliveries/1").await;
+    assert!(
+        !text.contains("ann@example.org") && text.contains("x-github-delivery"),
+        "{text}"
+    );
+    assert_eq!(app.get("/api/v1/deliveries?state=lost").await.0, 400);
+    for (token, path, status) in [
+        (triager, "1", 403),
+        (operator, "99", 409),
+        (operator, "1", 201),
+    ] {
+        let request = app
+            .client
+            .post(format!("{}/api/v1/deliveries/{path}/replay", app.address));
+        assert_eq!(
+            request
+                .bearer_auth(token)
+                .send()
+                .await
+                .unwrap()
+                .status()
+                .as_u16(),
+            status
+        );
+    }
 }
 
 #[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]

@@ -69,6 +69,18 @@ async fn a_file_is_stored_once_whole_and_says_where_it_came_from(pool: PgPool) {
         status == 404 && page.contains("measured elsewhere and imported"),
         "{page}"
     );
+    // So no page offers it.
+    for page in [
+        "/benchmarks/nbody".to_owned(),
+        format!("/commits/{}", hash(1)),
+    ] {
+        let (status, text) = app.get(&page).await;
+        let offers = text.contains(&format!("/runs/{run}/reproduce"));
+        assert!(
+            status == 200 && text.contains(&format!("/runs/{run}\"")) && !offers,
+            "{page}: {text}"
+        );
+    }
     // Another benchmark than ours of the same name: another series, another identity.
     let series: Vec<(i64, String, Option<String>)> = sqlx::query_as(
         "SELECT series.id, host.name, origin FROM series JOIN benchmark ON benchmark.id = benchmark_id JOIN host ON host.id = host_id

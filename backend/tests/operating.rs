@@ -48,6 +48,7 @@ async fn what_is_held_back_is_not_claimed(pool: PgPool) {
         ["host", "disable", "nothing"],
         ["host", "rotate-token", "nothing"],
         ["job", "retry", "99"],
+        ["delivery", "replay", "99"],
     ] {
         let (good, said) = run(&wrong);
         assert!(!good && said.contains("there is no"), "{wrong:?}: {said}");
@@ -88,6 +89,11 @@ async fn a_token_is_exchanged_and_a_job_asked_for_once_more(pool: PgPool) {
     assert!(good && said.contains("cancelled"), "{said}");
     let (_, said) = run(&["job", "list"]);
     assert!(said.contains("no job is queued or running"), "{said}");
+    let (good, said) = run(&["delivery", "list", "--state", "failed"]);
+    assert!(
+        good && said.contains("no delivery is as asked for"),
+        "{said}"
+    );
 
     let (good, token) = run(&["host", "rotate-token", "lab-1"]);
     assert!(good && token.trim().len() == 64, "{token}");

@@ -329,7 +329,7 @@ async fn the_api_is_described_and_health_is_honest(pool: PgPool) {
     let (_, text) = app.get("/api/v1/openapi.json").await;
     let description: serde_json::Value = serde_json::from_str(&text).unwrap();
     let described = description["paths"].as_object().unwrap();
-    assert_eq!(described.len(), 28);
+    assert_eq!(described.len(), 31);
     for (path, item) in described {
         if item.get("get").is_none() {
             continue;

@@ -3,6 +3,7 @@
 mod backup;
 mod bisect;
 mod database;
+mod delivery;
 mod demo_data;
 mod examples;
 mod host;
@@ -73,6 +74,9 @@ enum Command {
     /// Jobs: list, cancel, retry.
     #[command(subcommand)]
     Job(job::JobCommand),
+    /// What forges have sent by hooks: list, do the work of one again.
+    #[command(subcommand)]
+    Delivery(delivery::DeliveryCommand),
     /// Build indexes anew that are broken or too large; the service goes on.
     Reindex(reindex::ReindexArguments),
     /// Tokens of people and programs that act.
@@ -159,6 +163,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Host(command) => host::run(&config, command).await,
         Command::Runtime(command) => runtime::run(&config, command).await,
         Command::Job(command) => job::run(&config, command).await,
+        Command::Delivery(command) => delivery::run(&config, command).await,
         Command::Reindex(arguments) => reindex::run(&config, arguments).await,
         Command::Token(command) => token::run(&config, command).await,
         Command::Subscription(command) => subscription::run(&config, command).await,

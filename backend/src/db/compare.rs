@@ -77,6 +77,8 @@ pub struct CommitRun {
     pub distance: Option<i32>,
     /// Whether both were measured in the same environment.
     pub same_environment: Option<bool>,
+    /// Whether it was measured elsewhere.
+    pub imported: bool,
 }
 
 /// The newest run of each runtime and host on a commit.
@@ -88,7 +90,8 @@ pub async fn list_runs(db: impl PgExecutor<'_>, commit_id: i64) -> sqlx::Result<
             previous.environment_id = run.environment_id AND NOT EXISTS (
                 SELECT 1 FROM host_epoch WHERE host_epoch.host_id = run.host_id
                   AND begins_at > least(previous.finished_at, run.finished_at)
-                  AND begins_at <= greatest(previous.finished_at, run.finished_at)) AS same_environment
+                  AND begins_at <= greatest(previous.finished_at, run.finished_at)) AS same_environment,
+            host.imported
          FROM (SELECT DISTINCT ON (runtime_id, host_id) * FROM run WHERE commit_id = $1
                ORDER BY runtime_id, host_id, id DESC) run
          JOIN runtime ON runtime.id = run.runtime_id JOIN host ON host.id = run.host_id

@@ -3,9 +3,14 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::json;
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
+use utoipa::ToSchema;
 
+use super::audit;
+use crate::domain::audit::Action;
 use crate::domain::hook::{DeliveryState, Effect};
 
 /// Names of headers and their values.
@@ -136,17 +141,30 @@ pub async fn postpone(
     .map(drop)
 }
 
-/// Has the work of a delivery that is over done again, as a delivery of its own: its number. Nothing when there is no such one.
+/// Has the work of a delivery that is over done again, as a delivery of its own, and notes who wanted it in the audit log: its number.
+/// Nothing when there is no such one. To be called within a transaction.
 pub async fn replay(db: &mut PgConnection, id: i64, actor: &str) -> sqlx::Result<Option<i64>> {
-    sqlx::query_scalar(
+    let new: Option<i64> = sqlx::query_scalar(
         "INSERT INTO delivery (repository_id, forge, delivery_key, event, headers, body, body_bytes, replay_of, replayed_by)
          SELECT repository_id, forge, format('replay %s %s', id, gen_random_uuid()), event, headers, body, body_bytes, id, $2
          FROM delivery WHERE id = $1 AND state <> 'waiting' RETURNING id",
     )
     .bind(id)
     .bind(actor)
-    .fetch_optional(db)
-    .await
+    .fetch_optional(&mut *db)
+    .await?;
+    if let Some(new) = new {
+        let details = json!({ "replay": new });
+        audit::record(
+            db,
+            actor,
+            Action::HookReplay,
+            &format!("delivery {id}"),
+            details,
+        )
+        .await?;
+    }
+    Ok(new)
 }
 
 /// Forgets deliveries that arrived before a moment and are over, a batch at a time; how many.
@@ -167,7 +185,7 @@ pub async fn prune(
 }
 
 /// A delivery as lists show it.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone, Serialize, sqlx::FromRow, ToSchema)]
 pub struct ListedRow {
     /// Its number.
     pub id: i64,
@@ -196,6 +214,7 @@ pub struct ListedRow {
     /// When the next is due.
     pub next_attempt_at: DateTime<Utc>,
     /// What it has caused.
+    #[schema(value_type = Vec<Effect>)]
     pub caused: Json<Vec<Effect>>,
     /// What followed, why nothing did, or what is wrong.
     pub words: Option<String>,

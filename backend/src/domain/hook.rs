@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::telling::named;
 
@@ -155,7 +156,7 @@ pub enum Hook {
 }
 
 /// Something that a delivery has caused; the page links to it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Effect {
     /// The repository is looked at without waiting for its schedule.
@@ -189,9 +190,49 @@ pub enum Effect {
     },
 }
 
+impl Effect {
+    /// What it is, in words; names are anyone's.
+    pub fn words(&self) -> String {
+        let short = |hash: &str| hash.chars().take(10).collect::<String>();
+        match self {
+            Self::Looked {
+                name,
+                before,
+                after,
+            } => match (before, after) {
+                (Some(before), Some(after)) => {
+                    format!("looked at {name} {} … {}", short(before), short(after))
+                }
+                (None, Some(after)) => format!("looked at {name} {}", short(after)),
+                (_, None) => format!("looked at {name}"),
+            },
+            Self::Pull { number } => format!("pull request {number}"),
+            Self::Tried { id } => format!("try {id}"),
+            Self::Cancelled { id } => format!("try {id} cancelled"),
+            Self::Answered { pull } => format!("answer to pull request {pull}"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn effects_are_said() {
+        let looked = |before: Option<&str>, after: Option<&str>| Effect::Looked {
+            name: "main".to_owned(),
+            before: before.map(str::to_owned),
+            after: after.map(str::to_owned),
+        };
+        assert_eq!(
+            looked(Some("0123456789ab"), Some("abcdef012345")).words(),
+            "looked at main 0123456789 … abcdef0123"
+        );
+        assert_eq!(looked(None, Some("ab")).words(), "looked at main ab");
+        assert_eq!(looked(Some("ab"), None).words(), "looked at main");
+        assert_eq!(Effect::Cancelled { id: 7 }.words(), "try 7 cancelled");
+    }
 
     #[test]
     fn every_name_reads_back() {

@@ -4,6 +4,7 @@ pub mod api;
 mod assets;
 mod client;
 mod comparison;
+mod deliveries;
 pub mod error;
 mod facts;
 mod file;

@@ -38,6 +38,12 @@ pub const TOKEN: &str = "token-of-importer";
 pub async fn start(pool: &PgPool, commits: i32) -> (TestApp, Rows) {
     let app = TestApp::start_with(pool, &format!("{CONFIG}{RULES}")).await;
     let rows = insert_rows(pool, commits).await;
+    open(pool).await;
+    (app, rows)
+}
+
+/// Adds the host `others` and the token of who may write its results.
+pub async fn open(pool: &PgPool) {
     let added = imports::add_host(pool, "others", &sha256_hex(b"nobody")).await;
     assert!(added.unwrap());
     let scope = Scope::read(&["cpython-*".to_owned()], &["others".to_owned()]).unwrap();
@@ -53,7 +59,6 @@ pub async fn start(pool: &PgPool, commits: i32) -> (TestApp, Rows) {
     };
     let mut connection = pool.acquire().await.unwrap();
     tokens::upsert(&mut connection, &new).await.unwrap();
-    (app, rows)
 }
 
 /// The hash of a commit by its place on the branch.

@@ -9,7 +9,7 @@ use sqlx::PgPool;
 
 use super::triage::{insert_point, insert_regression, insert_token};
 use super::worker::{Rows, insert_job, insert_rows, measure};
-use super::{CONFIG, TestApp, hooks};
+use super::{CONFIG, TestApp, hooks, importing};
 
 /// The token that [`sign_in`] pastes.
 const ADMIN: &str = "ada";
@@ -52,6 +52,13 @@ pub async fn start(pool: &PgPool) -> (TestApp, Vec<String>) {
         .unwrap();
     insert_token(pool, ADMIN, Role::Admin).await;
     let mut pages: Vec<String> = PAGES.iter().map(|page| (*page).to_owned()).collect();
+    let run = import(pool, &app).await;
+    pages.extend([
+        format!("/runs/{run}"),
+        format!("/commits/{}", importing::hash(7)),
+        "/benchmarks/json_dumps".to_owned(),
+        "/hosts/others".to_owned(),
+    ]);
     pages.extend(day.map(|day| format!("/reports/cpython-main/{day}")));
     (app, pages)
 }
@@ -136,6 +143,19 @@ async fn insert_tries(pool: &PgPool) {
     ] {
         sqlx::query(query).execute(pool).await.unwrap();
     }
+}
+
+/// A run that was measured elsewhere, of the newest commit; its key.
+async fn import(pool: &PgPool, app: &TestApp) -> i64 {
+    importing::open(pool).await;
+    let query = format!(
+        "runtime=cpython-main&host=others&commit={}",
+        importing::hash(7)
+    );
+    let body = importing::file(0.1).to_string().into_bytes();
+    let (status, answer) = importing::send(app, &query, body).await;
+    assert_eq!(status, 201, "{answer}");
+    answer["run_id"].as_i64().unwrap()
 }
 
 /// A forge that sends hooks and is told nothing.

@@ -6,17 +6,16 @@ use actix_web::web::{self, Data, Path, Query};
 use askama::Template;
 use chrono::Utc;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{PageError, Shell, render};
 use crate::config::ForgeConfig;
 use crate::context::Context;
-use crate::db::audit;
 use crate::db::deliveries::{self, Filter, Headers, ListedRow, Standing};
-use crate::domain::audit::Action;
-use crate::domain::hook::{DeliveryState, Effect, ForgeKind};
+use crate::domain::hook::{Effect, ForgeKind};
 use crate::domain::redact::leave_secrets_out;
 use crate::domain::role::Role;
+use crate::web::deliveries::{replay as replay_delivery, state_of};
 use crate::web::error::Error;
 use crate::web::format;
 use crate::web::session::{Operator, Visitor};
@@ -101,13 +100,7 @@ pub(super) async fn list(
 fn filter(asked: &Asked) -> Result<Filter, Error> {
     let state = match asked.state.as_str() {
         "" => None,
-        text => Some(
-            text.parse::<DeliveryState>()
-                .map_err(|_unknown| Error::BadRequest {
-                    field: "state".to_owned(),
-                    message: "state: use waiting, done, noted or failed".to_owned(),
-                })?,
-        ),
+        text => Some(state_of(text)?),
     };
     Ok(Filter {
         repository: (!asked.repository.is_empty()).then(|| asked.repository.clone()),
@@ -155,40 +148,15 @@ fn row(row: ListedRow) -> Row {
 }
 
 fn link(effect: &Effect) -> Link {
-    match effect {
-        Effect::Looked {
-            name,
-            before,
-            after,
-        } => {
-            let range = match (before, after) {
-                (Some(before), Some(after)) => {
-                    format!(" {} … {}", format::short(before), format::short(after))
-                }
-                (None, Some(after)) => format!(" {}", format::short(after)),
-                (_, None) => String::new(),
-            };
-            Link {
-                words: format!("looked at {name}{range}"),
-                address: after.as_ref().map(|hash| format!("/commits/{hash}")),
-            }
-        }
-        Effect::Pull { number } => Link {
-            words: format!("pull request {number}"),
-            address: None,
-        },
-        Effect::Tried { id } => Link {
-            words: format!("try {id}"),
-            address: Some(format!("/tries/{id}")),
-        },
-        Effect::Cancelled { id } => Link {
-            words: format!("try {id} cancelled"),
-            address: Some(format!("/tries/{id}")),
-        },
-        Effect::Answered { pull } => Link {
-            words: format!("answer to pull request {pull}"),
-            address: Some("/outbox".to_owned()),
-        },
+    let address = match effect {
+        Effect::Looked { after, .. } => after.as_ref().map(|hash| format!("/commits/{hash}")),
+        Effect::Pull { .. } => None,
+        Effect::Tried { id } | Effect::Cancelled { id } => Some(format!("/tries/{id}")),
+        Effect::Answered { .. } => Some("/outbox".to_owned()),
+    };
+    Link {
+        words: effect.words(),
+        address,
     }
 }
 
@@ -254,22 +222,7 @@ pub(super) async fn replay(
     id: Path<i64>,
     actor: Operator,
 ) -> Result<HttpResponse, PageError> {
-    let mut transaction = context.pool.begin().await?;
-    let new = deliveries::replay(&mut transaction, *id, &actor.0.name).await?;
-    let Some(new) = new else {
-        return Err(
-            Error::Conflict(format!("There is no delivery {id} whose work is over.")).into(),
-        );
-    };
-    audit::record(
-        &mut *transaction,
-        &actor.0.name,
-        Action::HookReplay,
-        &format!("delivery {id}"),
-        json!({ "replay": new }),
-    )
-    .await?;
-    transaction.commit().await?;
+    let new = replay_delivery(&context, &actor, *id).await?;
     Ok(HttpResponse::SeeOther()
         .insert_header((header::LOCATION, format!("/deliveries/{new}")))
         .finish())

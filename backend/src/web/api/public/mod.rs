@@ -5,6 +5,7 @@
 mod bisections;
 mod commits;
 mod comparisons;
+mod deliveries;
 mod files;
 mod imports;
 mod jobs;
@@ -94,6 +95,9 @@ fn limit_of(limit: Option<i64>) -> Result<i64, Error> {
         tries::one,
         tries::cancel,
         tries::approve,
+        deliveries::deliveries,
+        deliveries::delivery,
+        deliveries::replay,
         search::search
     ),
     components(schemas(ErrorBodySchema))
@@ -196,7 +200,13 @@ pub fn configure(config: &mut ServiceConfig) {
                     .route(get().to(tries::one))
                     .route(web::delete().to(tries::cancel)),
             )
-            .route("/tries/{id}/approve", web::post().to(tries::approve)),
+            .route("/tries/{id}/approve", web::post().to(tries::approve))
+            .route("/deliveries", get().to(deliveries::deliveries))
+            .route("/deliveries/{id}", get().to(deliveries::delivery))
+            .route(
+                "/deliveries/{id}/replay",
+                web::post().to(deliveries::replay),
+            ),
     );
 }
 

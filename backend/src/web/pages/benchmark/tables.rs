@@ -100,7 +100,8 @@ pub(super) struct Measured {
     pub(super) label: String,
     pub(super) version: String,
     pub(super) link: String,
-    pub(super) reproduce: String,
+    /// Nothing when it was measured elsewhere.
+    pub(super) reproduce: Option<String>,
     pub(super) value: String,
     pub(super) interval: String,
     pub(super) day: String,
@@ -126,6 +127,7 @@ pub(super) fn measured(
     points: &[SeriesPoint],
 ) -> Measured {
     let identity = version.map(|one| one.identity.as_str()).unwrap_or_default();
+    let is_ours = version.is_none_or(|one| one.origin.is_none());
     let text = |value: f64| format::metric_value(value, &row.metric);
     let cell = |deviation: Option<f64>, count: Option<i32>| -> Cell {
         Some((percent(deviation?), count?))
@@ -138,7 +140,8 @@ pub(super) fn measured(
         label: format::metric_label(&row.metric),
         version: version_of(identity),
         link: series_of(name, identity, &row.runtime, &row.host, &row.metric).address(),
-        reproduce: format!("/runs/{}/reproduce/{}", row.run_id, format::encode(name)),
+        reproduce: is_ours
+            .then(|| format!("/runs/{}/reproduce/{}", row.run_id, format::encode(name))),
         value: text(row.median),
         interval: format!("{} – {}", text(row.interval_low), text(row.interval_high)),
         day: format::day(row.measured_at),
