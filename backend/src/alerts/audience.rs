@@ -47,7 +47,7 @@ pub fn audience(
     mail: Option<&MailRules<'_>>,
     now: DateTime<Utc>,
 ) -> Vec<Addressee> {
-    if !is_told(story.kind) || !story.standing {
+    if !is_told(story.kind) || !story.is_standing() {
         return Vec::new();
     }
     let mut all = Vec::new();
@@ -172,6 +172,7 @@ pub fn check_glob(glob: &str) -> Result<globset::Glob, globset::Error> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::domain::regression::RegressionState;
     use crate::domain::telling::example::story;
     use crate::domain::telling::{Digest, SubscriptionChannel};
 
@@ -241,7 +242,7 @@ pub(super) mod tests {
             assert_eq!(told(&other, &[], Some(&mail)).is_empty(), !is_told(*kind));
         }
         let mut fallen = story();
-        fallen.standing = false;
+        fallen.state = RegressionState::Invalid;
         assert!(told(&fallen, &all, Some(&mail)).is_empty());
     }
 

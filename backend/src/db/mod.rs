@@ -10,6 +10,7 @@ pub mod benchmarks;
 pub mod bisections;
 pub mod builds;
 pub mod change_points;
+pub mod check_runs;
 pub mod commits;
 pub mod compare;
 pub mod comparisons;

@@ -24,6 +24,7 @@ use crate::forge::{self, Allows, Outgoing};
 mod alarms;
 mod perform;
 mod picture;
+mod regression;
 mod report;
 mod try_run;
 
