@@ -38,6 +38,7 @@ pub mod outbox;
 pub mod overview;
 pub mod profiles;
 pub mod progress;
+pub mod prune;
 pub mod pulls;
 pub mod queue;
 pub mod recomputes;
