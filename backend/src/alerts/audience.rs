@@ -40,11 +40,12 @@ pub struct Addressee {
 }
 
 /// Who is owed an event; nobody of one that is not told, or of a regression that does not stand. `mail`: none when the
-/// configuration has no `[mail]`. A receiver is there once, by the reason that comes first: author, list, subscription.
+/// configuration has no `[mail]`; `digest_hour` (UTC): when those who want a day in one message get it. A receiver is there once, by the reason that comes first: author, list, subscription.
 pub fn audience(
     story: &Story,
     subscriptions: &[Subscription],
     mail: Option<&MailRules<'_>>,
+    digest_hour: u32,
     now: DateTime<Utc>,
 ) -> Vec<Addressee> {
     if !is_told(story.kind) || !story.is_standing() {
@@ -74,7 +75,7 @@ pub fn audience(
             recipient,
             subscription_id: Some(one.id),
             why: format!("the subscription {:?}", one.name),
-            not_before: when::not_before(one, now),
+            not_before: when::not_before(one, digest_hour, now),
         });
     }
     let mut seen = BTreeSet::new();
@@ -211,7 +212,7 @@ pub(super) mod tests {
         subscriptions: &[Subscription],
         mail: Option<&MailRules<'_>>,
     ) -> Vec<String> {
-        let all = audience(story, subscriptions, mail, DateTime::UNIX_EPOCH);
+        let all = audience(story, subscriptions, mail, 6, DateTime::UNIX_EPOCH);
         all.into_iter().map(|one| one.recipient).collect()
     }
 
@@ -257,7 +258,7 @@ pub(super) mod tests {
             if let Some(culprit) = &mut story.culprit {
                 culprit.committed_at = DateTime::UNIX_EPOCH - Duration::days(days);
             }
-            let all = audience(&story, &[], Some(&rules), DateTime::UNIX_EPOCH);
+            let all = audience(&story, &[], Some(&rules), 6, DateTime::UNIX_EPOCH);
             all.iter()
                 .map(|one| one.recipient.clone())
                 .collect::<Vec<_>>()
