@@ -21,15 +21,15 @@ impl Subject {
     }
 }
 
-/// The forge's key of the check run about something on a commit.
+/// The newest check run about something on a commit: the forge's key, and the conclusion that it has when it is over.
 pub async fn find(
     db: impl PgExecutor<'_>,
     subject: Subject,
     hash: &str,
-) -> sqlx::Result<Option<i64>> {
+) -> sqlx::Result<Option<(i64, Option<String>)>> {
     let (try_id, regression_id) = subject.columns();
-    sqlx::query_scalar(
-        "SELECT key FROM check_run WHERE (try_id = $1 OR regression_id = $2) AND hash = $3",
+    sqlx::query_as(
+        "SELECT key, ended FROM check_run WHERE (try_id = $1 OR regression_id = $2) AND hash = $3 ORDER BY key DESC LIMIT 1",
     )
     .bind(try_id)
     .bind(regression_id)
@@ -38,33 +38,35 @@ pub async fn find(
     .await
 }
 
-/// Keeps the forge's key of a check run; another about the same on the same commit gives way to it.
-pub async fn keep(
-    db: &mut sqlx::PgConnection,
-    repository: &str,
-    subject: Subject,
-    hash: &str,
-    key: i64,
-) -> sqlx::Result<()> {
-    let (try_id, regression_id) = subject.columns();
+/// A check run as it was written.
+#[derive(Debug, Clone, Copy)]
+pub struct Written<'a> {
+    /// The repository's name.
+    pub repository: &'a str,
+    /// What it is about.
+    pub subject: Subject,
+    /// The commit.
+    pub hash: &'a str,
+    /// The forge's key.
+    pub key: i64,
+    /// The conclusion that it has; nothing while it is not over.
+    pub ended: Option<&'a str>,
+}
+
+/// Keeps the forge's key of a check run, and how it ended.
+pub async fn keep(db: impl PgExecutor<'_>, written: &Written<'_>) -> sqlx::Result<()> {
+    let (try_id, regression_id) = written.subject.columns();
     sqlx::query(
-        "DELETE FROM check_run WHERE (try_id = $1 OR regression_id = $2) AND hash = $3 AND key <> $4",
+        "INSERT INTO check_run (repository_id, key, hash, try_id, regression_id, ended)
+         SELECT id, $2, $3, $4, $5, $6 FROM repository WHERE name = $1
+         ON CONFLICT (repository_id, key) DO UPDATE SET ended = excluded.ended",
     )
+    .bind(written.repository)
+    .bind(written.key)
+    .bind(written.hash)
     .bind(try_id)
     .bind(regression_id)
-    .bind(hash)
-    .bind(key)
-    .execute(&mut *db)
-    .await?;
-    sqlx::query(
-        "INSERT INTO check_run (repository_id, key, hash, try_id, regression_id)
-         SELECT id, $2, $3, $4, $5 FROM repository WHERE name = $1 ON CONFLICT DO NOTHING",
-    )
-    .bind(repository)
-    .bind(key)
-    .bind(hash)
-    .bind(try_id)
-    .bind(regression_id)
+    .bind(written.ended)
     .execute(db)
     .await
     .map(drop)
@@ -103,10 +105,7 @@ pub async fn find_try_of_commit(
 }
 
 /// Whether the forge knows of a regression, or is about to: what becomes of it is told there, too.
-pub async fn knows_regression(
-    db: impl PgExecutor<'_>,
-    regression_id: i64,
-) -> sqlx::Result<bool> {
+pub async fn knows_regression(db: impl PgExecutor<'_>, regression_id: i64) -> sqlx::Result<bool> {
     sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM check_run WHERE regression_id = $1)
              OR EXISTS (SELECT 1 FROM outbox WHERE regression_id = $1 AND channel = 'forge' AND state = 'waiting'

@@ -1,4 +1,7 @@
 //! GitHub's check runs: how a commit is, with a text of any length, edited in place. Only apps may write them.
+//!
+//! A check run that is over keeps its state and its conclusion: GitHub changes neither any more, only the text (github.com/orgs/community,
+//! discussion 24761). What follows an end is a new one of the same name, which is the one that GitHub shows and counts.
 
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -38,6 +41,19 @@ pub enum Conclusion {
 }
 
 impl CheckState {
+    /// GitHub's word for how it ended; nothing while it is not over.
+    pub fn ended(self) -> Option<&'static str> {
+        match self {
+            Self::Queued | Self::InProgress => None,
+            Self::Completed(conclusion) => Some(conclusion.as_str()),
+        }
+    }
+
+    /// Whether a check run with this conclusion (nothing: not over) can be edited to be so.
+    pub fn may_follow(self, ended: Option<&str>) -> bool {
+        ended.is_none() || ended == self.ended()
+    }
+
     /// GitHub's word for where it is.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -82,7 +98,7 @@ pub struct Check<'a> {
 
 impl Forge {
     /// Writes a check run, or edits the one that is there, and returns its key for the next time. `known` is that key, when it is kept
-    /// somewhere; else it is looked for by name and external id, so that a try whose answer was lost does not make a second one.
+    /// somewhere and can be edited; else it is looked for by name and external id, so that a try whose answer was lost makes no second one.
     pub async fn set_check(
         &self,
         client: &Client,
@@ -115,22 +131,13 @@ impl Forge {
             .ok_or_else(|| Failure::permanent("the answer: field id: is missing"))
     }
 
-    async fn edit_check(
-        &self,
-        client: &Client,
-        check: &Check<'_>,
-        id: i64,
-    ) -> Result<(), Failure> {
+    async fn edit_check(&self, client: &Client, check: &Check<'_>, id: i64) -> Result<(), Failure> {
         let address = format!("{}/{id}", self.checks_address());
         let request = self.request(client.patch(address)).json(&body(check));
         send(request).await.map(drop)
     }
 
-    async fn find_check(
-        &self,
-        client: &Client,
-        check: &Check<'_>,
-    ) -> Result<Option<i64>, Failure> {
+    async fn find_check(&self, client: &Client, check: &Check<'_>) -> Result<Option<i64>, Failure> {
         let path = format!(
             "repos/{}/commits/{}/check-runs?check_name={}&filter=all&per_page=100",
             encode_path(&self.project),
@@ -144,8 +151,10 @@ impl Forge {
             one["external_id"] == check.external_id
                 && (self.app.is_none() || one["app"]["id"].as_i64() == self.app)
         };
-        let mut runs = answer["check_runs"].as_array().into_iter().flatten();
-        Ok(runs.find(is_ours).and_then(|one| one["id"].as_i64()))
+        let runs = answer["check_runs"].as_array().into_iter().flatten();
+        let newest = runs.filter(is_ours).max_by_key(|one| one["id"].as_i64());
+        let editable = newest.filter(|one| check.state.may_follow(one["conclusion"].as_str()));
+        Ok(editable.and_then(|one| one["id"].as_i64()))
     }
 
     fn checks_address(&self) -> String {
@@ -163,8 +172,8 @@ fn body(check: &Check<'_>) -> Value {
         "status": check.state.as_str(),
         "output": { "title": check.title, "summary": summary },
     });
-    if let CheckState::Completed(conclusion) = check.state {
-        body["conclusion"] = json!(conclusion.as_str());
+    if let Some(conclusion) = check.state.ended() {
+        body["conclusion"] = json!(conclusion);
     }
     body
 }

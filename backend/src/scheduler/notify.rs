@@ -72,8 +72,9 @@ pub async fn decide(context: &Context, now: DateTime<Utc>) -> anyhow::Result<usi
         addresses: &mail.addresses,
         opted_out: &opted_out,
     });
+    let digest_hour = context.config.report.digest_hour;
     for story in stories::list(&mut transaction, &events).await? {
-        for one in audience::audience(&story, &known, rules.as_ref(), now) {
+        for one in audience::audience(&story, &known, rules.as_ref(), digest_hour, now) {
             let notice = NewNotice {
                 event_id: story.event_id,
                 channel: one.channel.as_str(),

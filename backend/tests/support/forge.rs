@@ -427,6 +427,15 @@ impl Responder {
         let Some(check) = state.checks.iter_mut().find(|one| one.id == id) else {
             return (404, json!({ "message": "Not Found" }));
         };
+        // What is over keeps its state and its conclusion.
+        let next = (status.clone(), conclusion.map(str::to_owned));
+        if check
+            .states
+            .last()
+            .is_some_and(|last| last.0 == "completed" && *last != next)
+        {
+            return invalid("a check run that is over cannot be changed");
+        }
         check.name = text("name");
         check.external_id = text("external_id");
         check.details_url = text("details_url");

@@ -1,11 +1,11 @@
 //! One try of what a forge is told of a regression: the state of its culprit, as a status or as a check, and the comment.
 
-use super::Sender;
 use super::perform::{id, passing};
+use super::{Sender, checks};
 use crate::alerts::{chat, check};
 use crate::config::Report;
 use crate::context::Context;
-use crate::db::check_runs::{self, Subject};
+use crate::db::check_runs::Subject;
 use crate::db::outbox::MessageRow;
 use crate::db::stories;
 use crate::domain::telling::{CommitLine, Failure, Story};
@@ -69,8 +69,7 @@ async fn set_check(
     culprit: &CommitLine,
 ) -> Result<(), Failure> {
     let subject = Subject::Regression(story.regression_id);
-    let known = check_runs::find(&context.pool, subject, &culprit.hash).await;
-    let known = known.map_err(passing)?;
+    let known = checks::find(context, subject, &culprit.hash).await?;
     if known.is_none() && !story.is_standing() {
         return Err(fallen());
     }
@@ -84,17 +83,8 @@ async fn set_check(
         title: &title,
         summary: &chat::comment(story, culprit, &context.config.public_url()),
     };
-    let key = forge.set_check(&sender.http, &check, known).await?;
-    let mut connection = context.pool.acquire().await.map_err(passing)?;
-    check_runs::keep(
-        &mut connection,
-        &story.repository,
-        subject,
-        &culprit.hash,
-        key,
-    )
-    .await
-    .map_err(passing)
+    let place = (story.repository.as_str(), forge);
+    checks::set(context, sender, place, subject, &check).await
 }
 
 /// Writes the comment on the culprit.

@@ -1,16 +1,16 @@
 //! One try of a try run's answer: the status or the check of its head, and the one comment on its pull request.
 
-use super::Sender;
 use super::perform::{id, passing};
+use super::{Sender, checks};
 use crate::alerts::check;
 use crate::alerts::try_run::{self, Told, ToldFailing, ToldPart, ToldSeries};
 use crate::config::Report;
 use crate::context::Context;
-use crate::db::check_runs::{self, Subject};
+use crate::db::check_runs::Subject;
 use crate::db::tries::{results, show};
 use crate::domain::telling::Failure;
 use crate::domain::try_run::{Change, TryState, TryVerdict};
-use crate::forge::{Check, Forge, Verdict};
+use crate::forge::{Check, Verdict};
 use crate::scheduler::forges;
 
 /// Names our status, or our check, among others'. One for all tries of a head: the newest counts.
@@ -102,28 +102,10 @@ pub(super) async fn state(context: &Context, sender: &Sender, try_id: i64) -> Re
                 title: &title,
                 summary: &try_run::comment(&told, &context.config.public_url()),
             };
-            set_check(context, sender, &forge, &row.repository, try_id, &check).await
+            let place = (row.repository.as_str(), &forge);
+            checks::set(context, sender, place, Subject::Try(try_id), &check).await
         }
     }
-}
-
-async fn set_check(
-    context: &Context,
-    sender: &Sender,
-    forge: &Forge,
-    repository: &str,
-    try_id: i64,
-    check: &Check<'_>,
-) -> Result<(), Failure> {
-    let subject = Subject::Try(try_id);
-    let known = check_runs::find(&context.pool, subject, check.hash)
-        .await
-        .map_err(passing)?;
-    let key = forge.set_check(&sender.http, check, known).await?;
-    let mut connection = context.pool.acquire().await.map_err(passing)?;
-    check_runs::keep(&mut connection, repository, subject, check.hash, key)
-        .await
-        .map_err(passing)
 }
 
 /// Writes the comment, or edits it.

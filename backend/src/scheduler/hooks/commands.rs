@@ -190,11 +190,7 @@ struct Desk<'a> {
 impl Desk<'_> {
     /// Who asks, as tries and the audit log name them: names of a forge are none of ours.
     fn requester(&self) -> String {
-        format!(
-            "{}:{}",
-            self.settings.kind.as_str(),
-            self.wish.author.name
-        )
+        format!("{}:{}", self.settings.kind.as_str(), self.wish.author.name)
     }
 
     fn link(&self, id: i64) -> String {
