@@ -28,11 +28,15 @@ async fn open(server: &ForgeServer) -> Forge {
         &format!("{}[[runtime]]\nname = \"cpython-main\"", server.config("")),
     );
     let config = speedwell_backend::config::Config::parse(&config, "test.toml").unwrap();
-    config.repositories[0]
-        .forge
-        .as_ref()
-        .unwrap()
-        .open(&forge::client().unwrap(), &Tokens::default())
+    let settings = config.repositories[0].forge.as_ref().unwrap();
+    let place = (
+        settings.kind,
+        settings.api.as_str(),
+        settings.project.as_str(),
+    );
+    let client = forge::client().unwrap();
+    Tokens::default()
+        .open(&client, place, settings.actor().unwrap())
         .await
         .unwrap()
 }

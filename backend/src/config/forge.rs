@@ -8,8 +8,7 @@ use serde::Deserialize;
 
 use super::Problem;
 use super::telling::read_secret;
-use crate::domain::telling::Failure;
-use crate::forge::{App, Forge, ForgeKind, Tokens};
+use crate::forge::{Actor, App, ForgeKind};
 
 /// A repository's project on a forge: where statuses and comments go, and where hooks come from.
 #[derive(Debug, Clone, Deserialize)]
@@ -57,12 +56,6 @@ pub enum Report {
     Check,
 }
 
-/// What acts on the forge.
-enum Actor {
-    Token(String),
-    App(App),
-}
-
 fn default_comments() -> bool {
     true
 }
@@ -76,28 +69,8 @@ impl ForgeConfig {
         self.token_file.is_some() || self.app_id.is_some()
     }
 
-    /// The project, with a token: the configured one, or one of the app's installation, which `tokens` keeps.
-    pub async fn open(&self, client: &reqwest::Client, tokens: &Tokens) -> Result<Forge, Failure> {
-        let actor = self
-            .actor()
-            .map_err(|error| Failure::passing(format!("{error:#}")))?;
-        let (token, app) = match actor {
-            Actor::Token(token) => (token, None),
-            Actor::App(app) => {
-                let token = tokens.get(client, &app, &self.api, &self.project).await?;
-                (token, Some(app.id))
-            }
-        };
-        Ok(Forge {
-            kind: self.kind,
-            api: self.api.clone(),
-            project: self.project.clone(),
-            token,
-            app,
-        })
-    }
-
-    fn actor(&self) -> anyhow::Result<Actor> {
+    /// What acts on the forge.
+    pub fn actor(&self) -> anyhow::Result<Actor> {
         if let (Some(id), Some(file), Some(installation)) =
             (self.app_id, &self.app_key_file, self.installation_id)
         {

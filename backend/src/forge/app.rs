@@ -18,7 +18,8 @@ use rustls::sign::SigningKey;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::send;
+use super::{Forge, send};
+use crate::domain::hook::ForgeKind;
 use crate::domain::telling::Failure;
 
 /// How long a signed request to sign in holds: GitHub takes ten minutes at most.
@@ -80,6 +81,14 @@ impl App {
     }
 }
 
+/// What acts on a forge.
+pub enum Actor {
+    /// Whoever a configured token belongs to.
+    Token(String),
+    /// An app.
+    App(App),
+}
+
 /// Tokens of installations, shared by all who hold a clone.
 #[derive(Clone, Default)]
 pub struct Tokens(Arc<Mutex<BTreeMap<Owner, Token>>>);
@@ -95,8 +104,28 @@ struct Token {
 }
 
 impl Tokens {
+    /// A project (`owner/name`) of an API, with a token: the configured one, or one of the app's installation, a kept one where it holds.
+    pub async fn open(
+        &self,
+        client: &Client,
+        (kind, api, project): (ForgeKind, &str, &str),
+        actor: Actor,
+    ) -> Result<Forge, Failure> {
+        let (token, app) = match actor {
+            Actor::Token(token) => (token, None),
+            Actor::App(app) => (self.get(client, &app, api, project).await?, Some(app.id)),
+        };
+        Ok(Forge {
+            kind,
+            api: api.to_owned(),
+            project: project.to_owned(),
+            token,
+            app,
+        })
+    }
+
     /// A token for a project (`owner/name`) of an API: a kept one, or a new one. Only that project can be reached with it.
-    pub async fn get(
+    async fn get(
         &self,
         client: &Client,
         app: &App,

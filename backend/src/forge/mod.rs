@@ -10,7 +10,7 @@ mod sign_in;
 pub mod signature;
 mod status;
 
-pub use app::{App, Tokens};
+pub use app::{Actor, App, Tokens};
 pub use check::{Check, CheckState, Conclusion};
 pub use http::{client, send};
 pub use outgoing::{Allows, Outgoing};

@@ -22,8 +22,24 @@ pub(super) async fn open<'a>(
 ) -> Result<(&'a ForgeConfig, Forge), Failure> {
     let settings = settings(context, repository)
         .ok_or_else(|| Failure::passing(format!("{repository} has no [repository.forge]")))?;
-    let forge = settings.open(client, &context.forge_tokens).await?;
-    Ok((settings, forge))
+    Ok((settings, sign_in(context, client, settings).await?))
+}
+
+/// The forge of these settings. A file that cannot be read now may be there at the next try.
+pub(super) async fn sign_in(
+    context: &Context,
+    client: &Client,
+    settings: &ForgeConfig,
+) -> Result<Forge, Failure> {
+    let actor = settings
+        .actor()
+        .map_err(|error| Failure::passing(format!("{error:#}")))?;
+    let place = (
+        settings.kind,
+        settings.api.as_str(),
+        settings.project.as_str(),
+    );
+    context.forge_tokens.open(client, place, actor).await
 }
 
 /// What a failure means for an app: a token that is refused before its time (somebody has suspended the app, or changed its key) is forgotten,

@@ -17,6 +17,7 @@ use crate::domain::hook::{Author, Comment, DeliveryState, Effect, PullFacts};
 use crate::domain::telling::{Channel, Failure};
 use crate::domain::try_run::{Command, CommandError, Options, Request, Source, Trust, TryState};
 use crate::forge;
+use crate::scheduler::forges;
 
 /// What a comment of ours holds and does not show.
 const OUR_MARK: &str = "<!-- speedwell ";
@@ -114,7 +115,7 @@ pub(super) async fn trust(
         return Ok(None);
     }
     let client = client()?;
-    let forge = settings.open(&client, &context.forge_tokens).await?;
+    let forge = forges::sign_in(context, &client, settings).await?;
     let may = forge.may_push(&client, author).await?;
     let forge = settings.kind.label();
     Ok(may.then(|| format!("{forge}: may push")))
@@ -130,7 +131,7 @@ pub(super) async fn look_up(
         return Ok(None);
     }
     let client = client()?;
-    let forge = settings.open(&client, &context.forge_tokens).await?;
+    let forge = forges::sign_in(context, &client, settings).await?;
     forge.find_pull(&client, number).await.map(Some)
 }
 
