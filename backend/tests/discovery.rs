@@ -446,6 +446,7 @@ async fn nights_are_read_from_the_end_and_no_further_than_needed(pool: PgPool) {
         sqlx::query(statement).execute(&pool).await.unwrap();
     }
     let mut transaction = pool.begin().await.unwrap();
+    let before = read_so_far(&mut transaction).await;
     let found = queries::list_nights(&mut *transaction, rows.runtime_id, "local", Some(5))
         .await
         .unwrap();
@@ -453,13 +454,7 @@ async fn nights_are_read_from_the_end_and_no_further_than_needed(pool: PgPool) {
     // 22:00 of each day before; the day of the head is not over.
     assert_eq!(positions, [20_948, 20_960, 20_972, 20_984, 20_996]);
     assert!(found.iter().all(|one| one.ends_day && !one.settled));
-    let read: i64 = sqlx::query_scalar(
-        "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint FROM pg_stat_xact_user_tables
-         WHERE relname IN ('branch_commit', 'commit')",
-    )
-    .fetch_one(&mut *transaction)
-    .await
-    .unwrap();
+    let read = read_so_far(&mut transaction).await - before;
     assert!((50..400).contains(&read), "{read} rows of 42002 were read");
     drop(transaction);
 
@@ -482,4 +477,15 @@ async fn nights_are_read_from_the_end_and_no_further_than_needed(pool: PgPool) {
         .unwrap();
     let settled: Vec<bool> = found.iter().map(|one| one.settled).collect();
     assert_eq!(settled, [false, true]);
+}
+
+/// Rows of branches that a connection has read by now.
+async fn read_so_far(db: &mut sqlx::PgConnection) -> i64 {
+    sqlx::query_scalar(
+        "SELECT coalesce(sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)), 0)::bigint FROM pg_stat_xact_user_tables
+         WHERE relname IN ('branch_commit', 'commit')",
+    )
+    .fetch_one(db)
+    .await
+    .unwrap()
 }

@@ -109,12 +109,13 @@ pub async fn list_nights(
                     WHERE job.benchmarks = '{}' AND job.suite_name IS NULL AND run.runtime_id = $1
                       AND run.commit_id = night.commit_id AND host.class = $2)
          FROM (
-            SELECT position, commit_id FROM (
-                SELECT place.position, place.commit_id, (committed_at AT TIME ZONE 'UTC')::date AS day,
-                       lag((committed_at AT TIME ZONE 'UTC')::date) OVER (ORDER BY place.position DESC) AS next_day
-                FROM branch_commit place JOIN commit ON commit.id = place.commit_id
-                WHERE place.branch_id = (SELECT branch_id FROM runtime WHERE id = $1)
-            ) place WHERE next_day > day ORDER BY position DESC LIMIT $3
+            SELECT place.position, place.commit_id
+            FROM branch_commit place JOIN commit ON commit.id = place.commit_id
+            JOIN branch_commit after ON after.branch_id = place.branch_id AND after.position = place.position + 1
+            JOIN commit next ON next.id = after.commit_id
+            WHERE place.branch_id = (SELECT branch_id FROM runtime WHERE id = $1)
+              AND (next.committed_at AT TIME ZONE 'UTC')::date > (commit.committed_at AT TIME ZONE 'UTC')::date
+            ORDER BY place.position DESC LIMIT $3
          ) night ORDER BY night.position",
     )
     .bind(runtime_id)
