@@ -1,7 +1,7 @@
 //! The table of background ticks. Each is one pass over database state: safe to repeat, safe to kill anywhere.
 //!
-//! A tick runs on one backend at a time: it holds a Postgres advisory lock while it works. The lock belongs to a
-//! connection, so a killed backend gives it up by itself.
+//! A tick runs on one backend at a time: it holds a Postgres advisory lock while it works. The locks belong to a
+//! connection, so a killed backend gives them up by itself.
 
 pub mod alarms;
 pub mod archive;
@@ -16,6 +16,7 @@ pub mod explain;
 pub mod group;
 pub mod hooks;
 pub mod index;
+pub mod locks;
 pub mod maintain;
 pub mod noise;
 pub mod notify;
@@ -35,6 +36,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use self::locks::Locks;
 use crate::context::Context;
 use crate::db;
 
@@ -179,15 +181,21 @@ pub const TICKS: &[Tick] = &[
 
 /// Runs every tick until `stop` says so. A pass in progress is awaited, not cut.
 pub async fn run(context: Context, stop: watch::Receiver<bool>) {
+    let locks = Locks::new(&context.pool);
     let loops = TICKS
         .iter()
-        .map(|tick| run_tick(tick, context.clone(), stop.clone()));
+        .map(|tick| run_tick(tick, &context, &locks, stop.clone()));
     futures_util::future::join_all(loops).await;
 }
 
-async fn run_tick(tick: &'static Tick, context: Context, mut stop: watch::Receiver<bool>) {
+async fn run_tick(
+    tick: &'static Tick,
+    context: &Context,
+    locks: &Locks,
+    mut stop: watch::Receiver<bool>,
+) {
     while !*stop.borrow() {
-        pass(tick, &context).await;
+        pass(tick, context, locks).await;
         tokio::select! {
             () = tokio::time::sleep(tick.every) => {}
             _ = stop.changed() => {}
@@ -217,15 +225,18 @@ async fn note(tick: &Tick, context: &Context, error: Option<&anyhow::Error>) {
 }
 
 /// One pass under the tick's lock; a pass that fails is logged and tried again at the next turn.
-pub async fn pass(tick: &Tick, context: &Context) {
+pub async fn pass(tick: &Tick, context: &Context, locks: &Locks) {
     let begun = Instant::now();
-    let outcome = match db::locks::try_lock(&context.pool, tick.name).await {
-        Ok(Some(_lock)) => {
+    let outcome = match locks.take(tick.name).await {
+        Ok(true) => {
             let outcome = (tick.pass)(context).await;
             note(tick, context, outcome.as_ref().err()).await;
+            if let Err(error) = locks.release(tick.name).await {
+                tracing::error!(tick = tick.name, "the lock was lost: {error}");
+            }
             outcome
         }
-        Ok(None) => Ok(None),
+        Ok(false) => Ok(None),
         Err(error) => Err(error.into()),
     };
     metrics::histogram!("speedwell_tick_seconds", "tick" => tick.name)

@@ -3,30 +3,84 @@
 use chrono::{DateTime, Utc};
 use speedwell_wire::{Metric, Unit};
 
+/// What a unit is shown in, the largest first.
+fn scales(unit: Unit) -> &'static [(f64, &'static str)] {
+    match unit {
+        Unit::Seconds => &[(1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")],
+        Unit::Bytes => &[
+            (1_073_741_824.0, "GiB"),
+            (1_048_576.0, "MiB"),
+            (1024.0, "KiB"),
+            (1.0, "B"),
+        ],
+        Unit::Count => &[(1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")],
+        Unit::Joules => &[(1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ")],
+        Unit::Ratio => &[(1.0, "")],
+        Unit::PerSecond => &[(1.0, "/s")],
+    }
+}
+
 /// A value of a metric with its unit, to four digits.
 pub fn value(value: f64, unit: Unit) -> String {
-    match unit {
-        Unit::Seconds => scaled(
-            value,
-            &[(1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")],
-        ),
-        Unit::Bytes => scaled(
-            value,
-            &[
-                (1_073_741_824.0, "GiB"),
-                (1_048_576.0, "MiB"),
-                (1024.0, "KiB"),
-                (1.0, "B"),
-            ],
-        ),
-        Unit::Count => scaled(value, &[(1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")]),
-        Unit::Joules => scaled(
-            value,
-            &[(1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ")],
-        ),
-        Unit::Ratio => digits(value),
-        Unit::PerSecond => format!("{}\u{a0}/s", digits(value)),
+    let (scale, name) = scale_of(value, unit);
+    with_unit(&digits(value / scale), name)
+}
+
+/// A value with its interval, in one unit and to the digits that the interval leaves: two of its width, but no fewer than three of the
+/// value and no more than nine. An interval without width says nothing of digits: four then.
+pub struct Rounded {
+    /// The value with its unit.
+    pub value: String,
+    /// Lower end of the interval with its unit.
+    pub low: String,
+    /// Its upper end.
+    pub high: String,
+}
+
+impl Rounded {
+    /// `median` with the interval from `low` to `high`, in `unit`.
+    pub fn new((median, low, high): (f64, f64, f64), unit: Unit) -> Self {
+        let (scale, name) = scale_of(median, unit);
+        let decimals = decimals(median / scale, (high - low) / scale);
+        let text = |number: f64| match decimals {
+            Some(decimals) => with_unit(&format!("{:.decimals$}", number / scale), name),
+            None => value(number, unit),
+        };
+        Self {
+            value: text(median),
+            low: text(low),
+            high: text(high),
+        }
     }
+
+    /// The same by a metric's name; a metric that this version does not know has no unit.
+    pub fn of(values: (f64, f64, f64), metric: &str) -> Self {
+        Self::new(
+            values,
+            metric.parse::<Metric>().map_or(Unit::Ratio, Metric::unit),
+        )
+    }
+
+    /// The interval.
+    pub fn interval(&self) -> String {
+        format!("{} – {}", self.low, self.high)
+    }
+}
+
+/// How many decimals show two digits of a width. `None`: four digits of the value, whatever they are.
+fn decimals(value: f64, width: f64) -> Option<usize> {
+    let magnitude = value.abs();
+    if !(width > 0.0 && width.is_finite() && (1e-4..1e6).contains(&magnitude)) {
+        return None;
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the logarithm of a positive number is within 324"
+    )]
+    let exponent = |number: f64| number.log10().floor() as i32;
+    let leading = exponent(magnitude);
+    let wanted = (1 - exponent(width)).clamp(2 - leading, 8 - leading);
+    usize::try_from(wanted.max(0)).ok()
 }
 
 /// A value of a metric by the metric's name; a metric that this version does not know is shown as it is.
@@ -68,7 +122,9 @@ pub fn metric_label(metric: &str) -> String {
         .map_or_else(|_| metric.to_owned(), |metric| metric.label().to_owned())
 }
 
-fn scaled(value: f64, scales: &[(f64, &str)]) -> String {
+/// The scale that a value is shown in, and its name.
+fn scale_of(value: f64, unit: Unit) -> (f64, &'static str) {
+    let scales = scales(unit);
     let fits = |(scale, _): &&(f64, &str)| {
         // Nothing is shown in the plain unit.
         if value == 0.0 {
@@ -78,13 +134,15 @@ fn scaled(value: f64, scales: &[(f64, &str)]) -> String {
         }
     };
     let last = scales.last().copied().unwrap_or((1.0, ""));
-    let (scale, unit) = scales.iter().find(fits).copied().unwrap_or(last);
-    let text = digits(value / scale);
-    // A no-break space keeps number and unit together.
+    scales.iter().find(fits).copied().unwrap_or(last)
+}
+
+/// A no-break space keeps number and unit together.
+fn with_unit(number: &str, unit: &str) -> String {
     if unit.is_empty() {
-        text
+        number.to_owned()
     } else {
-        format!("{text}\u{a0}{unit}")
+        format!("{number}\u{a0}{unit}")
     }
 }
 
@@ -197,6 +255,50 @@ mod tests {
         assert_eq!(value(0.0, Unit::Count), "0");
         assert_eq!(value(0.0625, Unit::Count), "0.06250");
         assert_eq!(value(f64::NAN, Unit::Ratio), "not a number");
+    }
+
+    #[test]
+    fn an_interval_decides_the_digits() {
+        let text = |values, unit| {
+            let one = Rounded::new(values, unit);
+            format!("{}: {}", one.value, one.interval()).replace('\u{a0}', " ")
+        };
+        // Narrow: as many digits as tell the ends apart.
+        assert_eq!(
+            text((0.100_01, 0.1, 0.100_02), Unit::Seconds),
+            "100.010 ms: 100.000 ms – 100.020 ms"
+        );
+        assert_eq!(
+            text(
+                (1_234_567_890.0, 1_234_567_880.0, 1_234_567_900.0),
+                Unit::Count
+            ),
+            "1.23456789 G: 1.23456788 G – 1.23456790 G"
+        );
+        // Wide: no digit that means nothing, but three; both ends in the unit of the value.
+        assert_eq!(
+            text((1.2345, 0.9, 1.6), Unit::Seconds),
+            "1.23 s: 0.90 s – 1.60 s"
+        );
+        assert_eq!(
+            text((123.4, 90.0, 160.0), Unit::PerSecond),
+            "123 /s: 90 /s – 160 /s"
+        );
+        // Nothing to go by.
+        assert_eq!(
+            text((0.1, 0.1, 0.1), Unit::Seconds),
+            "100.0 ms: 100.0 ms – 100.0 ms"
+        );
+        assert_eq!(text((0.0, 0.0, 1.0), Unit::Count), "0: 0 – 1.000");
+        assert_eq!(
+            text((f64::NAN, 0.0, f64::INFINITY), Unit::Ratio),
+            "not a number: 0 – not a number"
+        );
+        assert_eq!(
+            text((1e300, 1e299, 1.1e300), Unit::Ratio),
+            "1.000e300: 1.000e299 – 1.100e300"
+        );
+        assert_eq!(Rounded::of((2.0, 1.99, 2.01), "unheard_of").value, "2.000");
     }
 
     #[test]

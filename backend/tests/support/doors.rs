@@ -178,6 +178,13 @@ pub const POSTS: &[Post] = &[
         Door::Person(Role::Viewer, Action::TryCancel),
     ),
     form(
+        "/api/v1/deliveries/{id}/replay",
+        "/api/v1/deliveries/DELIVERY/replay",
+        "{}",
+        Role::Operator,
+        Action::HookReplay,
+    ),
+    form(
         "/subscriptions",
         "/subscriptions",
         "name=mine&channel=mail&address=a%40example.org",

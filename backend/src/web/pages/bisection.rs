@@ -21,7 +21,7 @@ use crate::domain::bisection::{BisectionState, Skipped};
 use crate::domain::regression::Transition;
 use crate::domain::role::Role;
 use crate::web::error::Error;
-use crate::web::format;
+use crate::web::format::{self, Rounded};
 use crate::web::search_by_hand::{self, ByHand};
 use crate::web::session::{Triager, Visitor};
 
@@ -185,12 +185,10 @@ pub(super) async fn one(
 
 fn step(row: StepRow, metric: &str) -> Step {
     let value = match (row.median, row.interval_low, row.interval_high) {
-        (Some(median), Some(low), Some(high)) => format!(
-            "{} ({} – {})",
-            format::metric_value(median, metric),
-            format::metric_value(low, metric),
-            format::metric_value(high, metric)
-        ),
+        (Some(median), Some(low), Some(high)) => {
+            let shown = Rounded::of((median, low, high), metric);
+            format!("{} ({})", shown.value, shown.interval())
+        }
         _ => "no value".to_owned(),
     };
     Step {

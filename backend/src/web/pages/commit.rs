@@ -14,7 +14,7 @@ use crate::db::annotations::Subject;
 use crate::db::compare::{self, CommitDetail, CommitRun, Comparison};
 use crate::domain::compare::{Estimate, geometric_mean};
 use crate::web::find::find_commit;
-use crate::web::format;
+use crate::web::format::{self, Rounded};
 use crate::web::session::Visitor;
 use crate::web::timeline::asked::Asked;
 use crate::web::verdict;
@@ -175,15 +175,12 @@ fn row(run: &CommitRun, one: &Comparison, comparable: bool, metric: Metric) -> R
         ),
     });
     let verdict = one.verdict.as_deref().unwrap_or_default();
+    let shown = Rounded::new((one.median, one.low, one.high), metric.unit());
     Row {
         link: Asked::of(&one.benchmark, &run.runtime, &run.host, metric.as_str()).address(),
         benchmark: one.benchmark.clone(),
-        value: format::value(one.median, metric.unit()),
-        interval: format!(
-            "{} – {}",
-            format::value(one.low, metric.unit()),
-            format::value(one.high, metric.unit())
-        ),
+        interval: shown.interval(),
+        value: shown.value,
         previous: one.previous_median.map_or_else(
             || "–".to_owned(),
             |value| format::value(value, metric.unit()),

@@ -3,7 +3,7 @@
 
 use crate::chart::{self, Chart, Line, Point};
 use crate::db::series::{SeriesName, SeriesPoint};
-use crate::web::format;
+use crate::web::format::{self, Rounded};
 use crate::web::verdict;
 
 /// One runtime: its measured commits side by side. Several: by the time of the commits, which branches share.
@@ -91,6 +91,8 @@ pub(super) fn chart_of(
 
 fn dot(series: &SeriesName, metric: &str, point: &SeriesPoint, x: f64) -> Point {
     let held = point.held.as_deref();
+    let values = (point.median, point.interval_low, point.interval_high);
+    let shown = Rounded::of(values, metric);
     Point {
         x,
         value: point.median,
@@ -101,9 +103,9 @@ fn dot(series: &SeriesName, metric: &str, point: &SeriesPoint, x: f64) -> Point 
             series.runtime,
             format::short(&point.hash),
             point.subject,
-            format::metric_value(point.median, metric),
-            format::metric_value(point.interval_low, metric),
-            format::metric_value(point.interval_high, metric),
+            shown.value,
+            shown.low,
+            shown.high,
             point.sample_count,
             verdict::line(point.verdict.as_deref(), held, point.change),
         ),

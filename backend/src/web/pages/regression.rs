@@ -23,7 +23,7 @@ use crate::db::series::{self, SeriesName, SeriesPoint};
 use crate::domain::regression::RegressionState;
 use crate::domain::role::Role;
 use crate::web::error::Error;
-use crate::web::format;
+use crate::web::format::{self, Rounded};
 use crate::web::session::{Triager, Visitor};
 use crate::web::timeline::asked::Asked;
 use crate::web::triage::{decide, request_of};
@@ -202,16 +202,13 @@ fn draw(name: &SeriesName, points: &[SeriesPoint], (before, after): (i32, i32)) 
     };
     let chart = chart_of(&name.benchmark, &name.metric, &[name], points);
     let rows = points.iter().rev().map(|point| {
-        let interval = format!(
-            "{} – {}",
-            format::metric_value(point.interval_low, &name.metric),
-            format::metric_value(point.interval_high, &name.metric)
-        );
-        let value = format::metric_value(point.median, &name.metric);
+        let values = (point.median, point.interval_low, point.interval_high);
+        let shown = Rounded::of(values, &name.metric);
+        let interval = shown.interval();
         (
             point.hash.clone(),
             format::short(&point.hash),
-            value,
+            shown.value,
             interval,
         )
     });

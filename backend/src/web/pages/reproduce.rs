@@ -21,7 +21,7 @@ use crate::domain::reproduce::{Ours, Parts, Subject, script};
 use crate::web::error::Error;
 use crate::web::facts::spread;
 use crate::web::file::{File, Shown};
-use crate::web::format;
+use crate::web::format::{self, Rounded};
 
 /// The routes of a point.
 pub(super) fn configure(config: &mut ServiceConfig) {
@@ -270,11 +270,13 @@ fn row(one: &Measured) -> Row {
             values.push((text(*value), *warmup));
         }
     }
+    let values = (one.median, one.interval_low, one.interval_high);
+    let shown = Rounded::of(values, &one.metric);
     Row {
         label: format::metric_label(&one.metric),
         source: one.counter_source.clone(),
-        median: text(one.median),
-        interval: format!("{} – {}", text(one.interval_low), text(one.interval_high)),
+        interval: shown.interval(),
+        median: shown.value,
         count: one.sample_count,
         processes,
     }

@@ -17,7 +17,7 @@ use crate::domain::import::Format;
 use crate::domain::latency;
 use crate::web::error::Error;
 use crate::web::facts::spread;
-use crate::web::format;
+use crate::web::format::{self, Rounded};
 
 #[derive(Template)]
 #[template(path = "run.html")]
@@ -250,10 +250,12 @@ fn main_metric(one: &RunMeasurement) -> Main {
             values.push((text(*value), *warmup));
         }
     }
+    let values = (one.median, one.interval_low, one.interval_high);
+    let shown = Rounded::of(values, &one.metric);
     Main {
         label: format::metric_label(&one.metric),
-        median: text(one.median),
-        interval: format!("{} – {}", text(one.interval_low), text(one.interval_high)),
+        interval: shown.interval(),
+        median: shown.value,
         mean: text(one.mean),
         deviation: format!("{:.2}\u{a0}%", one.mad / one.median * 100.0),
         range: format!("{} – {}", text(one.min), text(one.max)),

@@ -16,6 +16,7 @@ mod search;
 mod timelines;
 mod tries;
 
+use actix_web::Scope;
 use actix_web::web::{self, Json, ServiceConfig, get};
 use serde::{Deserialize, Serialize};
 use speedwell_wire::ErrorBody;
@@ -148,66 +149,69 @@ pub fn configure(config: &mut ServiceConfig) {
             }
             .into()
         });
-    config.service(
-        web::scope("/api/v1")
-            .app_data(queries)
-            .app_data(paths)
-            .app_data(bodies)
-            .route("/openapi.json", get().to(openapi))
-            .route("/runtimes", get().to(lists::runtimes))
-            .route("/runtimes/{name}/commits", get().to(lists::runtime_commits))
-            .route("/benchmarks", get().to(lists::benchmarks))
-            .route("/hosts", get().to(lists::hosts))
-            .route("/repositories", get().to(lists::repositories))
-            .route("/series.parquet", get().to(files::series_parquet))
-            .route("/series", get().to(lists::series))
-            .route("/series/{id}/points", get().to(lists::points))
-            .route("/timeline", get().to(timelines::timeline))
-            .route("/commits/{hash}", get().to(commits::commit))
-            .route(
-                "/commits/{hash}/comparisons",
-                get().to(commits::comparisons),
-            )
-            .route("/compare", get().to(comparisons::compare))
-            .route("/search", get().to(search::search))
-            .service(
-                web::resource("/results")
-                    .app_data(web::PayloadConfig::new(imports::LARGEST_BODY))
-                    .route(web::post().to(imports::results)),
-            )
-            .route("/runs/{id}", get().to(runs::run))
-            .route("/runs/{id}/raw", get().to(runs::raw))
-            .route("/runs/{id}/pyperf", get().to(runs::pyperf))
-            .route("/jobs", get().to(jobs::jobs))
-            .route("/jobs/{id}", get().to(jobs::job))
-            .route("/jobs/{id}/log", get().to(jobs::log))
-            .route("/bisections", get().to(bisections::bisections))
-            .route("/bisections/{id}", get().to(bisections::bisection))
-            .route("/regressions", get().to(regressions::regressions))
-            .route("/regressions/{id}", get().to(regressions::regression))
-            .route(
-                "/regressions/{id}/actions",
-                web::post().to(regressions::act),
-            )
-            .service(
-                web::resource("/tries")
-                    .app_data(tries::bodies())
-                    .route(get().to(tries::tries))
-                    .route(web::post().to(tries::open)),
-            )
-            .service(
-                web::resource("/tries/{id}")
-                    .route(get().to(tries::one))
-                    .route(web::delete().to(tries::cancel)),
-            )
-            .route("/tries/{id}/approve", web::post().to(tries::approve))
-            .route("/deliveries", get().to(deliveries::deliveries))
-            .route("/deliveries/{id}", get().to(deliveries::delivery))
-            .route(
-                "/deliveries/{id}/replay",
-                web::post().to(deliveries::replay),
-            ),
-    );
+    let scope = web::scope("/api/v1")
+        .app_data(queries)
+        .app_data(paths)
+        .app_data(bodies);
+    config.service(routes(scope));
+}
+
+fn routes(scope: Scope) -> Scope {
+    scope
+        .route("/openapi.json", get().to(openapi))
+        .route("/runtimes", get().to(lists::runtimes))
+        .route("/runtimes/{name}/commits", get().to(lists::runtime_commits))
+        .route("/benchmarks", get().to(lists::benchmarks))
+        .route("/hosts", get().to(lists::hosts))
+        .route("/repositories", get().to(lists::repositories))
+        .route("/series.parquet", get().to(files::series_parquet))
+        .route("/series", get().to(lists::series))
+        .route("/series/{id}/points", get().to(lists::points))
+        .route("/timeline", get().to(timelines::timeline))
+        .route("/commits/{hash}", get().to(commits::commit))
+        .route(
+            "/commits/{hash}/comparisons",
+            get().to(commits::comparisons),
+        )
+        .route("/compare", get().to(comparisons::compare))
+        .route("/search", get().to(search::search))
+        .service(
+            web::resource("/results")
+                .app_data(web::PayloadConfig::new(imports::LARGEST_BODY))
+                .route(web::post().to(imports::results)),
+        )
+        .route("/runs/{id}", get().to(runs::run))
+        .route("/runs/{id}/raw", get().to(runs::raw))
+        .route("/runs/{id}/pyperf", get().to(runs::pyperf))
+        .route("/jobs", get().to(jobs::jobs))
+        .route("/jobs/{id}", get().to(jobs::job))
+        .route("/jobs/{id}/log", get().to(jobs::log))
+        .route("/bisections", get().to(bisections::bisections))
+        .route("/bisections/{id}", get().to(bisections::bisection))
+        .route("/regressions", get().to(regressions::regressions))
+        .route("/regressions/{id}", get().to(regressions::regression))
+        .route(
+            "/regressions/{id}/actions",
+            web::post().to(regressions::act),
+        )
+        .service(
+            web::resource("/tries")
+                .app_data(tries::bodies())
+                .route(get().to(tries::tries))
+                .route(web::post().to(tries::open)),
+        )
+        .service(
+            web::resource("/tries/{id}")
+                .route(get().to(tries::one))
+                .route(web::delete().to(tries::cancel)),
+        )
+        .route("/tries/{id}/approve", web::post().to(tries::approve))
+        .route("/deliveries", get().to(deliveries::deliveries))
+        .route("/deliveries/{id}", get().to(deliveries::delivery))
+        .route(
+            "/deliveries/{id}/replay",
+            web::post().to(deliveries::replay),
+        )
 }
 
 async fn openapi() -> Json<utoipa::openapi::OpenApi> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::chart::{self, Chart, Line, Point};
 use crate::db::benchmarks::{BenchmarkChange, HostBreak, ListedBenchmark, Standing, Version};
 use crate::db::series::SeriesPoint;
-use crate::web::format;
+use crate::web::format::{self, Rounded};
 use crate::web::pages::host::percent;
 use crate::web::pages::run::class_words;
 use crate::web::timeline::asked::Asked;
@@ -128,7 +128,10 @@ pub(super) fn measured(
 ) -> Measured {
     let identity = version.map(|one| one.identity.as_str()).unwrap_or_default();
     let is_ours = version.is_none_or(|one| one.origin.is_none());
-    let text = |value: f64| format::metric_value(value, &row.metric);
+    let shown = Rounded::of(
+        (row.median, row.interval_low, row.interval_high),
+        &row.metric,
+    );
     let cell = |deviation: Option<f64>, count: Option<i32>| -> Cell {
         Some((percent(deviation?), count?))
     };
@@ -142,8 +145,8 @@ pub(super) fn measured(
         link: series_of(name, identity, &row.runtime, &row.host, &row.metric).address(),
         reproduce: is_ours
             .then(|| format!("/runs/{}/reproduce/{}", row.run_id, format::encode(name))),
-        value: text(row.median),
-        interval: format!("{} – {}", text(row.interval_low), text(row.interval_high)),
+        interval: shown.interval(),
+        value: shown.value,
         day: format::day(row.measured_at),
         short: format::short(&row.hash),
         spark: (own.len() > 1).then(|| spark(row, &own)),

@@ -225,17 +225,7 @@ fn metric_row(
 ) -> Option<MetricRow> {
     // One benchmark: one row.
     let row = one.rows.first()?;
-    let text = |value| format::value(value, one.metric.unit());
-    let (base, interval) = match &row.base {
-        Ok(side) if side.estimate.low == side.estimate.high => {
-            (text(side.estimate.median), String::new())
-        }
-        Ok(side) => (
-            text(side.estimate.median),
-            format!("{} – {}", text(side.estimate.low), text(side.estimate.high)),
-        ),
-        Err(reason) => (reason.words(), String::new()),
-    };
+    let (base, interval) = table::base(&row.base, one.metric);
     let query = address.with_metric(Some(one.metric), one.source).query();
     Some(MetricRow {
         label: comparison::source_words(one.metric, one.source),

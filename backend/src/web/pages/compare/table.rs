@@ -5,13 +5,13 @@ use std::collections::HashMap;
 
 use speedwell_wire::Metric;
 
-use crate::domain::comparison::{Compared, Comparison, Other, Row, Verdict};
+use crate::domain::comparison::{Compared, Comparison, Other, Reason, Row, Side, Verdict};
 use crate::web::comparison::{
     Address, LETTERS, Loaded, Resolved, bad, interval, parameter, ratio_text, verdict_class,
     verdict_words,
 };
 use crate::web::error::Error;
-use crate::web::format;
+use crate::web::format::{self, Rounded};
 
 /// What rows are sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,7 +201,6 @@ pub(super) fn rows(
     histories: &HashMap<String, String>,
 ) -> Vec<RowView> {
     let metric = loaded.comparison.metric;
-    let text = |value| format::value(value, metric.unit());
     let query = address.query();
     let runtimes: String = loaded
         .subjects
@@ -210,16 +209,7 @@ pub(super) fn rows(
         .collect();
     let each = shown.iter().map(|row| {
         let name = format::encode(&row.benchmark);
-        let (base, interval) = match &row.base {
-            Ok(side) if side.estimate.low == side.estimate.high => {
-                (text(side.estimate.median), String::new())
-            }
-            Ok(side) => (
-                text(side.estimate.median),
-                format!("{} – {}", text(side.estimate.low), text(side.estimate.high)),
-            ),
-            Err(reason) => (reason.words(), String::new()),
-        };
+        let (base, interval) = base(&row.base, metric);
         RowView {
             link: format!("/compare/{name}?{query}"),
             timeline: format!("/timeline?benchmark={name}&metric={metric}{runtimes}"),
@@ -233,11 +223,32 @@ pub(super) fn rows(
     each.collect()
 }
 
+/// The base's value, and its interval where it has one.
+pub(super) fn base(found: &Result<Side, Reason>, metric: Metric) -> (String, String) {
+    match found {
+        Ok(side) => {
+            let shown = shown(side, metric);
+            let interval = if side.estimate.low == side.estimate.high {
+                String::new()
+            } else {
+                shown.interval()
+            };
+            (shown.value, interval)
+        }
+        Err(reason) => (reason.words(), String::new()),
+    }
+}
+
+fn shown(side: &Side, metric: Metric) -> Rounded {
+    let of = &side.estimate;
+    Rounded::new((of.median, of.low, of.high), metric.unit())
+}
+
 /// One subject's cell.
 pub(super) fn cell(found: &Result<Compared, Other>, metric: Metric) -> Cell {
     match found {
         Ok(one) => Cell::Compared {
-            value: format::value(one.side.estimate.median, metric.unit()),
+            value: shown(&one.side, metric).value,
             ratio: format!("{}×", ratio_text(&one.ratio)),
             interval: match one.verdict {
                 Verdict::TooFew => String::new(),

@@ -5,7 +5,7 @@ use speedwell_wire::{CounterSource, Direction, Metric};
 
 use super::Runtime;
 use crate::db::suites::{SuiteBenchmark, SuiteResult};
-use crate::web::format;
+use crate::web::format::{self, Rounded};
 
 /// Fewer values have no interval that means anything.
 const FEWEST: i32 = 3;
@@ -156,7 +156,6 @@ fn cell(kind: Kind, found: Option<&SuiteResult>, base: Option<&SuiteResult>) -> 
         return Cell::Unavailable(found.reason.clone().unwrap_or_default());
     };
     let metric = kind.metric;
-    let text = |value| format::value(value, metric.unit());
     let exact = kind.source == CounterSource::Valgrind;
     let known = |one: &SuiteResult| exact || one.count.is_some_and(|count| count >= FEWEST);
     let sure = known(found) && base.is_some_and(known);
@@ -178,15 +177,16 @@ fn cell(kind: Kind, found: Option<&SuiteResult>, base: Option<&SuiteResult>) -> 
                 }
             }
         });
+    let shown = Rounded::new((median, low, high), metric.unit());
     Cell::Value {
-        value: text(median),
         interval: if exact {
             String::new()
         } else if known(found) {
-            format!("{} – {}", text(low), text(high))
+            shown.interval()
         } else {
             "too few values for an interval".to_owned()
         },
+        value: shown.value,
         ratio: ratio.map(|ratio| (format!("{ratio:.2}×"), class)),
     }
 }

@@ -8,7 +8,7 @@ use speedwell_wire::Direction;
 use crate::chart::Point;
 use crate::chart::panel::{Change, Mark, Panel, Trend, panel};
 use crate::domain::trace::TracePoint;
-use crate::web::format;
+use crate::web::format::{self, Rounded};
 use crate::web::timeline::asked::Asked;
 use crate::web::timeline::details::Details;
 use crate::web::timeline::marks::Marks;
@@ -212,16 +212,16 @@ fn dot(line: &Line, point: &TracePoint, axis: &Axis, details: &Details) -> Point
         return place;
     };
     let held = detail.held.as_deref();
-    let shown = |value: f64| format::metric_value(value, &line.series.metric);
+    let shown = Rounded::of((point.median, point.low, point.high), &line.series.metric);
     Point {
         title: format!(
             "{} {}\n{}\n{}, 95 % interval {} to {}, {} samples\n{}",
             line.label,
             format::short(&detail.hash),
             detail.subject,
-            shown(point.median),
-            shown(point.low),
-            shown(point.high),
+            shown.value,
+            shown.low,
+            shown.high,
             point.samples,
             verdict::line(detail.verdict.as_deref(), held, detail.change)
         ),

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::db::timeline as stored;
 use crate::domain::trace::TracePoint;
 use crate::web::error::Error;
-use crate::web::format;
+use crate::web::format::{self, Rounded};
 use crate::web::pages::PageError;
 use crate::web::pages::widgets::Badge;
 use crate::web::timeline::asked::Asked;
@@ -76,7 +76,7 @@ pub(super) fn rows(
     let several = read.panels().len() > 1;
     let row = |(line, point): &(&Line, &TracePoint)| {
         let detail = details.get(&(line.series.id, point.position))?;
-        let shown = |value: f64| format::metric_value(value, &line.series.metric);
+        let shown = Rounded::of((point.median, point.low, point.high), &line.series.metric);
         let [value, low, high] = line.values(point);
         let held = detail.held.as_deref();
         Some(Row {
@@ -95,15 +95,15 @@ pub(super) fn rows(
             hash: detail.hash.clone(),
             day: day(point.committed_at),
             subject: detail.subject.clone(),
-            value: if asked.base.is_empty() {
-                shown(value)
-            } else {
-                format!("{value:.3} ({})", shown(point.median))
-            },
             interval: if asked.base.is_empty() {
-                format!("{} – {}", shown(low), shown(high))
+                shown.interval()
             } else {
                 format!("{low:.3} – {high:.3}")
+            },
+            value: if asked.base.is_empty() {
+                shown.value
+            } else {
+                format!("{value:.3} ({})", shown.value)
             },
             samples: point.samples,
             badge: detail.verdict.as_ref().map(|state| Badge {
