@@ -88,7 +88,7 @@ fn own(data: &Path) -> anyhow::Result<()> {
     if !Uid::effective().is_root() || owner.is_root() {
         return Ok(());
     }
-    let owner = User::from_uid(owner)?.map_or(owner.to_string(), |user| user.name);
+    let owner = User::from_uid(owner)?.map_or_else(|| owner.to_string(), |user| user.name);
     bail!(
         "data: {} belongs to {owner}, and this runs as root: run it as that user, by `runuser -u {owner} -- speedwell-backend ...`",
         data.display()

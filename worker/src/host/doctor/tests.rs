@@ -82,7 +82,10 @@ const GOOD: &[(&str, &str)] = &[
     ("/proc/cpuinfo", "processor : 0\nflags : fpu vme"),
     ("/proc/irq/24/smp_affinity_list", "0-1"),
     ("/proc/1/comm", "systemd"),
-    ("/proc/self/status", "Name:\tworker\nSeccomp:\t0\nSeccomp_filters:\t0"),
+    (
+        "/proc/self/status",
+        "Name:\tworker\nSeccomp:\t0\nSeccomp_filters:\t0",
+    ),
 ];
 
 fn examined(changes: &[(&str, &str)]) -> Vec<Check> {
