@@ -196,3 +196,27 @@ async fn indexes_are_built_anew_and_leftovers_go(pool: PgPool) {
     let bloat = of_many().await;
     assert!(bloat.iter().all(|one| *one > 3.0), "{bloat:?}");
 }
+
+/// Root's command once gave the running service's Postgres to another user, and the service was down at its next start.
+#[test]
+fn root_leaves_the_folder_of_a_service_alone() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+
+    if !nix::unistd::Uid::effective().is_root() {
+        eprintln!("not tested, for only root can be somebody else");
+        return;
+    }
+    let data = tempfile::tempdir().unwrap();
+    let postgres = data.path().join("postgres");
+    std::fs::create_dir(&postgres).unwrap();
+    for folder in [data.path(), &postgres] {
+        chown(folder, Some(65_534), Some(65_534)).unwrap();
+    }
+    let (good, said) = operate(data.path(), None, &["host", "list"]);
+    assert!(
+        !good && said.contains("belongs to nobody") && said.contains("runuser -u nobody -- "),
+        "{said}"
+    );
+    assert_eq!(std::fs::metadata(&postgres).unwrap().uid(), 65_534);
+    assert_eq!(std::fs::read_dir(&postgres).unwrap().count(), 0);
+}

@@ -1,9 +1,11 @@
 //! Opening the database, and the commands that only touch it.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+use nix::unistd::{Uid, User};
 use serde_json::json;
 use speedwell_backend::artefacts::Artefacts;
 use speedwell_backend::cluster::Cluster;
@@ -52,6 +54,7 @@ pub(super) async fn open_context(config: &Config) -> anyhow::Result<(Context, Da
 /// As [`open`], and leaves the database as it is.
 pub(super) async fn connect(config: &Config) -> anyhow::Result<Database> {
     let pool = PgPoolOptions::new().max_connections(24);
+    own(&config.data)?;
     match &config.database_url {
         Some(url) => Ok(Database {
             pool: pool
@@ -74,6 +77,24 @@ pub(super) async fn connect(config: &Config) -> anyhow::Result<Database> {
             })
         }
     }
+}
+
+/// Refuses root where the data folder is another user's, as its systemd unit makes it. Root's command would give the Postgres of the
+/// running service to `postgres_user`, and leave files that the service cannot write.
+fn own(data: &Path) -> anyhow::Result<()> {
+    let owner = Uid::from_raw(
+        std::fs::metadata(data)
+            .with_context(|| format!("data: cannot look at {}", data.display()))?
+            .uid(),
+    );
+    if !Uid::effective().is_root() || owner.is_root() {
+        return Ok(());
+    }
+    let owner = User::from_uid(owner)?.map_or_else(|| owner.to_string(), |user| user.name);
+    bail!(
+        "data: {} belongs to {owner}, and this runs as root: run it as that user, by `runuser -u {owner} -- speedwell-backend ...`",
+        data.display()
+    )
 }
 
 /// Opens the configured store of artefacts.

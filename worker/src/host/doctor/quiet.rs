@@ -36,7 +36,28 @@ pub(super) const RULES: &[Rule] = &[
         mend: "clocksource=tsc tsc=reliable on the kernel's command line, where the processor's counter is sound",
         judge: clock,
     },
+    Rule {
+        name: "call_filters",
+        severity: HostSeverity::Note,
+        good: "no filter of system calls (seccomp) on the worker",
+        why: "benchmarks inherit it, and each of their system calls takes longer, by a fifth for the cheapest",
+        mend: "start the worker by deploy/systemd/speedwell-worker.service as it is; a container needs --security-opt seccomp=unconfined",
+        judge: call_filters,
+    },
 ];
+
+/// A process inherits the filters of the one that started it, so the worker's own are the benchmarks'.
+fn call_filters(patient: &Patient<'_>) -> State {
+    let status = patient.system.read("/proc/self/status").unwrap_or_default();
+    let line = |key| status.lines().find_map(|line| line.strip_prefix(key));
+    // The mode: 2 is a filter. Their number is told since Linux 5.9.
+    match (line("Seccomp:").map(str::trim), line("Seccomp_filters:")) {
+        (None, _) => State::Absent("the kernel does not tell".to_owned()),
+        (Some("0"), _) => State::Good("none".to_owned()),
+        (Some(_), None) => State::Bad("some".to_owned()),
+        (Some(_), Some(count)) => State::Bad(count.trim().to_owned()),
+    }
+}
 
 /// Ticks in a second in `/proc/stat`: the kernel's `USER_HZ`, whatever its clock is set to.
 const TICKS: f64 = 100.0;

@@ -82,6 +82,10 @@ const GOOD: &[(&str, &str)] = &[
     ("/proc/cpuinfo", "processor : 0\nflags : fpu vme"),
     ("/proc/irq/24/smp_affinity_list", "0-1"),
     ("/proc/1/comm", "systemd"),
+    (
+        "/proc/self/status",
+        "Name:\tworker\nSeccomp:\t0\nSeccomp_filters:\t0",
+    ),
 ];
 
 fn examined(changes: &[(&str, &str)]) -> Vec<Check> {
@@ -121,6 +125,11 @@ fn each_fault_is_found_and_named() {
             "7",
         ),
         ("idle_states", "/proc/cmdline", "quiet"),
+        (
+            "call_filters",
+            "/proc/self/status",
+            "Seccomp:\t2\nSeccomp_filters:\t9",
+        ),
         ("smt", "/sys/devices/system/cpu/smt/active", "1"),
         ("isolated", "/sys/devices/system/cpu/isolated", "3"),
         ("tick", "/sys/devices/system/cpu/nohz_full", "(null)"),
