@@ -87,6 +87,7 @@ pub(super) fn prune(
         shortest_tail: settings.shortest_tail,
         bursts: habits::bursts(&residuals, found.noise),
         flat: kurtosis(&residuals, found.noise) < FLAT,
+        fresh: found.fresh_noise(&residuals),
         habitual,
     };
     pruning.forget_events(&mut segments);
@@ -125,6 +126,8 @@ struct Pruning<'a> {
     shortest_tail: usize,
     /// Noise of two modes, flatter than normal.
     flat: bool,
+    /// Standard deviation of what a point does not share with the one before it.
+    fresh: f64,
     /// What came and went before.
     bursts: Vec<Burst>,
     /// Changes that the series makes to and fro by itself.
@@ -248,7 +251,7 @@ impl Pruning<'_> {
             let points = &self.logarithms[left.from..right.to];
             let levels = (value(left.level), value(right.level));
             let found = self.found;
-            let costs = correlated::costs_of_places(points, levels, found.correlation, found.fresh);
+            let costs = correlated::costs_of_places(points, levels, found.correlation, self.fresh);
             (costs, 1.0)
         } else {
             (self.costs_of_places(left, right), self.found.dearer)
