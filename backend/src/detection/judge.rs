@@ -12,7 +12,7 @@ use crate::domain::summary::median_of_sorted;
 const FEWEST: usize = 3;
 /// Deviations of noise that a last point must pass to be a suspect; of a series of four points half as many again and more.
 const DEVIATIONS: f64 = 4.0;
-/// What a series has done by itself before is not extreme: a suspect lies so many times as far out as the farthest point on its side.
+/// What a series has done by itself before is not extreme: a suspect lies so many times as far out as the farthest point on either side.
 const BEYOND: f64 = 2.0;
 /// Widens the noise of a few points, which is known badly: by 1 + this / number.
 const FEW: f64 = 4.0;
@@ -175,6 +175,8 @@ struct Epoch {
     within: f64,
     /// Smallest change that is worth a word, as a difference of logarithms.
     floor: f64,
+    /// One of the series' steps was shown by measuring again: it goes by its commits, and by no habit.
+    is_confirmed: bool,
     found: Segmentation,
 }
 
@@ -206,6 +208,7 @@ impl Epoch {
             logarithms,
             within,
             floor: scale.floor.ln_1p().max(settings.magnitude),
+            is_confirmed: settings.is_confirmed,
             found,
         }
     }
@@ -328,14 +331,14 @@ impl Epoch {
         }
     }
 
-    /// How far the farthest point lies from its level, on the side of `difference`; the last point is left out.
-    fn farthest(&self, difference: f64) -> f64 {
+    /// How far the farthest point lies from its level, on either side; the last point is left out.
+    fn farthest(&self) -> f64 {
         let mut farthest = 0.0_f64;
         for (begins, ends) in self.levels() {
             let level = median(self.logarithms[begins..ends].to_vec()).unwrap_or(0.0);
             let ends = ends.min(self.logarithms.len() - 1);
             for value in &self.logarithms[begins..ends] {
-                farthest = farthest.max((value - level) * difference.signum());
+                farthest = farthest.max((value - level).abs());
             }
         }
         farthest
@@ -343,6 +346,9 @@ impl Epoch {
 
     /// Whether the last point lies where the series has been before, and gone from, to and fro.
     fn is_habit(&self, last: usize) -> bool {
+        if self.is_confirmed {
+            return false;
+        }
         let mut stays: Vec<Stay> = Vec::new();
         for (from, to) in self.levels() {
             let to = to.min(last);
@@ -356,6 +362,7 @@ impl Epoch {
             level: self.logarithms[last],
         });
         segments::to_and_fro(&stays).contains(&last)
+            || segments::there_and_back(&stays) == Some(last)
     }
 
     /// The last point, when it lies alone far from its level.
@@ -383,7 +390,7 @@ impl Epoch {
         if self.logarithms[last - 2..last].iter().all(is_like_it) {
             return;
         }
-        if difference.abs() <= BEYOND * self.farthest(difference) || self.is_habit(last) {
+        if difference.abs() <= BEYOND * self.farthest() || self.is_habit(last) {
             return;
         }
         let few = 1.0 + FEW / self.logarithms.len() as f64;

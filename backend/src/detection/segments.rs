@@ -24,7 +24,7 @@ use std::rc::Rc;
 use density::Loss;
 use path::Grid;
 
-pub(super) use habits::{Stay, to_and_fro};
+pub(super) use habits::{Stay, there_and_back, to_and_fro};
 
 /// What is a change. The values were chosen on one draw of the generator in `backend/benches/detection` and scored on others.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -64,7 +64,7 @@ impl Default for Settings {
 
 impl Settings {
     /// Version and parameters of the detector, as they are stored with verdicts: the version of the rules, and each parameter that is
-    /// not the usual one (`segments-2 penalty=2`).
+    /// not the usual one (`segments-3 penalty=2`).
     pub fn version(&self) -> String {
         let usual = Self::default();
         let own = self.named();
@@ -243,7 +243,9 @@ impl Explanation {
         let stays: Vec<Stay> = path::stretches(&self.changes, logarithms.len())
             .map(stay)
             .collect();
-        to_and_fro(&stays)
+        let mut habitual = to_and_fro(&stays);
+        habitual.extend(there_and_back(&stays));
+        habitual
     }
 
     /// Standard deviation of what a point does not share with the one before it.

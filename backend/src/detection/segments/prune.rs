@@ -18,7 +18,7 @@ const NEAR: usize = 30;
 const BY_CHANCE: f64 = 1.15;
 /// Correlation from which a change is placed by what is new in each point.
 const REMEMBERED: f64 = 0.4;
-/// So many points of two bursts may follow each other.
+/// A burst may be so many points longer than the longest that is an event.
 const OVERLAP: usize = 2;
 /// Shortest series in which a slow movement is looked for, and fewest points on each side of a step for it.
 const SHORTEST_MOVEMENT: usize = 150;
@@ -234,8 +234,10 @@ impl Pruning<'_> {
         let tail = right.to == self.logarithms.len() && right.to - right.from < self.shortest_tail;
         let points = right.to - right.from;
         let burst = right.to == self.logarithms.len()
-            && points <= self.settings.shortest_stay + OVERLAP
-            && self.bursts.iter().any(|burst| burst.is_like(step.size));
+            && self.bursts.iter().any(|burst| {
+                let may_last = burst.may_last().max(self.settings.shortest_stay + OVERLAP);
+                points <= may_last && burst.is_like(step.size)
+            });
         let habit = burst || self.habitual.contains(&right.from);
         let small = step.size.abs() < self.settings.magnitude;
         if small || tail || habit || self.is_slope(left.from, right.from, right.to) {
