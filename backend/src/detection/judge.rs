@@ -228,21 +228,33 @@ impl Epoch {
 
     fn judge(&self, judged: &mut Judged) {
         let levels = self.levels();
+        let not_yet = self.returned(&levels);
         for (number, (begins, ends)) in levels.iter().enumerate() {
             let first = *begins;
             if number > 0 {
                 let step = &self.found.steps[number - 1];
                 let change = self.change_of_step(step, levels[number - 1], (first, *ends));
+                let is_told = not_yet != Some(first);
                 judged.judgements[self.places[first]] = Judgement {
-                    state: self.state_of(step.size),
+                    state: if is_told {
+                        self.state_of(step.size)
+                    } else {
+                        State::Unchanged
+                    },
                     change: Some(change.change),
                     predecessors: first - levels[number - 1].0,
                 };
-                judged.changes.push(change);
+                if is_told {
+                    judged.changes.push(change);
+                }
             }
             let rest = if number > 0 { first + 1 } else { first };
+            let mut before = self.logarithms[first..rest].to_vec();
             for index in rest..*ends {
-                judged.judgements[self.places[index]] = self.compare(index, first);
+                judged.judgements[self.places[index]] = self.compare(index, &before);
+                let value = self.logarithms[index];
+                let place = before.partition_point(|other| other.total_cmp(&value).is_le());
+                before.insert(place, value);
             }
         }
         self.suspect_last(levels.last().map_or(0, |level| level.0), judged);
@@ -274,20 +286,18 @@ impl Epoch {
         level.exp() - self.scale.shift()
     }
 
-    /// A point of a level against those before it.
-    fn compare(&self, index: usize, begins: usize) -> Judgement {
-        let predecessors = index - begins;
+    /// A point of a level against those before it, which are sorted.
+    fn compare(&self, index: usize, before: &[f64]) -> Judgement {
+        let predecessors = before.len();
         let mut judgement = Judgement {
             state: State::TooFew,
             change: None,
             predecessors,
         };
-        let Some(level) = median(self.logarithms[begins..index].to_vec()) else {
-            return judgement;
-        };
-        if index < FEWEST {
+        if index < FEWEST || before.is_empty() {
             return judgement;
         }
+        let level = median_of_sorted(before);
         let difference = self.logarithms[index] - level;
         let deviation = self.deviation(predecessors);
         judgement.state = State::Unchanged;
@@ -344,18 +354,30 @@ impl Epoch {
         farthest
     }
 
+    /// What the series stays at, as far as `last`, which is left out.
+    fn stays(&self, levels: &[(usize, usize)], last: usize) -> Vec<Stay> {
+        let stay = |(from, to): &(usize, usize)| {
+            let (from, to) = (*from, (*to).min(last));
+            let level = median(self.logarithms[from..to].to_vec())?;
+            Some(Stay { from, to, level })
+        };
+        levels.iter().filter_map(stay).collect()
+    }
+
+    /// The first point of the last level, when the series is back where it was, and it is too early to tell.
+    fn returned(&self, levels: &[(usize, usize)]) -> Option<usize> {
+        if self.is_confirmed {
+            return None;
+        }
+        segments::there_and_back(&self.stays(levels, self.logarithms.len()))
+    }
+
     /// Whether the last point lies where the series has been before, and gone from, to and fro.
     fn is_habit(&self, last: usize) -> bool {
         if self.is_confirmed {
             return false;
         }
-        let mut stays: Vec<Stay> = Vec::new();
-        for (from, to) in self.levels() {
-            let to = to.min(last);
-            if let Some(level) = median(self.logarithms[from..to].to_vec()) {
-                stays.push(Stay { from, to, level });
-            }
-        }
+        let mut stays = self.stays(&self.levels(), last);
         stays.push(Stay {
             from: last,
             to: last + 1,

@@ -243,9 +243,7 @@ impl Explanation {
         let stays: Vec<Stay> = path::stretches(&self.changes, logarithms.len())
             .map(stay)
             .collect();
-        let mut habitual = to_and_fro(&stays);
-        habitual.extend(there_and_back(&stays));
-        habitual
+        to_and_fro(&stays)
     }
 
     /// Standard deviation of what a point does not share with the one before it.

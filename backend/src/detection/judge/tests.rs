@@ -148,6 +148,9 @@ fn back_where_it_was_is_told_when_it_stays_or_when_the_series_goes_by_its_commit
     };
     for count in [56, 60, 74] {
         assert_eq!(told(count, &Settings::default()), 0, "{count} points");
+        let all = judge(&points(&values[..count]), TIME, &Settings::default());
+        let away = all.changes.first().map(|one| one.change.change);
+        assert!(away.is_some_and(|one| (one - 0.05).abs() < 0.005), "{away:?}");
         assert_eq!(told(count, &confirmed), 1, "{count} points");
     }
     assert_eq!(told(80, &Settings::default()), 1);
