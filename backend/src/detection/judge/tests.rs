@@ -146,7 +146,7 @@ fn back_where_it_was_is_told_when_it_stays_or_when_the_series_goes_by_its_commit
         let all = judge(&points(&values[..count]), TIME, settings);
         all.changes.iter().filter(|one| one.at >= 50).count()
     };
-    for count in [56, 60, 74] {
+    for count in [58, 60, 74] {
         assert_eq!(told(count, &Settings::default()), 0, "{count} points");
         let all = judge(&points(&values[..count]), TIME, &Settings::default());
         let away = all.changes.first().map(|one| one.change.change);
