@@ -21,6 +21,18 @@ function format(value, unit) {
   return `${Number((value / scale).toPrecision(4))}${word ? "\u00a0" + word : ""}`;
 }
 
+// A value with its interval, to the digits that the interval leaves; as the page's tables (backend/src/web/format.rs).
+function estimate(values, unit) {
+  const [value, low, high] = values;
+  const scales = UNITS[unit] ?? [[1, unit === "per_second" ? "/s" : ""]];
+  const [scale, word] = scales.find(([scale]) => Math.abs(value) >= scale * 0.9995) ?? scales.at(-1);
+  const [size, width] = [Math.abs(value / scale), (high - low) / scale];
+  if (!(width > 0 && isFinite(width) && size >= 1e-4 && size < 1e6)) return values.map((one) => format(one, unit));
+  const leading = Math.floor(Math.log10(size));
+  const wanted = Math.min(8 - leading, Math.max(2 - leading, 1 - Math.floor(Math.log10(width))));
+  return values.map((one) => `${(one / scale).toFixed(Math.max(0, wanted))}${word ? "\u00a0" + word : ""}`);
+}
+
 const day = (seconds) => new Date(seconds * 1000).toISOString().slice(0, 10);
 const moment = (seconds) => new Date(seconds * 1000).toISOString().slice(0, 16);
 
@@ -330,10 +342,11 @@ class Timeline {
     delete this.box.dataset.kept;
     const { line, index } = found;
     const commit = line.commit[index];
+    const [value, low, high] = estimate([line.value[index], line.low[index], line.high[index]], unit);
     const rows = [
       `${line.label}, ${day(line.committed_at[index])}, position ${line.position[index]}`,
       commit ? `${commit.hash.slice(0, 10)} ${commit.subject}` : "zoom in for its commit",
-      `${format(line.value[index], unit)}, 95 % interval ${format(line.low[index], unit)} to ${format(line.high[index], unit)}, ${line.samples[index]} samples`,
+      `${value}, 95 % interval ${low} to ${high}, ${line.samples[index]} samples`,
       ...(commit ? [commit.words] : []),
     ];
     this.show(plot, rows.map((words) => { const row = document.createElement("div"); row.textContent = words; return row; }));

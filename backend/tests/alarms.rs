@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use speedwell_backend::db::alarms::list_raised;
-use speedwell_backend::db::locks::Locks;
 use speedwell_backend::domain::alarm::judge::{DiskFacts, Facts};
+use speedwell_backend::scheduler::locks::Locks;
 use speedwell_backend::scheduler::{self, Tick, alarms};
 use sqlx::PgPool;
 use support::smtp::SmtpServer;

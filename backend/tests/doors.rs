@@ -83,8 +83,9 @@ async fn fill(app: &TestApp, post: &Post) -> String {
     if path.contains("DELIVERY") {
         let id: i64 = sqlx::query_scalar(
             "INSERT INTO delivery (repository_id, forge, delivery_key, event, headers, body, body_bytes, state, finished_at)
-             VALUES (1, 'github', 'k', 'ping', '{}', '', 0, 'done', now()) RETURNING id",
+             VALUES (1, 'github', $1, 'ping', '{}', '', 0, 'done', now()) RETURNING id",
         )
+        .bind(post.route.1)
         .fetch_one(pool)
         .await
         .unwrap();

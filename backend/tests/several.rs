@@ -141,7 +141,8 @@ impl Fleet {
             .iter()
             .map(|name| {
                 format!(
-                    "server 127.0.0.1:{} max_fails=1 fail_timeout=1s; ",
+                    // Never left out for a while: the other is killed as soon as this one is back.
+                    "server 127.0.0.1:{} max_fails=0; ",
                     self.ports[name]
                 )
             })

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use speedwell_backend::context::Context;
-use speedwell_backend::db::locks::Locks;
+use speedwell_backend::scheduler::locks::Locks;
 use speedwell_backend::scheduler::{self, TICKS};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;

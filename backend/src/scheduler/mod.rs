@@ -16,6 +16,7 @@ pub mod explain;
 pub mod group;
 pub mod hooks;
 pub mod index;
+pub mod locks;
 pub mod maintain;
 pub mod noise;
 pub mod notify;
@@ -35,9 +36,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use self::locks::Locks;
 use crate::context::Context;
 use crate::db;
-use crate::db::locks::Locks;
 
 /// A pass's answer: what it did, in a few words, or nothing worth a log line.
 pub type Outcome = anyhow::Result<Option<String>>;

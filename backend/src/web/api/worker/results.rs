@@ -184,6 +184,7 @@ pub(super) async fn run(
     let mut transaction = context.pool.begin().await?;
     let job = jobs::lock_for_result(&mut transaction, *job_id, host.id, report.lease_id).await?;
     let Some(job) = job else {
+        transaction.rollback().await?;
         // The same upload may have been stored by a request that the worker gave up waiting for.
         let receipt = earlier_receipt(&context, &host, report.upload_id).await?;
         return receipt.map(Json).ok_or_else(|| lost(*job_id));
