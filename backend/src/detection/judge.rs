@@ -16,6 +16,9 @@ const DEVIATIONS: f64 = 4.0;
 const BEYOND: f64 = 2.0;
 /// Widens the noise of a few points, which is known badly: by 1 + this / number.
 const FEW: f64 = 4.0;
+/// Where neighbours correlate by more than the first, the newest change is told when chance explains it with less than the second.
+const REMEMBERS: f64 = 0.4;
+const STAYED_BY_CHANCE: f64 = 1e-3;
 /// The floor to which the detector's smallest step refers: that of times.
 const FLOOR_OF_TIMES: f64 = 0.01;
 
@@ -234,7 +237,7 @@ impl Epoch {
             if number > 0 {
                 let step = &self.found.steps[number - 1];
                 let change = self.change_of_step(step, levels[number - 1], (first, *ends));
-                let is_told = not_yet != Some(first);
+                let is_told = not_yet != Some(first) && !self.is_weak(&change, *ends);
                 judged.judgements[self.places[first]] = Judgement {
                     state: if is_told {
                         self.state_of(step.size)
@@ -370,6 +373,14 @@ impl Epoch {
             return None;
         }
         segments::there_and_back(&self.stays(levels, self.logarithms.len()))
+    }
+
+    /// Whether a change to the level at the end may be no more than a long stay: where points remember each other it takes more to tell.
+    fn is_weak(&self, change: &ChangePoint, ends: usize) -> bool {
+        ends == self.logarithms.len()
+            && !self.is_confirmed
+            && self.found.correlation > REMEMBERS
+            && change.chance > STAYED_BY_CHANCE
     }
 
     /// Whether the last point lies where the series has been before, and gone from, to and fro.
