@@ -318,7 +318,9 @@ impl<'a> Known<'a> {
         *one.told.get_or_init(|| {
             let count = self.logarithms.len();
             let points: f64 = path::stretches(&one.changes, count)
-                .map(|(from, to)| f64::from(path::cheapest(&self.grid.costs(&one.loss, from..to)).0))
+                .map(|(from, to)| {
+                    f64::from(path::cheapest(&self.grid.costs(&one.loss, from..to)).0)
+                })
                 .sum();
             let saved = if count <= FEW {
                 let residuals = density::residuals(self.logarithms, &one.changes);

@@ -150,7 +150,10 @@ fn back_where_it_was_is_told_when_it_stays_or_when_the_series_goes_by_its_commit
         assert_eq!(told(count, &Settings::default()), 0, "{count} points");
         let all = judge(&points(&values[..count]), TIME, &Settings::default());
         let away = all.changes.first().map(|one| one.change.change);
-        assert!(away.is_some_and(|one| (one - 0.05).abs() < 0.005), "{away:?}");
+        assert!(
+            away.is_some_and(|one| (one - 0.05).abs() < 0.005),
+            "{away:?}"
+        );
         assert_eq!(told(count, &confirmed), 1, "{count} points");
     }
     assert_eq!(told(80, &Settings::default()), 1);

@@ -147,7 +147,11 @@ fn first_equal(costs: &[f32], wanted: f32) -> usize {
         let equal = lanes.iter().map(|cost| u32::from(*cost == wanted));
         equal.fold(0, |a, b| a | b) != 0
     };
-    let without = costs.as_chunks::<LANES>().0.iter().take_while(|one| !has(one));
+    let without = costs
+        .as_chunks::<LANES>()
+        .0
+        .iter()
+        .take_while(|one| !has(one));
     let from = without.count() * LANES;
     let rest = costs.iter().skip(from).position(|cost| *cost == wanted);
     rest.map_or(0, |place| from + place)
