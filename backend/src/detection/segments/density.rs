@@ -161,3 +161,19 @@ pub(super) fn correlation(residuals: &[f64], noise: f64) -> f64 {
 pub(super) fn dearer(correlation: f64) -> f64 {
     (1.0 + correlation) / (1.0 - correlation) * (1.0 + 4.0 * (correlation - 0.6).max(0.0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_that_of_sorted_values() {
+        assert_eq!(median(vec![]), 0.0);
+        assert_eq!(median(vec![3.0]), 3.0);
+        assert_eq!(median(vec![2.0; 8]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0, 3.0]), 3.0);
+        assert_eq!(median(vec![4.0, 1.0, 3.0, 2.0]), 2.5);
+        assert_eq!(median(vec![f64::MAX, f64::MAX]), f64::MAX);
+        assert_eq!(median(vec![f64::NAN, 1.0, 2.0]), 2.0);
+    }
+}

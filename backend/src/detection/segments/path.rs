@@ -162,3 +162,41 @@ pub(super) fn stretches(changes: &[usize], count: usize) -> impl Iterator<Item =
     let from = std::iter::once(0).chain(changes.iter().copied());
     from.zip(changes.iter().copied().chain(std::iter::once(count)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cheapest_is_the_first_of_several_wherever_it_lies() {
+        assert_eq!(cheapest(&[]), (f32::INFINITY, 0));
+        assert_eq!(cheapest(&[f32::NAN]), (f32::INFINITY, 0));
+        for count in 1..20 {
+            for place in 0..count {
+                let mut costs = vec![f32::MAX; count];
+                costs[place..].fill(0.5);
+                assert_eq!(cheapest(&costs), (0.5, place), "of {count}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_more_point_costs_the_same_in_lanes_and_behind_them() {
+        let row: Vec<f32> = (0..19_u8).map(f32::from).collect();
+        let (mut costs, mut since) = (vec![9.0; 19], vec![1; 19]);
+        costs[5] = 1.0;
+        costs[18] = 2.0;
+        assert_eq!(advance(&mut costs, &mut since, &row, 4.0, 7), 4.0);
+        for (level, (cost, since)) in costs.iter().zip(&since).enumerate() {
+            let (own, begins) = match level {
+                5 => (1.0, 1),
+                18 => (2.0, 1),
+                _ => (4.0, 7),
+            };
+            assert_eq!((*cost, *since), (own + row[level], begins), "{level}");
+        }
+        assert_eq!(is_more(f32::MAX, f32::INFINITY), 0);
+        assert_eq!(is_more(0.0, 0.0), 0);
+        assert_eq!(is_more(1.0, 0.5), u32::MAX);
+    }
+}
