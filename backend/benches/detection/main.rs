@@ -63,6 +63,9 @@ fn main() {
     families(chosen, &request, &Family::CORE, core_lengths(&request));
     families(chosen, &request, &Family::FURTHER, &[1_000]);
     delay(chosen, &request);
+    println!("\nverdicts, which wait before some are told");
+    families(verdicts, &request, &Family::CORE, core_lengths(&request));
+    println!();
     if request.online {
         online(chosen, &request);
         println!("\nwith suspects: what is measured again");

@@ -12,10 +12,13 @@ use crate::domain::summary::median_of_sorted;
 const FEWEST: usize = 3;
 /// Deviations of noise that a last point must pass to be a suspect; of a series of four points half as many again and more.
 const DEVIATIONS: f64 = 4.0;
-/// What a series has done by itself before is not extreme: a suspect lies so many times as far out as the farthest point on its side.
+/// What a series has done by itself before is not extreme: a suspect lies so many times as far out as the farthest point on either side.
 const BEYOND: f64 = 2.0;
 /// Widens the noise of a few points, which is known badly: by 1 + this / number.
 const FEW: f64 = 4.0;
+/// Where neighbours correlate by more than the first, the newest change is told when chance explains it with less than the second.
+const REMEMBERS: f64 = 0.4;
+const STAYED_BY_CHANCE: f64 = 1e-3;
 /// The floor to which the detector's smallest step refers: that of times.
 const FLOOR_OF_TIMES: f64 = 0.01;
 
@@ -175,6 +178,8 @@ struct Epoch {
     within: f64,
     /// Smallest change that is worth a word, as a difference of logarithms.
     floor: f64,
+    /// One of the series' steps was shown by measuring again: it goes by its commits, and by no habit.
+    is_confirmed: bool,
     found: Segmentation,
 }
 
@@ -206,6 +211,7 @@ impl Epoch {
             logarithms,
             within,
             floor: scale.floor.ln_1p().max(settings.magnitude),
+            is_confirmed: settings.is_confirmed,
             found,
         }
     }
@@ -225,21 +231,33 @@ impl Epoch {
 
     fn judge(&self, judged: &mut Judged) {
         let levels = self.levels();
+        let not_yet = self.returned(&levels);
         for (number, (begins, ends)) in levels.iter().enumerate() {
             let first = *begins;
             if number > 0 {
                 let step = &self.found.steps[number - 1];
                 let change = self.change_of_step(step, levels[number - 1], (first, *ends));
+                let is_told = not_yet != Some(first) && !self.is_weak(&change, *ends);
                 judged.judgements[self.places[first]] = Judgement {
-                    state: self.state_of(step.size),
+                    state: if is_told {
+                        self.state_of(step.size)
+                    } else {
+                        State::Unchanged
+                    },
                     change: Some(change.change),
                     predecessors: first - levels[number - 1].0,
                 };
-                judged.changes.push(change);
+                if is_told {
+                    judged.changes.push(change);
+                }
             }
             let rest = if number > 0 { first + 1 } else { first };
+            let mut before = self.logarithms[first..rest].to_vec();
             for index in rest..*ends {
-                judged.judgements[self.places[index]] = self.compare(index, first);
+                judged.judgements[self.places[index]] = self.compare(index, &before);
+                let value = self.logarithms[index];
+                let place = before.partition_point(|other| other.total_cmp(&value).is_le());
+                before.insert(place, value);
             }
         }
         self.suspect_last(levels.last().map_or(0, |level| level.0), judged);
@@ -271,20 +289,18 @@ impl Epoch {
         level.exp() - self.scale.shift()
     }
 
-    /// A point of a level against those before it.
-    fn compare(&self, index: usize, begins: usize) -> Judgement {
-        let predecessors = index - begins;
+    /// A point of a level against those before it, which are sorted.
+    fn compare(&self, index: usize, before: &[f64]) -> Judgement {
+        let predecessors = before.len();
         let mut judgement = Judgement {
             state: State::TooFew,
             change: None,
             predecessors,
         };
-        let Some(level) = median(self.logarithms[begins..index].to_vec()) else {
-            return judgement;
-        };
-        if index < FEWEST {
+        if index < FEWEST || before.is_empty() {
             return judgement;
         }
+        let level = median_of_sorted(before);
         let difference = self.logarithms[index] - level;
         let deviation = self.deviation(predecessors);
         judgement.state = State::Unchanged;
@@ -328,34 +344,58 @@ impl Epoch {
         }
     }
 
-    /// How far the farthest point lies from its level, on the side of `difference`; the last point is left out.
-    fn farthest(&self, difference: f64) -> f64 {
+    /// How far the farthest point lies from its level, on either side; the last point is left out.
+    fn farthest(&self) -> f64 {
         let mut farthest = 0.0_f64;
         for (begins, ends) in self.levels() {
             let level = median(self.logarithms[begins..ends].to_vec()).unwrap_or(0.0);
             let ends = ends.min(self.logarithms.len() - 1);
             for value in &self.logarithms[begins..ends] {
-                farthest = farthest.max((value - level) * difference.signum());
+                farthest = farthest.max((value - level).abs());
             }
         }
         farthest
     }
 
+    /// What the series stays at, as far as `last`, which is left out.
+    fn stays(&self, levels: &[(usize, usize)], last: usize) -> Vec<Stay> {
+        let stay = |(from, to): &(usize, usize)| {
+            let (from, to) = (*from, (*to).min(last));
+            let level = median(self.logarithms[from..to].to_vec())?;
+            Some(Stay { from, to, level })
+        };
+        levels.iter().filter_map(stay).collect()
+    }
+
+    /// The first point of the last level, when the series is back where it was, and it is too early to tell.
+    fn returned(&self, levels: &[(usize, usize)]) -> Option<usize> {
+        if self.is_confirmed {
+            return None;
+        }
+        segments::there_and_back(&self.stays(levels, self.logarithms.len()))
+    }
+
+    /// Whether a change to the level at the end may be no more than a long stay: where points remember each other it takes more to tell.
+    fn is_weak(&self, change: &ChangePoint, ends: usize) -> bool {
+        ends == self.logarithms.len()
+            && !self.is_confirmed
+            && self.found.correlation > REMEMBERS
+            && change.chance > STAYED_BY_CHANCE
+    }
+
     /// Whether the last point lies where the series has been before, and gone from, to and fro.
     fn is_habit(&self, last: usize) -> bool {
-        let mut stays: Vec<Stay> = Vec::new();
-        for (from, to) in self.levels() {
-            let to = to.min(last);
-            if let Some(level) = median(self.logarithms[from..to].to_vec()) {
-                stays.push(Stay { from, to, level });
-            }
+        if self.is_confirmed {
+            return false;
         }
+        let mut stays = self.stays(&self.levels(), last);
         stays.push(Stay {
             from: last,
             to: last + 1,
             level: self.logarithms[last],
         });
         segments::to_and_fro(&stays).contains(&last)
+            || segments::there_and_back(&stays) == Some(last)
     }
 
     /// The last point, when it lies alone far from its level.
@@ -383,7 +423,7 @@ impl Epoch {
         if self.logarithms[last - 2..last].iter().all(is_like_it) {
             return;
         }
-        if difference.abs() <= BEYOND * self.farthest(difference) || self.is_habit(last) {
+        if difference.abs() <= BEYOND * self.farthest() || self.is_habit(last) {
             return;
         }
         let few = 1.0 + FEW / self.logarithms.len() as f64;

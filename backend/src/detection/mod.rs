@@ -16,4 +16,4 @@ pub use judge::{Change, ChangePoint, Judged, Judgement, Point, Scale, State, jud
 
 /// Version of the rules in this module, the first part of what is stored with every verdict ([`segments::Settings::version`]).
 /// Raised with every change of a rule: the backend then makes all verdicts again.
-pub const DETECTOR_VERSION: &str = "segments-2";
+pub const DETECTOR_VERSION: &str = "segments-3";

@@ -18,10 +18,13 @@ mod path;
 mod prune;
 mod smooth;
 
+use std::cell::OnceCell;
+use std::rc::Rc;
+
 use density::Loss;
 use path::Grid;
 
-pub(super) use habits::{Stay, to_and_fro};
+pub(super) use habits::{Stay, there_and_back, to_and_fro};
 
 /// What is a change. The values were chosen on one draw of the generator in `backend/benches/detection` and scored on others.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -61,7 +64,7 @@ impl Default for Settings {
 
 impl Settings {
     /// Version and parameters of the detector, as they are stored with verdicts: the version of the rules, and each parameter that is
-    /// not the usual one (`segments-2 penalty=2`).
+    /// not the usual one (`segments-3 penalty=2`).
     pub fn version(&self) -> String {
         let usual = Self::default();
         let own = self.named();
@@ -189,14 +192,15 @@ pub fn find(logarithms: &[f64], within: f64, settings: &Settings) -> Segmentatio
     let noise = first * (1.0 + 4.0 / count as f64);
     let grid = Grid::new(logarithms, noise);
     let penalty = settings.penalty * (count as f64).max(settings.fewest_points).ln();
-    let mut best = Explanation::refine(logarithms, &grid, noise, penalty, STARTS[0]);
+    let mut known = Known::new(logarithms, &grid, noise, penalty);
+    let (first_changes, mut best) = known.refine(STARTS[0]);
     let mut habitual = best.habitual(logarithms);
-    let many = best.first_changes.max(best.changes.len());
+    let many = first_changes.max(best.changes.len());
     let few = many >= MANY_OF_FEW && count <= FEW && !settings.is_confirmed;
     if few || many >= MANY.0 && many * MANY.1 > count {
         for start in &STARTS[1..] {
-            let other = Explanation::refine(logarithms, &grid, noise, penalty, *start);
-            if other.told < best.told {
+            let (_, other) = known.refine(*start);
+            if !Rc::ptr_eq(&other, &best) && known.told(&other) < known.told(&best) {
                 best = other;
             }
         }
@@ -213,69 +217,22 @@ pub fn find(logarithms: &[f64], within: f64, settings: &Settings) -> Segmentatio
     }
 }
 
-/// One way to tell a series: its changes, and the noise about its levels.
+/// One way to tell a series: its changes, and the noise about the levels that they were found with.
 struct Explanation {
+    /// The changes about whose levels the noise was learned.
+    learned_from: Vec<usize>,
+    /// The changes of the cheapest path in that noise.
     changes: Vec<usize>,
     loss: Loss,
     noise: f64,
     correlation: f64,
     /// How much dearer changes are, because neighbours are correlated.
     dearer: f64,
-    /// Standard deviation of what a point does not share with the one before it.
-    fresh: f64,
-    /// Nats to tell the whole series.
-    told: f64,
-    /// Changes of the first path.
-    first_changes: usize,
+    /// Nats to tell the whole series, once somebody asked.
+    told: OnceCell<f64>,
 }
 
 impl Explanation {
-    fn refine(logarithms: &[f64], grid: &Grid, noise: f64, penalty: f64, start: f64) -> Self {
-        let count = logarithms.len() as f64;
-        let loss = Loss::bounded(grid, noise);
-        let changes = grid.cheapest_path(&loss, penalty * start);
-        let mut one = Self {
-            first_changes: changes.len(),
-            changes,
-            loss,
-            noise,
-            correlation: 0.0,
-            dearer: 1.0,
-            fresh: noise,
-            told: 0.0,
-        };
-        for _ in 0..ROUNDS {
-            let residuals = density::residuals(logarithms, &one.changes);
-            one.noise = density::spread(&residuals)
-                .max(noise / 4.0)
-                .max(LEAST_NOISE);
-            one.correlation = density::correlation(&residuals, one.noise);
-            one.dearer = density::dearer(one.correlation);
-            one.loss = Loss::learned(grid, &residuals, one.noise);
-            let changes = grid.cheapest_path(&one.loss, penalty * one.dearer);
-            let settled = changes == one.changes;
-            one.changes = changes;
-            if settled {
-                break;
-            }
-        }
-        let points: f64 = path::stretches(&one.changes, logarithms.len())
-            .map(|(from, to)| f64::from(path::cheapest(&grid.costs(&one.loss, from..to)).0))
-            .sum();
-        let residuals = density::residuals(logarithms, &one.changes);
-        let saved = if logarithms.len() <= FEW {
-            correlated::saved(&residuals, one.noise, one.correlation)
-        } else {
-            0.0
-        };
-        one.told = points
-            + saved
-            + count * one.loss.commonest
-            + TOLD * count.ln() * one.changes.len() as f64;
-        one.fresh = correlated::fresh_noise(&residuals, one.noise, one.correlation);
-        one
-    }
-
     /// Changes that the series makes to and fro by itself.
     fn habitual(&self, logarithms: &[f64]) -> Vec<usize> {
         let stay = |(from, to): (usize, usize)| Stay {
@@ -287,6 +244,96 @@ impl Explanation {
             .map(stay)
             .collect();
         to_and_fro(&stays)
+    }
+
+    /// Standard deviation of what a point does not share with the one before it.
+    fn fresh_noise(&self, residuals: &[f64]) -> f64 {
+        correlated::fresh_noise(residuals, self.noise, self.correlation)
+    }
+}
+
+/// The explanations of one series that were reckoned: different beginnings often come to the same.
+struct Known<'a> {
+    logarithms: &'a [f64],
+    grid: &'a Grid,
+    noise: f64,
+    penalty: f64,
+    all: Vec<Rc<Explanation>>,
+}
+
+impl<'a> Known<'a> {
+    fn new(logarithms: &'a [f64], grid: &'a Grid, noise: f64, penalty: f64) -> Self {
+        Self {
+            logarithms,
+            grid,
+            noise,
+            penalty,
+            all: Vec::new(),
+        }
+    }
+
+    /// From a first path whose changes cost `start` times as much, by [`ROUNDS`] learned densities at most; with the first path's number
+    /// of changes.
+    fn refine(&mut self, start: f64) -> (usize, Rc<Explanation>) {
+        let bounded = Loss::bounded(self.grid, self.noise);
+        let changes = self.grid.cheapest_path(&bounded, self.penalty * start);
+        let first_changes = changes.len();
+        let mut best = self.learn(changes);
+        for _ in 1..ROUNDS {
+            if best.changes == best.learned_from {
+                break;
+            }
+            best = self.learn(best.changes.clone());
+        }
+        (first_changes, best)
+    }
+
+    /// The cheapest path in the noise that is about the levels between these changes.
+    fn learn(&mut self, from: Vec<usize>) -> Rc<Explanation> {
+        if let Some(known) = self.all.iter().find(|known| known.learned_from == from) {
+            return Rc::clone(known);
+        }
+        let residuals = density::residuals(self.logarithms, &from);
+        let noise = density::spread(&residuals)
+            .max(self.noise / 4.0)
+            .max(LEAST_NOISE);
+        let correlation = density::correlation(&residuals, noise);
+        let dearer = density::dearer(correlation);
+        let loss = Loss::learned(self.grid, &residuals, noise);
+        let explanation = Rc::new(Explanation {
+            learned_from: from,
+            changes: self.grid.cheapest_path(&loss, self.penalty * dearer),
+            loss,
+            noise,
+            correlation,
+            dearer,
+            told: OnceCell::new(),
+        });
+        self.all.push(Rc::clone(&explanation));
+        explanation
+    }
+
+    /// Nats to tell the whole series so.
+    fn told(&self, one: &Explanation) -> f64 {
+        *one.told.get_or_init(|| {
+            let count = self.logarithms.len();
+            let points: f64 = path::stretches(&one.changes, count)
+                .map(|(from, to)| {
+                    f64::from(path::cheapest(&self.grid.costs(&one.loss, from..to)).0)
+                })
+                .sum();
+            let saved = if count <= FEW {
+                let residuals = density::residuals(self.logarithms, &one.changes);
+                correlated::saved(&residuals, one.noise, one.correlation)
+            } else {
+                0.0
+            };
+            let count = count as f64;
+            points
+                + saved
+                + count * one.loss.commonest
+                + TOLD * count.ln() * one.changes.len() as f64
+        })
     }
 }
 

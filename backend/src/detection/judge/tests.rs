@@ -123,6 +123,43 @@ fn one_extreme_point_is_a_suspect_and_forgotten_when_the_next_is_as_before() {
 }
 
 #[test]
+fn what_was_as_far_out_on_either_side_is_not_extreme() {
+    let mut values = noisy(1.0, 0.003, 30, 0);
+    values.push(1.1);
+    assert_eq!(judged(&values).changes.len(), 1);
+    values[10] = 0.93;
+    assert!(judged(&values).changes.is_empty());
+    values[30] = 1.2;
+    assert_eq!(judged(&values).changes.len(), 1, "twice as far is");
+}
+
+#[test]
+fn back_where_it_was_is_told_when_it_stays_or_when_the_series_goes_by_its_commits() {
+    let mut values = noisy(1.0, 0.003, 40, 0);
+    values.extend(noisy(1.05, 0.003, 15, 40));
+    values.extend(noisy(1.0, 0.003, 25, 55));
+    let confirmed = Settings {
+        is_confirmed: true,
+        ..Settings::default()
+    };
+    let told = |count: usize, settings: &Settings| {
+        let all = judge(&points(&values[..count]), TIME, settings);
+        all.changes.iter().filter(|one| one.at >= 50).count()
+    };
+    for count in [58, 60, 74] {
+        assert_eq!(told(count, &Settings::default()), 0, "{count} points");
+        let all = judge(&points(&values[..count]), TIME, &Settings::default());
+        let away = all.changes.first().map(|one| one.change.change);
+        assert!(
+            away.is_some_and(|one| (one - 0.05).abs() < 0.005),
+            "{away:?}"
+        );
+        assert_eq!(told(count, &confirmed), 1, "{count} points");
+    }
+    assert_eq!(told(80, &Settings::default()), 1);
+}
+
+#[test]
 fn noise_is_no_change() {
     let values = [1.0, 1.05, 0.96, 1.04, 0.95, 1.06, 0.97, 1.05];
     assert!(judged(&values).changes.is_empty());

@@ -30,6 +30,11 @@ impl Burst {
     pub(in crate::detection) fn is_like(&self, step: f64) -> bool {
         self.size * step > 0.0 && step.abs() < LARGER * self.size.abs()
     }
+
+    /// So many points of a step like it may be one more of its kind.
+    pub(in crate::detection) fn may_last(&self) -> usize {
+        self.points.saturating_mul(OUTLIVES).min(RETURNED)
+    }
 }
 
 /// A step so much larger than a burst is something else.
@@ -42,6 +47,11 @@ const SAME: f64 = 0.4;
 const HABIT: usize = 3;
 /// A series that stays for so many points, or for so many times as long as is usual, goes by habit no more.
 const STAYS: (usize, f64) = (40, 5.0);
+
+/// A series that is back where it was is told to be when it has been for so many points.
+const RETURNED: usize = 20;
+/// A step that looks like an earlier burst is told when it has stayed for so many times as long, within reason.
+const OUTLIVES: usize = 3;
 
 /// Bursts that lie in the noise of the levels, because no change of level was worth telling them; one that is not over is none.
 pub(in crate::detection) fn bursts(residuals: &[f64], noise: f64) -> Vec<Burst> {
@@ -97,6 +107,17 @@ pub(in crate::detection) fn to_and_fro(stays: &[Stay]) -> Vec<usize> {
     habitual
 }
 
+/// The change at the end by which a series comes back, for less than [`RETURNED`] points, to the level that it left a short while ago: of
+/// a series of two sticky modes the second of its changes, and of a change that nobody confirmed its end. `stays` in order.
+pub(in crate::detection) fn there_and_back(stays: &[Stay]) -> Option<usize> {
+    let [.., before, away, back] = stays else {
+        return None;
+    };
+    let is_same = (back.level - before.level).abs() < SAME * (away.level - before.level).abs();
+    let is_short = away.points() < STAYS.0 && back.points() < RETURNED;
+    (is_same && is_short).then_some(back.from)
+}
+
 /// The last of the stays from `first` on that take turns between two levels.
 fn last_of_chain(stays: &[Stay], first: usize) -> usize {
     let mut last = first + 1;
@@ -150,6 +171,20 @@ mod tests {
     }
 
     #[test]
+    fn back_where_it_was_is_news_when_it_stays_and_after_a_long_time() {
+        let back = |lengths_and_levels: &[(usize, f64)]| there_and_back(&stays(lengths_and_levels));
+        assert_eq!(back(&[]), None);
+        assert_eq!(back(&[(9, 1.0), (9, 2.0)]), None);
+        assert_eq!(back(&[(9, f64::NAN), (9, 1.0), (9, f64::NAN)]), None);
+        assert_eq!(back(&[(9, 1.0); 3]), None, "nothing moved");
+        assert_eq!(back(&[(9, 1.0), (9, 2.0), (9, 1.1)]), Some(18));
+        assert_eq!(back(&[(9, 1.0), (9, 2.0), (20, 1.1)]), None, "it stays");
+        assert_eq!(back(&[(9, 1.0), (40, 2.0), (9, 1.1)]), None, "a long time");
+        assert_eq!(back(&[(9, 1.0), (9, 2.0), (9, 1.5)]), None, "elsewhere");
+        assert_eq!(back(&[(9, -1e300), (9, 1e300), (9, -1e300)]), Some(18));
+    }
+
+    #[test]
     fn a_burst_is_over_and_another_like_it_is_known() {
         let mut residuals = vec![0.001; 30];
         residuals[10..13].fill(0.08);
@@ -163,6 +198,7 @@ mod tests {
             }]
         );
         assert!(found[0].is_like(0.05) && !found[0].is_like(-0.05) && !found[0].is_like(0.2));
+        assert_eq!(found[0].may_last(), 9);
         assert!(bursts(&[], 0.01).is_empty() && bursts(&[f64::NAN; 3], 0.01).is_empty());
     }
 }

@@ -18,7 +18,7 @@ const NEAR: usize = 30;
 const BY_CHANCE: f64 = 1.15;
 /// Correlation from which a change is placed by what is new in each point.
 const REMEMBERED: f64 = 0.4;
-/// So many points of two bursts may follow each other.
+/// A burst may be so many points longer than the longest that is an event.
 const OVERLAP: usize = 2;
 /// Shortest series in which a slow movement is looked for, and fewest points on each side of a step for it.
 const SHORTEST_MOVEMENT: usize = 150;
@@ -87,6 +87,7 @@ pub(super) fn prune(
         shortest_tail: settings.shortest_tail,
         bursts: habits::bursts(&residuals, found.noise),
         flat: kurtosis(&residuals, found.noise) < FLAT,
+        fresh: found.fresh_noise(&residuals),
         habitual,
     };
     pruning.forget_events(&mut segments);
@@ -125,6 +126,8 @@ struct Pruning<'a> {
     shortest_tail: usize,
     /// Noise of two modes, flatter than normal.
     flat: bool,
+    /// Standard deviation of what a point does not share with the one before it.
+    fresh: f64,
     /// What came and went before.
     bursts: Vec<Burst>,
     /// Changes that the series makes to and fro by itself.
@@ -231,8 +234,10 @@ impl Pruning<'_> {
         let tail = right.to == self.logarithms.len() && right.to - right.from < self.shortest_tail;
         let points = right.to - right.from;
         let burst = right.to == self.logarithms.len()
-            && points <= self.settings.shortest_stay + OVERLAP
-            && self.bursts.iter().any(|burst| burst.is_like(step.size));
+            && self.bursts.iter().any(|burst| {
+                let may_last = burst.may_last().max(self.settings.shortest_stay + OVERLAP);
+                points <= may_last && burst.is_like(step.size)
+            });
         let habit = burst || self.habitual.contains(&right.from);
         let small = step.size.abs() < self.settings.magnitude;
         if small || tail || habit || self.is_slope(left.from, right.from, right.to) {
@@ -248,7 +253,7 @@ impl Pruning<'_> {
             let points = &self.logarithms[left.from..right.to];
             let levels = (value(left.level), value(right.level));
             let found = self.found;
-            let costs = correlated::costs_of_places(points, levels, found.correlation, found.fresh);
+            let costs = correlated::costs_of_places(points, levels, found.correlation, self.fresh);
             (costs, 1.0)
         } else {
             (self.costs_of_places(left, right), self.found.dearer)
