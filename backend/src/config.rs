@@ -20,7 +20,7 @@ use crate::domain::alarm::Limits;
 use crate::domain::import::mapping::ImportRule;
 
 pub use control::ControlConfig;
-pub use forge::{ForgeConfig, HooksConfig, unreadable_secrets};
+pub use forge::{ForgeConfig, HooksConfig, Report, unreadable_secrets};
 pub use people::{LimitsConfig, Network, OutgoingConfig, Reading, RoleName, SignInConfig, holds};
 pub use retention::RetentionConfig;
 pub use runtime::{PROGRAMS, RuntimeConfig};

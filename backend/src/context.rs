@@ -6,6 +6,7 @@ use sqlx::PgPool;
 
 use crate::artefacts::Artefacts;
 use crate::config::Config;
+use crate::forge::Tokens;
 
 /// The service's shared parts.
 #[derive(Clone)]
@@ -16,4 +17,6 @@ pub struct Context {
     pub config: Arc<Config>,
     /// Builds, raw run files and logs.
     pub artefacts: Artefacts,
+    /// Tokens that forges have given their apps.
+    pub forge_tokens: Tokens,
 }

@@ -20,7 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("forge", &["domain"]),
     ("alerts", &["domain", "forge"]),
     ("db", &["domain", "detection"]),
-    ("context", &["artefacts", "config"]),
+    ("context", &["artefacts", "config", "forge"]),
     ("intake", &["artefacts", "db", "domain"]),
     (
         "scheduler",

@@ -428,3 +428,64 @@ async fn a_release_that_is_tagged_beside_the_branch_is_one_of_its_releases(pool:
         [beside, ("v2.7.11".to_owned(), 5, 0)]
     );
 }
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn nights_are_read_from_the_end_and_no_further_than_needed(pool: PgPool) {
+    let rows = support::worker::insert_rows(&pool, 1).await;
+    // A commit every two hours for five years; the last is of 06:00.
+    for statement in [
+        "INSERT INTO commit (repository_id, hash, parents, author_name, author_email, authored_at, committed_at, subject)
+         SELECT id, lpad(to_hex(number + 10), 40, '0'), '{}', 'A', 'a@example.org', at, at, 'Change ' || number
+         FROM repository, generate_series(1, 21000) number,
+              LATERAL (SELECT timestamptz '2026-11-01 06:00:00Z' - (21000 - number) * interval '2 hours' AS at) time",
+        "INSERT INTO branch_commit SELECT branch.id, substr(subject, 8)::integer, commit.id
+         FROM branch, commit WHERE subject <> 'Change 0'",
+        "UPDATE commit SET committed_at = timestamptz '2020-01-01' WHERE subject = 'Change 0'",
+        "ANALYZE commit, branch_commit",
+    ] {
+        sqlx::query(statement).execute(&pool).await.unwrap();
+    }
+    let mut transaction = pool.begin().await.unwrap();
+    let before = read_so_far(&mut transaction).await;
+    let found = queries::list_nights(&mut *transaction, rows.runtime_id, "local", Some(5))
+        .await
+        .unwrap();
+    let positions: Vec<i32> = found.iter().map(|one| one.position).collect();
+    // 22:00 of each day before; the day of the head is not over.
+    assert_eq!(positions, [20_948, 20_960, 20_972, 20_984, 20_996]);
+    assert!(found.iter().all(|one| one.ends_day && !one.settled));
+    let read = read_so_far(&mut transaction).await - before;
+    assert!((50..400).contains(&read), "{read} rows of 42002 were read");
+    drop(transaction);
+
+    // The whole history is what an unbounded policy asks for; the reader gets days and no other commits.
+    let all = queries::list_nights(&pool, rows.runtime_id, "local", None)
+        .await
+        .unwrap();
+    assert!((1750..=1752).contains(&all.len()), "{}", all.len());
+    queries::insert_job(
+        &pool,
+        rows.runtime_id,
+        found[4].commit_id,
+        "local",
+        Reason::Newest,
+    )
+    .await
+    .unwrap();
+    let found = queries::list_nights(&pool, rows.runtime_id, "local", Some(2))
+        .await
+        .unwrap();
+    let settled: Vec<bool> = found.iter().map(|one| one.settled).collect();
+    assert_eq!(settled, [false, true]);
+}
+
+/// Rows of branches that a connection has read by now.
+async fn read_so_far(db: &mut sqlx::PgConnection) -> i64 {
+    sqlx::query_scalar(
+        "SELECT coalesce(sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)), 0)::bigint FROM pg_stat_xact_user_tables
+         WHERE relname IN ('branch_commit', 'commit')",
+    )
+    .fetch_one(db)
+    .await
+    .unwrap()
+}

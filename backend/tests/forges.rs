@@ -6,7 +6,7 @@ mod support;
 
 use chrono::{Duration, Utc};
 use speedwell_backend::domain::hook::{Author, ForgeKind, PullState};
-use speedwell_backend::forge::{self, CommitState, Forge, Verdict};
+use speedwell_backend::forge::{self, CommitState, Forge, Tokens, Verdict};
 use support::forge::{ForgeServer, PROJECT, Pull, TOKEN};
 
 const KINDS: [ForgeKind; 3] = [ForgeKind::Github, ForgeKind::Gitlab, ForgeKind::Forgejo];
@@ -22,17 +22,22 @@ fn pull(fork: bool) -> Pull {
     }
 }
 
-fn open(server: &ForgeServer) -> Forge {
+async fn open(server: &ForgeServer) -> Forge {
     let config = support::CONFIG.replace(
         "[[runtime]]\nname = \"cpython-main\"",
         &format!("{}[[runtime]]\nname = \"cpython-main\"", server.config("")),
     );
     let config = speedwell_backend::config::Config::parse(&config, "test.toml").unwrap();
-    config.repositories[0]
-        .forge
-        .as_ref()
-        .unwrap()
-        .open()
+    let settings = config.repositories[0].forge.as_ref().unwrap();
+    let place = (
+        settings.kind,
+        settings.api.as_str(),
+        settings.project.as_str(),
+    );
+    let client = forge::client().unwrap();
+    Tokens::default()
+        .open(&client, place, settings.actor().unwrap())
+        .await
         .unwrap()
 }
 
@@ -46,7 +51,7 @@ async fn a_comment_is_made_once_and_edited_in_place() {
         for _ in 0..230 {
             server.put_comment(7, "me too");
         }
-        let forge = open(&server);
+        let forge = open(&server).await;
         let id = forge
             .comment_on_pull(&client, 7, "waiting", "try 1", None)
             .await
@@ -100,7 +105,7 @@ async fn pull_requests_and_permissions_are_read() {
         server.put_pull(8, pull(false));
         server.put_member("ada", 11, "write");
         server.put_member("bob", 12, "read");
-        let forge = open(&server);
+        let forge = open(&server).await;
         let facts = forge.find_pull(&client, 7).await.unwrap();
         assert_eq!(
             (facts.number, facts.state, facts.fork),
@@ -136,7 +141,7 @@ async fn a_status_goes_from_pending_to_its_end() {
         let forge = Forge {
             token: TOKEN.to_owned(),
             project: PROJECT.to_owned(),
-            ..open(&server)
+            ..open(&server).await
         };
         let hash = "b".repeat(40);
         for state in [
@@ -183,7 +188,7 @@ async fn who_asks_for_patience_gets_it() {
         "API rate limit exceeded",
     );
     server.refuse_next(403, &[], "Resource not accessible by personal access token");
-    let forge = open(&server);
+    let forge = open(&server).await;
     let failure = forge.find_pull(&client, 7).await.unwrap_err();
     assert_eq!(failure.wait_until.unwrap().timestamp().to_string(), reset);
     assert!(!failure.permanent);

@@ -259,3 +259,96 @@ async fn benchers_reports_become_runs(pool: PgPool) {
     );
     assert_eq!(counts(&pool).await.0, 1);
 }
+
+/// Posts a form in parts, encoded by curl; a value that begins with `@` is a file.
+async fn post_parts(app: &TestApp, path: &str, fields: &[(&str, String)]) -> (u16, String) {
+    let mut curl = std::process::Command::new("curl");
+    curl.args(["--silent", "--show-error", "--write-out", "\n%{http_code}"]);
+    for (name, value) in fields {
+        let option = if value.starts_with('@') {
+            "--form"
+        } else {
+            "--form-string"
+        };
+        curl.args([option, &format!("{name}={value}")]);
+    }
+    curl.arg(format!("{}{path}", app.address));
+    let done = tokio::task::spawn_blocking(move || curl.output().unwrap());
+    let text = String::from_utf8(done.await.unwrap().stdout).unwrap();
+    let (body, status) = text.rsplit_once('\n').unwrap();
+    (status.parse().unwrap(), body.to_owned())
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn forms_in_parts_are_taken_as_others_are(pool: PgPool) {
+    let (app, _) = start(&pool, 3).await;
+    let list = json!([result("nbody", 0.1, 0), result("nbody", 0.11, 1)]).to_string();
+    let path = format!("/codespeed/{TOKEN}/result/add/json/");
+    let done = post_parts(&app, &path, &[("json", list)]).await;
+    assert_eq!(done, (202, "All result data saved successfully".to_owned()));
+    let one = result("nbody", 0.12, 2);
+    let fields: Vec<(&str, String)> = one
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(key, value)| {
+            let text = value.as_str().map(str::to_owned);
+            (key.as_str(), text.unwrap_or_else(|| value.to_string()))
+        })
+        .collect();
+    let single = format!("/codespeed/{TOKEN}/result/add/");
+    assert_eq!(post_parts(&app, &single, &fields).await.0, 202);
+    assert_eq!(placed(&pool, "nbody").await, [0.1, 0.11, 0.12]);
+
+    // LNT's own page sends a file.
+    let report = json!({"format_version": "2", "machine": {"name": "machine", "os": "Linux"},
+        "run": {"start_time": "2026-11-01T10:00:00", "end_time": "2026-11-01T10:05:00", "llvm_project_revision": hash(1)},
+        "tests": [{"name": "richards", "execution_time": [0.2, 0.2]}]});
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.json");
+    std::fs::write(&file, report.to_string()).unwrap();
+    let submit = format!("/lnt/{TOKEN}/db_default/v4/nts/submitRun");
+    let fields = [
+        ("file", format!("@{}", file.display())),
+        ("input_data", String::new()),
+        ("merge", "replace".to_owned()),
+    ];
+    let (status, answer) = post_parts(&app, &submit, &fields).await;
+    assert!(
+        status == 200 && answer.contains("\"success\":true"),
+        "{answer}"
+    );
+    assert_eq!(placed(&pool, "richards").await, [0.2]);
+
+    // What cannot be read is told in each service's words, and nothing of it is stored.
+    let before = counts(&pool).await;
+    let many: Vec<(&str, String)> = (0..65).map(|_| ("json", "[]".to_owned())).collect();
+    let (status, text) = post_parts(&app, &path, &many).await;
+    assert!(
+        status == 400 && text == "The form cannot be read: more than 64 parts",
+        "{text}"
+    );
+    std::fs::write(&file, [0xff, 0xfe]).unwrap();
+    let binary = [("file", format!("@{}", file.display()))];
+    let (status, text) = post_parts(&app, &submit, &binary).await;
+    assert!(
+        status == 400 && text.contains("is not UTF-8") && text.contains("\"success\":false"),
+        "{text}"
+    );
+    let cut = app
+        .client
+        .post(format!("{}{path}", app.address))
+        .header("content-type", "multipart/form-data; boundary=x")
+        .body("--x\r\ncontent-disposition: form-data; name=\"json\"\r\n\r\n[")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(cut.status(), 400);
+    let none = app
+        .client
+        .post(format!("{}{path}", app.address))
+        .header("content-type", "multipart/form-data")
+        .body("x");
+    assert_eq!(none.send().await.unwrap().status(), 400);
+    assert_eq!(counts(&pool).await, before);
+}

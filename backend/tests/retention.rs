@@ -268,3 +268,82 @@ async fn retention_and_backup_wait_for_each_other(pool: PgPool) {
     let (good, said) = operate_with(app.data.path(), Some(&url), &config(), &["retention"]);
     assert!(good && said.contains("took the samples"), "{said}");
 }
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn what_is_only_looked_back_at_goes_when_it_is_old(pool: PgPool) {
+    let config = format!("{CONFIG}[retention]\nmessages_days = 100\naudit_days = 300\n");
+    let app = TestApp::start_with(&pool, &config).await;
+    let rows = insert_rows(&pool, 4).await;
+    measure(&pool, &app, &rows, &[0.1, 0.11]).await;
+    let regression = support::regression::insert(&pool, &rows, 1, 2).await;
+    support::regression::explain(&pool, regression, "Only alignment moved.").await;
+    for statement in [
+        // Old and sent, old and given up, old and waiting, new and sent; each with a notice.
+        "INSERT INTO outbox (key, channel, recipient, payload, state, next_attempt_at, created_at, finished_at)
+         SELECT key, 'mail', 'a@example.org', '{}', state, now(), now() - age, CASE WHEN state <> 'waiting' THEN now() - age END
+         FROM (VALUES ('old sent', 'sent', interval '101 days'), ('old dead', 'dead', interval '200 days'),
+                      ('old waiting', 'waiting', interval '200 days'), ('new sent', 'sent', interval '99 days')) one (key, state, age)",
+        "INSERT INTO notice (event_id, channel, recipient, why, not_before, outbox_id)
+         SELECT event.id, 'mail', key, 'why', outbox.created_at, outbox.id
+         FROM outbox, (SELECT max(id) AS id FROM regression_event) event",
+        "INSERT INTO notice (event_id, channel, recipient, why, not_before, dropped)
+         SELECT max(id), 'mail', 'dropped', 'why', now() - interval '101 days', 'no regression any more' FROM regression_event",
+        "INSERT INTO notice (event_id, channel, recipient, why, not_before)
+         SELECT max(id), 'mail', 'owed', 'why', now() - interval '101 days' FROM regression_event",
+        "INSERT INTO alarm (kind, subject, words, since, seen_at, raised_at, cleared_at)
+         SELECT 'silent_host', name, 'x', now() - interval '1 year', now() - interval '1 year', now() - interval '1 year', cleared
+         FROM (VALUES ('over', now() - interval '101 days'), ('just over', now()), ('open', NULL)) one (name, cleared)",
+        "UPDATE job_event SET at = now() - interval '366 days' WHERE job_id = (SELECT min(id) FROM job)",
+        "INSERT INTO audit (at, actor, action, subject, details)
+         VALUES (now() - interval '301 days', 'ada', 'token.create', 'token x', '{}'), (now() - interval '299 days', 'ada', 'token.create', 'token y', '{}')",
+    ] {
+        sqlx::query(statement).execute(&pool).await.unwrap();
+    }
+    let names = async |query: &'static str| -> Vec<String> {
+        sqlx::query_scalar(query).fetch_all(&pool).await.unwrap()
+    };
+    let kept_jobs = names("SELECT id::text FROM job ORDER BY id").await;
+    let events = names("SELECT id::text FROM job_event WHERE at > now() - interval '1 day'").await;
+    assert!(!events.is_empty());
+    let url = url_of(&pool).await;
+    let dry = ["retention", "--dry-run"];
+    let (good, said) = operate_with(app.data.path(), Some(&url), &config, &dry);
+    assert!(
+        good && said.contains("would go: retention.messages_days: 4 message(s)")
+            && said.contains("would go: retention.job_events_days: ")
+            && said.contains("would go: retention.audit_days: 1 line(s)"),
+        "{said}"
+    );
+    let done = retention::tick(&app.context).await.unwrap().unwrap();
+    assert!(done.contains("took 1 line(s) of the audit log"), "{done}");
+    assert_eq!(
+        names("SELECT key FROM outbox ORDER BY key").await,
+        ["new sent", "old waiting"]
+    );
+    assert_eq!(
+        names("SELECT recipient FROM notice ORDER BY recipient").await,
+        ["new sent", "old waiting", "owed"]
+    );
+    assert_eq!(
+        names("SELECT subject FROM alarm ORDER BY subject").await,
+        ["just over", "open"]
+    );
+    assert_eq!(
+        names("SELECT subject FROM audit WHERE actor = 'ada'").await,
+        ["token y"]
+    );
+    assert_eq!(names("SELECT id::text FROM job_event").await, events);
+    assert_eq!(
+        names("SELECT id::text FROM job ORDER BY id").await,
+        kept_jobs
+    );
+    // Nothing that was told is told again, and there is nothing left to take.
+    assert_eq!(retention::tick(&app.context).await.unwrap(), None);
+    let events: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM regression_event WHERE regression_id = $1")
+            .bind(regression)
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert!(events > 0);
+}

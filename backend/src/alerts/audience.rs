@@ -40,14 +40,15 @@ pub struct Addressee {
 }
 
 /// Who is owed an event; nobody of one that is not told, or of a regression that does not stand. `mail`: none when the
-/// configuration has no `[mail]`. A receiver is there once, by the reason that comes first: author, list, subscription.
+/// configuration has no `[mail]`; `digest_hour` (UTC): when those who want a day in one message get it. A receiver is there once, by the reason that comes first: author, list, subscription.
 pub fn audience(
     story: &Story,
     subscriptions: &[Subscription],
     mail: Option<&MailRules<'_>>,
+    digest_hour: u32,
     now: DateTime<Utc>,
 ) -> Vec<Addressee> {
-    if !is_told(story.kind) || !story.standing {
+    if !is_told(story.kind) || !story.is_standing() {
         return Vec::new();
     }
     let mut all = Vec::new();
@@ -74,7 +75,7 @@ pub fn audience(
             recipient,
             subscription_id: Some(one.id),
             why: format!("the subscription {:?}", one.name),
-            not_before: when::not_before(one, now),
+            not_before: when::not_before(one, digest_hour, now),
         });
     }
     let mut seen = BTreeSet::new();
@@ -172,6 +173,7 @@ pub fn check_glob(glob: &str) -> Result<globset::Glob, globset::Error> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::domain::regression::RegressionState;
     use crate::domain::telling::example::story;
     use crate::domain::telling::{Digest, SubscriptionChannel};
 
@@ -210,7 +212,7 @@ pub(super) mod tests {
         subscriptions: &[Subscription],
         mail: Option<&MailRules<'_>>,
     ) -> Vec<String> {
-        let all = audience(story, subscriptions, mail, DateTime::UNIX_EPOCH);
+        let all = audience(story, subscriptions, mail, 6, DateTime::UNIX_EPOCH);
         all.into_iter().map(|one| one.recipient).collect()
     }
 
@@ -241,7 +243,7 @@ pub(super) mod tests {
             assert_eq!(told(&other, &[], Some(&mail)).is_empty(), !is_told(*kind));
         }
         let mut fallen = story();
-        fallen.standing = false;
+        fallen.state = RegressionState::Invalid;
         assert!(told(&fallen, &all, Some(&mail)).is_empty());
     }
 
@@ -256,7 +258,7 @@ pub(super) mod tests {
             if let Some(culprit) = &mut story.culprit {
                 culprit.committed_at = DateTime::UNIX_EPOCH - Duration::days(days);
             }
-            let all = audience(&story, &[], Some(&rules), DateTime::UNIX_EPOCH);
+            let all = audience(&story, &[], Some(&rules), 6, DateTime::UNIX_EPOCH);
             all.iter()
                 .map(|one| one.recipient.clone())
                 .collect::<Vec<_>>()

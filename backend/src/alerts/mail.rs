@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Attachment, Mailbox, MultiPart, SinglePart};
 use lettre::transport::smtp::Error as SmtpError;
 use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message as Mail, Tokio1Executor};
 
 use super::message::Message;
@@ -101,16 +103,36 @@ fn parts(message: &Message, chart: Option<Vec<u8>>) -> Result<MultiPart, Failure
 /// The way to a server.
 pub type Transport = AsyncSmtpTransport<Tokio1Executor>;
 
-/// Opens the way: `smtp://host:port` (plain), `smtp://host:port?tls=required` or `smtps://host`.
-pub fn transport(url: &str, credentials: Option<(String, String)>) -> anyhow::Result<Transport> {
+/// Opens the way: `smtp://host:port` (plain), `smtp://host:port?tls=required` or `smtps://host`. `authorities`: certificates in PEM that are
+/// believed beside the public ones. No connection is made yet.
+pub fn transport(
+    url: &str,
+    credentials: Option<(String, String)>,
+    authorities: Option<&[u8]>,
+) -> anyhow::Result<Transport> {
     let mut builder = Transport::from_url(url)?.timeout(Some(PATIENCE));
+    if let Some(pem) = authorities {
+        let parsed = reqwest::Url::parse(url)?;
+        let host = parsed.host_str().context("mail.smtp: no host")?;
+        let authorities = Certificate::from_pem(pem)?;
+        let parameters = TlsParameters::builder(host.to_owned())
+            .add_root_certificate(authorities)
+            .build()?;
+        builder = builder.tls(match parsed.scheme() {
+            "smtps" => Tls::Wrapper(parameters),
+            _ => Tls::Required(parameters),
+        });
+    }
     if let Some((name, password)) = credentials {
         builder = builder.credentials(Credentials::new(name, password));
     }
     Ok(builder.build())
 }
 
-/// Sends a mail; an answer 5xx is for ever, everything else may pass.
+/// Answers that are about signing in, and not about the mail (RFC 4954): once the configuration is mended it can go.
+const SIGN_IN: [&str; 4] = ["530", "534", "535", "538"];
+
+/// Sends a mail; an answer 5xx to the mail is for ever, everything else may pass.
 pub async fn send(transport: &Transport, mail: Mail) -> Result<(), Failure> {
     transport.send(mail).await.map(drop).map_err(failure)
 }
@@ -124,8 +146,11 @@ fn failure(error: SmtpError) -> Failure {
             words = format!("{words}: {cause}");
         }
     }
+    let is_sign_in = error
+        .status()
+        .is_some_and(|code| SIGN_IN.contains(&code.to_string().as_str()));
     Failure {
-        permanent: error.is_permanent(),
+        permanent: error.is_permanent() && !is_sign_in,
         message: format!("SMTP: {}", super::message::one_line(&words, 500)),
         wait_until: None,
     }

@@ -5,6 +5,7 @@
 pub mod alarm;
 pub mod audience;
 pub mod chat;
+pub mod check;
 pub mod gather;
 pub mod link;
 pub mod mail;

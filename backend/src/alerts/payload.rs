@@ -31,7 +31,7 @@ pub enum Payload {
         /// Keys of those that are over.
         cleared: Vec<i64>,
     },
-    /// A status on the culprit.
+    /// The state of the culprit: a status or a check.
     Status {
         /// The event.
         event: i64,
@@ -48,7 +48,7 @@ pub enum Payload {
         /// What it says.
         text: String,
     },
-    /// The status of a try's head.
+    /// The state of a try's head: a status or a check.
     TryStatus {
         /// The try.
         try_id: i64,

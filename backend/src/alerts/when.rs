@@ -4,17 +4,18 @@ use chrono::{DateTime, Duration, NaiveTime, Timelike as _, Utc};
 
 use crate::domain::telling::{Digest, Subscription};
 
-/// Hour (UTC) at which a day's digest is made.
-const DIGEST_HOUR: u32 = 6;
-
 /// A message that could not be delivered so many times is given up: after about fourteen hours.
 pub const MOST_ATTEMPTS: i32 = 12;
 
-/// The first moment from `now` on at which a subscriber may be told.
-pub fn not_before(subscription: &Subscription, now: DateTime<Utc>) -> DateTime<Utc> {
+/// The first moment from `now` on at which a subscriber may be told. `digest_hour`: when a day's digest is made (UTC).
+pub fn not_before(
+    subscription: &Subscription,
+    digest_hour: u32,
+    now: DateTime<Utc>,
+) -> DateTime<Utc> {
     let wanted = match subscription.digest {
         Digest::AtOnce => now,
-        Digest::Daily => next_hour(now, DIGEST_HOUR),
+        Digest::Daily => next_hour(now, digest_hour),
     };
     match subscription.quiet {
         Some((from, to)) if is_within(wanted.hour(), from, to) => next_hour(wanted, to),
@@ -63,15 +64,15 @@ mod tests {
     fn quiet_hours_postpone_to_their_end() {
         let mut one = subscription();
         let noon = at("2026-11-28T12:30:00Z");
-        assert_eq!(not_before(&one, noon), noon);
+        assert_eq!(not_before(&one, 6, noon), noon);
         one.quiet = Some((22, 7));
-        assert_eq!(not_before(&one, noon), noon);
+        assert_eq!(not_before(&one, 6, noon), noon);
         let morning = at("2026-11-28T07:00:00Z");
-        assert_eq!(not_before(&one, at("2026-11-28T02:10:00Z")), morning);
-        assert_eq!(not_before(&one, at("2026-11-27T22:00:00Z")), morning);
-        assert_eq!(not_before(&one, morning), morning);
+        assert_eq!(not_before(&one, 6, at("2026-11-28T02:10:00Z")), morning);
+        assert_eq!(not_before(&one, 6, at("2026-11-27T22:00:00Z")), morning);
+        assert_eq!(not_before(&one, 6, morning), morning);
         one.quiet = Some((12, 14));
-        assert_eq!(not_before(&one, noon), at("2026-11-28T14:00:00Z"));
+        assert_eq!(not_before(&one, 6, noon), at("2026-11-28T14:00:00Z"));
     }
 
     #[test]
@@ -79,11 +80,13 @@ mod tests {
         let mut one = subscription();
         one.digest = Digest::Daily;
         let noon = at("2026-11-28T12:30:00Z");
-        assert_eq!(not_before(&one, noon), at("2026-11-29T06:00:00Z"));
+        assert_eq!(not_before(&one, 6, noon), at("2026-11-29T06:00:00Z"));
         let early = at("2026-11-28T05:59:59Z");
-        assert_eq!(not_before(&one, early), at("2026-11-28T06:00:00Z"));
+        assert_eq!(not_before(&one, 6, early), at("2026-11-28T06:00:00Z"));
+        assert_eq!(not_before(&one, 15, noon), at("2026-11-28T15:00:00Z"));
+        assert_eq!(not_before(&one, 12, noon), at("2026-11-29T12:00:00Z"));
         one.quiet = Some((22, 8));
-        assert_eq!(not_before(&one, noon), at("2026-11-29T08:00:00Z"));
+        assert_eq!(not_before(&one, 6, noon), at("2026-11-29T08:00:00Z"));
     }
 
     #[test]

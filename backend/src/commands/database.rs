@@ -14,6 +14,7 @@ use speedwell_backend::context::Context;
 use speedwell_backend::db;
 use speedwell_backend::domain::audit::Action;
 use speedwell_backend::domain::summary::Summary;
+use speedwell_backend::forge::Tokens;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
@@ -45,6 +46,7 @@ pub(super) async fn open_context(config: &Config) -> anyhow::Result<(Context, Da
         pool: database.pool.clone(),
         config: Arc::new(config.clone()),
         artefacts: artefacts(config)?,
+        forge_tokens: Tokens::default(),
     };
     Ok((context, database))
 }

@@ -16,13 +16,16 @@ use super::{database, operator};
   speedwell-backend retention --dry-run      what would go, and how large it is
   speedwell-backend retention                take it now; the running service does so every hour
 
-The configuration says what is kept for how long, and keeps for ever what it does not name:
+The configuration says what is kept for how long. What it does not name is kept for ever, but for messages and events of jobs (a year):
   [retention]
   samples_days = 1095      raw samples, a whole year at a time; summaries and charts stay
   raw_files_days = 365     pyperf files of runs
   logs_days = 180          logs of jobs
   profiles_days = 730      stacks of profiles
-  builds_days = 90         built interpreters; one that is wanted again is built again")]
+  builds_days = 90         built interpreters; one that is wanted again is built again
+  messages_days = 365      messages that were sent or given up, and alarms that are over
+  job_events_days = 365    what happened to jobs, line by line
+  audit_days = 1825        who did what")]
 pub(super) struct RetentionArguments {
     /// Take nothing, only say what would go.
     #[arg(long)]

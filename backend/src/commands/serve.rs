@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use speedwell_backend::config::{Config, unreadable_secrets};
 use speedwell_backend::context::Context;
+use speedwell_backend::forge::Tokens;
 use speedwell_backend::{db, scheduler, web};
 use tokio::sync::watch;
 
@@ -27,6 +28,7 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
         pool: database.pool.clone(),
         config: Arc::new(config),
         artefacts,
+        forge_tokens: Tokens::default(),
     };
     let (stop, stopped) = watch::channel(false);
     let ticks = tokio::spawn(scheduler::run(context.clone(), stopped));

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::Problem;
 use super::telling::read_secret;
-use crate::forge::{Forge, ForgeKind};
+use crate::forge::{Actor, App, ForgeKind};
 
 /// A repository's project on a forge: where statuses and comments go, and where hooks come from.
 #[derive(Debug, Clone, Deserialize)]
@@ -20,8 +20,17 @@ pub struct ForgeConfig {
     pub api: String,
     /// `owner/name`; on GitLab the whole path.
     pub project: String,
-    /// File that holds the token. Without it nothing is sent to the forge; hooks are taken all the same.
+    /// File that holds the token. Without it, and without an app, nothing is sent to the forge; hooks are taken all the same.
     pub token_file: Option<PathBuf>,
+    /// Number of a GitHub App that acts in place of a token's owner.
+    pub app_id: Option<i64>,
+    /// File that holds the app's private key, as GitHub hands it out (PEM).
+    pub app_key_file: Option<PathBuf>,
+    /// Number of the app's installation on the project: the last part of the address of its settings.
+    pub installation_id: Option<i64>,
+    /// How the forge shows the state of tries and of culprits.
+    #[serde(default)]
+    pub report: Report,
     /// Whether to comment on the commit, too, where the forge can.
     #[serde(default = "default_comments")]
     pub comments: bool,
@@ -36,6 +45,17 @@ pub struct ForgeConfig {
     pub try_users: BTreeSet<String>,
 }
 
+/// How a forge shows a commit's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Report {
+    /// A commit status: one line, on every forge.
+    #[default]
+    Status,
+    /// A check run with the whole table: GitHub only, and only of an app.
+    Check,
+}
+
 fn default_comments() -> bool {
     true
 }
@@ -44,17 +64,55 @@ fn default_mention() -> String {
 }
 
 impl ForgeConfig {
-    /// The project, with its token.
-    pub fn open(&self) -> anyhow::Result<Forge> {
+    /// Whether anything can be sent to the forge.
+    pub fn can_send(&self) -> bool {
+        self.token_file.is_some() || self.app_id.is_some()
+    }
+
+    /// What acts on the forge.
+    pub fn actor(&self) -> anyhow::Result<Actor> {
+        if let (Some(id), Some(file), Some(installation)) =
+            (self.app_id, &self.app_key_file, self.installation_id)
+        {
+            let key = "repository.forge.app_key_file";
+            let pem = read_secret(key, file)?;
+            let app = App::open(id, installation, &pem)
+                .with_context(|| format!("{key}: {}", file.display()))?;
+            return Ok(Actor::App(app));
+        }
         let file = self.token_file.as_ref().context(
             "repository.forge.token_file: not given, so nothing can be sent to the forge",
         )?;
-        Ok(Forge {
-            kind: self.kind,
-            api: self.api.clone(),
-            project: self.project.clone(),
-            token: read_secret("repository.forge.token_file", file)?,
-        })
+        read_secret("repository.forge.token_file", file).map(Actor::Token)
+    }
+
+    /// An app is whole, alone, and on GitHub; without one there are no checks.
+    fn check_app(&self) -> Result<(), Problem> {
+        let given = [
+            self.app_id.is_some(),
+            self.app_key_file.is_some(),
+            self.installation_id.is_some(),
+        ];
+        let id = self.app_id.map_or_else(String::new, |id| id.to_string());
+        if given.contains(&true) {
+            if given.contains(&false) {
+                let message = "app_id, app_key_file and installation_id go together";
+                return Err(Problem::new("repository.forge.app_id", &id, message));
+            }
+            if self.token_file.is_some() {
+                let message = "use an app or a token_file, not both";
+                return Err(Problem::new("repository.forge.app_id", &id, message));
+            }
+            if self.kind != ForgeKind::Github {
+                let message = "only GitHub has apps; use a token_file";
+                return Err(Problem::new("repository.forge.app_id", &id, message));
+            }
+        }
+        if self.report == Report::Check && self.app_id.is_none() {
+            let message = "only a GitHub App may write checks: give app_id, app_key_file and installation_id, or use \"status\"";
+            return Err(Problem::new("repository.forge.report", "check", message));
+        }
+        Ok(())
     }
 
     /// The secrets of its hooks; none without a file.
@@ -95,7 +153,7 @@ impl ForgeConfig {
                 message,
             ));
         }
-        Ok(())
+        self.check_app()
     }
 }
 
@@ -179,7 +237,7 @@ mod tests {
         let good = format!("data = \"/tmp/x\"\n{FORGE}");
         let config = Config::parse(&good, "speedwell.toml").unwrap();
         let forge = config.repositories[0].forge.as_ref().unwrap();
-        let error = forge.open().err().unwrap().to_string();
+        let error = forge.actor().err().unwrap().to_string();
         assert!(
             error.contains("token_file") && error.contains("/run/token"),
             "{error}"
@@ -191,6 +249,36 @@ mod tests {
             error_of(&FORGE.replace("python/cpython", "../x")).contains("repository.forge.project")
         );
         assert!(error_of(&FORGE.replace("\"github\"", "\"sourceforge\"")).contains("kind"));
+    }
+
+    #[test]
+    fn an_app_is_whole_and_alone_and_what_writes_checks() {
+        let app = "app_id = 1\napp_key_file = \"/run/key\"\ninstallation_id = 2\n";
+        let without_token = FORGE.replace("token_file = \"/run/token\"\n", "");
+        let good = format!("data = \"/tmp/x\"\n{without_token}{app}report = \"check\"\n");
+        let config = Config::parse(&good, "speedwell.toml").unwrap();
+        let forge = config.repositories[0].forge.as_ref().unwrap();
+        assert!(forge.can_send() && forge.report == super::Report::Check);
+        let error = forge.actor().err().unwrap().to_string();
+        assert!(
+            error.contains("app_key_file") && error.contains("/run/key"),
+            "{error}"
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        std::fs::write(&file, "no key\n").unwrap();
+        let other = good.replace("/run/key", &file.display().to_string());
+        let config = Config::parse(&other, "speedwell.toml").unwrap();
+        let forge = config.repositories[0].forge.as_ref().unwrap();
+        let error = format!("{:#}", forge.actor().err().unwrap());
+        assert!(error.contains("no private key in PEM"), "{error}");
+
+        assert!(error_of(&format!("{FORGE}{app}")).contains("not both"));
+        assert!(error_of(&format!("{without_token}app_id = 1\n")).contains("go together"));
+        let gitlab = without_token.replace("github", "gitlab");
+        assert!(error_of(&format!("{gitlab}{app}")).contains("only GitHub has apps"));
+        let report = format!("{FORGE}report = \"check\"\n");
+        assert!(error_of(&report).contains("repository.forge.report"));
     }
 
     #[test]

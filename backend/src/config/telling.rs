@@ -18,6 +18,8 @@ pub struct MailConfig {
     pub user: Option<String>,
     /// File that holds its password, readable only by the service.
     pub password_file: Option<PathBuf>,
+    /// File of certificates (PEM) that the server's may be signed by, beside those of public authorities.
+    pub ca_file: Option<PathBuf>,
     /// Sender: `Speedwell <speedwell@example.org>`.
     pub from: String,
     /// Names the list in mail clients, like a host's name; default: `speedwell.` and the sender's domain.
@@ -69,6 +71,15 @@ impl MailConfig {
         )))
     }
 
+    /// What stands in `ca_file`.
+    pub fn authorities(&self) -> anyhow::Result<Option<Vec<u8>>> {
+        let read = |file: &PathBuf| {
+            std::fs::read(file)
+                .with_context(|| format!("mail.ca_file: cannot read {}", file.display()))
+        };
+        self.ca_file.as_ref().map(read).transpose()
+    }
+
     fn validate(&self) -> Result<(), Problem> {
         check_smtp(&self.smtp).map_err(|message| Problem::new("mail.smtp", &self.smtp, message))?;
         check_address(&self.from)
@@ -87,6 +98,13 @@ impl MailConfig {
         }
         for new in self.addresses.values() {
             check_address(new).map_err(|message| Problem::new("mail.addresses", new, message))?;
+        }
+        let is_encrypted =
+            self.smtp.starts_with("smtps://") || self.smtp.ends_with("?tls=required");
+        if let Some(file) = self.ca_file.as_ref().filter(|_| !is_encrypted) {
+            let message = "this connection has no certificate: write smtps:// or ?tls=required";
+            let file = file.display().to_string();
+            return Err(Problem::new("mail.ca_file", &file, message));
         }
         if self.user.is_some() != self.password_file.is_some() {
             let message = "user and password_file go together";
@@ -148,6 +166,13 @@ pub struct ReportConfig {
     /// A cron expression with seconds.
     #[serde(default = "default_schedule")]
     pub schedule: String,
+    /// The hour (UTC) at which subscriptions that want everything of a day in one message get it.
+    #[serde(default = "default_digest_hour")]
+    pub digest_hour: u32,
+}
+
+fn default_digest_hour() -> u32 {
+    6
 }
 
 fn default_schedule() -> String {
@@ -158,6 +183,7 @@ impl Default for ReportConfig {
     fn default() -> Self {
         Self {
             schedule: default_schedule(),
+            digest_hour: default_digest_hour(),
         }
     }
 }
@@ -176,6 +202,15 @@ pub(super) fn validate(config: &super::Config) -> Result<(), Problem> {
     }
     let schedule = &config.report.schedule;
     check_schedule(schedule).map_err(|e| Problem::new("report.schedule", schedule, e))?;
+    let hour = config.report.digest_hour;
+    if hour > 23 {
+        let message = "an hour from 0 to 23, in UTC";
+        return Err(Problem::new(
+            "report.digest_hour",
+            &hour.to_string(),
+            message,
+        ));
+    }
     Ok(())
 }
 

@@ -1,6 +1,5 @@
 //! The queries of the enqueue tick.
 
-use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
 use crate::domain::plan::{Candidate, Reason};
@@ -62,7 +61,7 @@ pub async fn list_candidates(
 ) -> sqlx::Result<Vec<Candidate>> {
     let rows: Vec<CandidateRow> = sqlx::query_as(
         "SELECT * FROM (
-            SELECT place.position, commit.id, commit.committed_at,
+            SELECT place.position, commit.id,
                 EXISTS (SELECT 1 FROM tag WHERE tag.repository_id = commit.repository_id AND commit_hash = commit.hash),
                 EXISTS (SELECT 1 FROM job WHERE job.runtime_id = runtime.id AND job.commit_id = commit.id
                         AND job.kind = 'measure' AND job.host_class = $2 AND job.benchmarks = '{}' AND job.reason <> 'try')
@@ -81,17 +80,54 @@ pub async fn list_candidates(
     Ok(rows.into_iter().map(candidate).collect())
 }
 
-/// Position, key, time, tagged, settled.
-type CandidateRow = (i32, i64, DateTime<Utc>, bool, bool);
+/// Position, key, tagged, settled.
+type CandidateRow = (i32, i64, bool, bool);
 
-fn candidate((position, commit_id, committed_at, tagged, settled): CandidateRow) -> Candidate {
+fn candidate((position, commit_id, tagged, settled): CandidateRow) -> Candidate {
     Candidate {
         position,
         commit_id,
-        committed_at,
         tagged,
+        ends_day: false,
         settled,
     }
+}
+
+/// The last commits of days (UTC) that are over, in branch order, with `newest` only so many from the end; settled as in
+/// [`list_candidates`]. The branch is read from its end, and no further than to the oldest of them.
+pub async fn list_nights(
+    db: impl PgExecutor<'_>,
+    runtime_id: i64,
+    class: &str,
+    newest: Option<i64>,
+) -> sqlx::Result<Vec<Candidate>> {
+    let rows: Vec<CandidateRow> = sqlx::query_as(
+        "SELECT night.position, night.commit_id, false,
+            EXISTS (SELECT 1 FROM job WHERE job.runtime_id = $1 AND job.commit_id = night.commit_id
+                    AND job.kind = 'measure' AND job.host_class = $2 AND job.benchmarks = '{}' AND job.reason <> 'try')
+         OR EXISTS (SELECT 1 FROM run JOIN host ON host.id = run.host_id JOIN job ON job.id = run.job_id
+                    WHERE job.benchmarks = '{}' AND job.suite_name IS NULL AND run.runtime_id = $1
+                      AND run.commit_id = night.commit_id AND host.class = $2)
+         FROM (
+            SELECT place.position, place.commit_id
+            FROM branch_commit place JOIN commit ON commit.id = place.commit_id
+            JOIN branch_commit after ON after.branch_id = place.branch_id AND after.position = place.position + 1
+            JOIN commit next ON next.id = after.commit_id
+            WHERE place.branch_id = (SELECT branch_id FROM runtime WHERE id = $1)
+              AND (next.committed_at AT TIME ZONE 'UTC')::date > (commit.committed_at AT TIME ZONE 'UTC')::date
+            ORDER BY place.position DESC LIMIT $3
+         ) night ORDER BY night.position",
+    )
+    .bind(runtime_id)
+    .bind(class)
+    .bind(newest)
+    .fetch_all(db)
+    .await?;
+    let night = |row| Candidate {
+        ends_day: true,
+        ..candidate(row)
+    };
+    Ok(rows.into_iter().map(night).collect())
 }
 
 /// The commits of a runtime's branch that tags name, and the releases beside it, in branch order; settled as in [`list_candidates`].
@@ -101,7 +137,7 @@ pub async fn list_tagged(
     class: &str,
 ) -> sqlx::Result<Vec<Candidate>> {
     let rows: Vec<CandidateRow> = sqlx::query_as(
-        "SELECT place.position, place.commit_id, commit.committed_at, true,
+        "SELECT place.position, place.commit_id, true,
             EXISTS (SELECT 1 FROM job WHERE job.runtime_id = $1 AND job.commit_id = place.commit_id
                     AND job.kind = 'measure' AND job.host_class = $2 AND job.benchmarks = '{}')
          OR EXISTS (SELECT 1 FROM run JOIN host ON host.id = run.host_id JOIN job ON job.id = run.job_id

@@ -78,10 +78,8 @@ pub async fn list(db: &mut PgConnection, events: &[i64]) -> sqlx::Result<Vec<Sto
             message: row.message,
             regression_id: row.regression_id,
             better: row.better,
-            standing: row
-                .state
-                .parse::<RegressionState>()
-                .is_ok_and(RegressionState::is_confirmed),
+            // What this version does not know is told to nobody.
+            state: row.state.parse().unwrap_or(RegressionState::Invalid),
             repository: row.repository,
             commit_url: row.commit_url,
             branch: row.branch,

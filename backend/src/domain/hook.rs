@@ -131,6 +131,26 @@ pub struct Comment {
     pub association: Option<String>,
 }
 
+/// What somebody wants to have checked again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Checked {
+    /// A check run, by the forge's key.
+    Run(i64),
+    /// All checks of a commit, by its hash.
+    Commit(String),
+}
+
+/// Somebody wants a check again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rerequest {
+    /// Which.
+    pub checked: Checked,
+    /// The number of the app whose check it is.
+    pub app: i64,
+    /// Who wants it.
+    pub author: Author,
+}
+
 /// What a forge says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hook {
@@ -151,6 +171,8 @@ pub enum Hook {
     Pull(PullFacts),
     /// Somebody has commented on a pull request.
     Comment(Comment),
+    /// Somebody wants a check again.
+    Rerequest(Rerequest),
     /// Something that nothing follows from: why, in words.
     Other(String),
 }

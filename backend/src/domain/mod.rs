@@ -32,6 +32,7 @@ pub mod regression;
 pub mod repetition;
 pub mod report;
 pub mod reproduce;
+pub mod retention;
 pub mod role;
 pub mod run_report;
 pub mod sibling;

@@ -1,7 +1,5 @@
 //! Which commits to measure next: the newest first, then whatever closes the largest gap; pure.
 
-use chrono::{DateTime, Utc};
-
 use super::policy::{Measure, Policy};
 
 /// A commit of a runtime's branch.
@@ -11,10 +9,10 @@ pub struct Candidate {
     pub position: i32,
     /// Key.
     pub commit_id: i64,
-    /// When it was committed.
-    pub committed_at: DateTime<Utc>,
     /// Whether a tag names it.
     pub tagged: bool,
+    /// Whether the commit after it is of another day (UTC): the day is over, and this is its last. Known only where the policy asks for it.
+    pub ends_day: bool,
     /// Measured, failed, waiting or running: nothing more to ask for.
     pub settled: bool,
 }
@@ -111,10 +109,8 @@ fn filter<'a>(candidates: &'a [Candidate], policy: &Policy) -> Vec<&'a Candidate
                     .max(1);
                 candidate.position % nth == 0 || *index == last
             }
-            // The last of each day: the next candidate is of another day. The day under way is not over yet.
-            Measure::Nightly => candidates.get(index + 1).is_some_and(|next| {
-                next.committed_at.date_naive() > candidate.committed_at.date_naive()
-            }),
+            // The day under way is not over yet.
+            Measure::Nightly => candidate.ends_day,
             Measure::Tags => candidate.tagged,
         });
     let mut kept: Vec<&Candidate> = kept.map(|(_, candidate)| candidate).collect();
@@ -158,8 +154,8 @@ mod tests {
             .map(|position| Candidate {
                 position,
                 commit_id: i64::from(position),
-                committed_at: DateTime::from_timestamp(i64::from(position) * 43_200, 0).unwrap(),
                 tagged: position % 4 == 1,
+                ends_day: position % 2 == 1 && position + 1 < count,
                 settled: settled.contains(&position),
             })
             .collect()

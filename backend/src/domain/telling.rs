@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use speedwell_wire::Metric;
 
-use super::regression::EventKind;
+use super::regression::{EventKind, RegressionState};
 
 /// An enum with a stable name for each value: used in the database, the API, the configuration and URLs.
 macro_rules! named {
@@ -238,8 +238,8 @@ pub struct Story {
     pub regression_id: i64,
     /// True: an improvement.
     pub better: bool,
-    /// False: invalid, or not confirmed: nobody hears of it.
-    pub standing: bool,
+    /// Where it is now.
+    pub state: RegressionState,
     /// The repository's name.
     pub repository: String,
     /// Link of a commit on its forge, with `{commit}`.
@@ -263,6 +263,11 @@ pub struct Story {
 }
 
 impl Story {
+    /// Whether anybody hears of it: not when it is invalid or not confirmed.
+    pub fn is_standing(&self) -> bool {
+        self.state.is_confirmed()
+    }
+
     /// Brings the change that stands for all to the front: times before counters, then the largest.
     pub fn order_changes(&mut self) {
         self.changes.sort_by(|a, b| {
@@ -331,7 +336,7 @@ pub(crate) mod example {
             message: String::new(),
             regression_id: 7,
             better: false,
-            standing: true,
+            state: RegressionState::Found,
             repository: "cpython".to_owned(),
             commit_url: None,
             branch: "main".to_owned(),

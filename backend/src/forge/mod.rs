@@ -1,5 +1,7 @@
-//! Forges: GitHub, GitLab and Forgejo. Statuses and comments out; hooks and people in.
+//! Forges: GitHub, GitLab and Forgejo. Statuses, checks and comments out; hooks and people in.
 
+mod app;
+mod check;
 mod http;
 mod outgoing;
 pub mod payload;
@@ -8,6 +10,8 @@ mod sign_in;
 pub mod signature;
 mod status;
 
+pub use app::{Actor, App, Tokens};
+pub use check::{Check, CheckState, Conclusion};
 pub use http::{client, send};
 pub use outgoing::{Allows, Outgoing};
 pub use sign_in::{Person, Provider, Trip};

@@ -22,6 +22,8 @@ pub struct Forge {
     pub project: String,
     /// Token that may set statuses.
     pub token: String,
+    /// The app whose token it is: only apps may write checks.
+    pub app: Option<i64>,
 }
 
 /// How a commit is, by one context.

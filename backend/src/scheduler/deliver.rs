@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use chrono::{DateTime, Duration, Utc};
 
 use super::Outcome;
@@ -22,8 +23,10 @@ use crate::domain::telling::{Channel, Failure};
 use crate::forge::{self, Allows, Outgoing};
 
 mod alarms;
+mod checks;
 mod perform;
 mod picture;
+mod regression;
 mod report;
 mod try_run;
 
@@ -47,7 +50,12 @@ impl Sender {
     /// Opens the ways out. No connection is made yet.
     pub async fn open(context: &Context) -> anyhow::Result<Self> {
         let smtp = match &context.config.mail {
-            Some(mail) => Some(mail::transport(&mail.smtp, mail.credentials()?)?),
+            Some(mail) => {
+                let authorities = mail.authorities()?;
+                let transport =
+                    mail::transport(&mail.smtp, mail.credentials()?, authorities.as_deref());
+                Some(transport.context("mail.smtp or mail.ca_file cannot be used")?)
+            }
             None => None,
         };
         Ok(Self {

@@ -59,14 +59,14 @@ async fn candidates(
     class: &str,
     policy: &Policy,
 ) -> sqlx::Result<Vec<Candidate>> {
-    // A policy that counts commits leaves the older ones unread; one that asks for their days cannot.
+    // What is older than the policy's newest is left unread.
+    let (pool, newest) = (&context.pool, policy.newest.map(i64::from));
     let nth = match policy.measure {
-        Measure::Tags => return enqueue::list_tagged(&context.pool, runtime_id, class).await,
-        Measure::Every => Some(1),
-        Measure::Nth => Some(i64::from(policy.nth.unwrap_or(1).max(1))),
-        Measure::Nightly => None,
+        Measure::Tags => return enqueue::list_tagged(pool, runtime_id, class).await,
+        Measure::Nightly => return enqueue::list_nights(pool, runtime_id, class, newest).await,
+        Measure::Every => 1,
+        Measure::Nth => i64::from(policy.nth.unwrap_or(1).max(1)),
     };
-    let newest = policy.newest.map(i64::from);
-    let newest = newest.zip(nth).map(|(newest, nth)| newest * nth);
-    enqueue::list_candidates(&context.pool, runtime_id, class, newest).await
+    let newest = newest.map(|newest| newest * nth);
+    enqueue::list_candidates(pool, runtime_id, class, newest).await
 }

@@ -4,13 +4,14 @@
 //! Everything that follows can be repeated: a repository is due once however often it is said, a pull request is as its newest
 //! delivery says, and a comment asks for one try run only.
 
+mod again;
 mod commands;
 
 use chrono::{DateTime, Duration, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::Outcome;
+use super::{Outcome, forges};
 use crate::alerts::when;
 use crate::config::ForgeConfig;
 use crate::context::Context;
@@ -75,6 +76,7 @@ pub async fn tick(context: &Context) -> Outcome {
             Ok(()) => done += 1,
             Err(failure) => {
                 failed += 1;
+                let failure = forges::renew(context, &delivery.repository, failure);
                 give_back(context, &delivery, &failure, Utc::now()).await?;
             }
         }
@@ -86,9 +88,14 @@ pub async fn tick(context: &Context) -> Outcome {
 /// Does what follows from a delivery, and notes it.
 async fn work(context: &Context, delivery: &DeliveryRow) -> Result<(), Failure> {
     let prepared = match read(context, delivery) {
-        Ok((settings, Hook::Comment(comment))) => commands::prepare(settings, comment)
-            .await?
-            .map(|asked| Prepared::Command(settings, Box::new(asked))),
+        Ok((settings, Hook::Comment(comment))) => {
+            let asked = commands::prepare(context, settings, delivery, comment).await?;
+            asked.map(|asked| Prepared::Command(settings, Box::new(asked)))
+        }
+        Ok((settings, Hook::Rerequest(wish))) => {
+            let asked = again::prepare(context, settings, delivery, wish).await?;
+            asked.map(|asked| Prepared::Command(settings, Box::new(asked)))
+        }
         Ok((_, hook)) => Ok(Prepared::Hook(hook)),
         Err(ended) => Err(ended),
     };
@@ -119,7 +126,7 @@ async fn work(context: &Context, delivery: &DeliveryRow) -> Result<(), Failure> 
 enum Prepared<'a> {
     /// What the delivery says is enough.
     Hook(Hook),
-    /// A command in a comment.
+    /// A command in a comment, or the wish for a check again.
     Command(&'a ForgeConfig, Box<commands::Asked>),
 }
 
@@ -127,20 +134,12 @@ fn passing(error: impl std::fmt::Display) -> Failure {
     Failure::passing(format!("here: {error}"))
 }
 
-fn settings<'a>(context: &'a Context, delivery: &DeliveryRow) -> Option<&'a ForgeConfig> {
-    let repositories = &context.config.repositories;
-    let found = repositories
-        .iter()
-        .find(|one| one.name == delivery.repository);
-    found.and_then(|one| one.forge.as_ref())
-}
-
 /// What a delivery says; what is not to be followed has ended.
 fn read<'a>(
     context: &'a Context,
     delivery: &DeliveryRow,
 ) -> Result<(&'a ForgeConfig, Hook), Ended> {
-    let Some(settings) = settings(context, delivery) else {
+    let Some(settings) = forges::settings(context, &delivery.repository) else {
         return Err(Ended::failed(
             "the configuration has no [repository.forge] for this repository any more",
         ));
@@ -191,8 +190,9 @@ async fn follow(
             look(db, delivery, (name, None, None), words).await
         }
         Hook::Pull(facts) => pull(db, delivery, &facts).await,
-        // Comments are read apart: the forge may have to be asked.
+        // These are read apart: the forge may have to be asked.
         Hook::Comment(_) => Ok(Ended::noted("a comment")),
+        Hook::Rerequest(_) => Ok(Ended::noted("the wish for a check again")),
     }
 }
 

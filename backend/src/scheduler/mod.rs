@@ -13,6 +13,7 @@ pub mod detect;
 pub mod discover;
 pub mod enqueue;
 pub mod explain;
+mod forges;
 pub mod group;
 pub mod hooks;
 pub mod index;

@@ -7,13 +7,14 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Duration, Utc};
 
-use super::Outcome;
+use super::{Outcome, forges};
 use crate::alerts::Payload;
 use crate::alerts::audience::{self, MailRules};
 use crate::alerts::gather::{Bundle, Owed, gather};
+use crate::config::Report;
 use crate::context::Context;
 use crate::db::outbox::{self, NewMessage, NewNotice, NoticeRow};
-use crate::db::{stories, subscriptions};
+use crate::db::{check_runs, stories, subscriptions};
 use crate::domain::regression::{EventKind, RegressionState};
 use crate::domain::telling::{Channel, Story, Subscription};
 
@@ -71,8 +72,9 @@ pub async fn decide(context: &Context, now: DateTime<Utc>) -> anyhow::Result<usi
         addresses: &mail.addresses,
         opted_out: &opted_out,
     });
+    let digest_hour = context.config.report.digest_hour;
     for story in stories::list(&mut transaction, &events).await? {
-        for one in audience::audience(&story, &known, rules.as_ref(), now) {
+        for one in audience::audience(&story, &known, rules.as_ref(), digest_hour, now) {
             let notice = NewNotice {
                 event_id: story.event_id,
                 channel: one.channel.as_str(),
@@ -110,30 +112,32 @@ fn next_beat(moment: DateTime<Utc>) -> DateTime<Utc> {
     }
 }
 
-/// A culprit gets its status, and a comment where the forge has them: at once, for these disturb nobody's sleep.
+/// A culprit gets its status (or its check, which follows what becomes of the regression), and a comment where the forge has them: at once, for these disturb nobody's sleep.
 async fn tell_forge(
     context: &Context,
     db: &mut sqlx::PgConnection,
     story: &Story,
     now: DateTime<Utc>,
 ) -> anyhow::Result<()> {
-    let Some(forge) = context
-        .config
-        .repositories
-        .iter()
-        .find(|one| one.name == story.repository)
-        .and_then(|one| one.forge.as_ref())
-        .filter(|forge| forge.token_file.is_some())
+    let Some(forge) = forges::settings(context, &story.repository).filter(|one| one.can_send())
     else {
         return Ok(());
     };
-    if story.kind != EventKind::Found || !story.standing || story.culprit.is_none() {
+    if story.culprit.is_none() {
         return Ok(());
     }
     let event = story.event_id;
-    let mut requests = vec![("status", Payload::Status { event })];
-    if forge.comments && forge.kind.has_comments() {
-        requests.push(("comment", Payload::Comment { event }));
+    let mut requests = Vec::new();
+    if story.kind == EventKind::Found && story.is_standing() {
+        requests.push(("status", Payload::Status { event }));
+        if forge.comments && forge.kind.has_comments() {
+            requests.push(("comment", Payload::Comment { event }));
+        }
+    } else if forge.report == Report::Check
+        && changes_check(story.kind)
+        && check_runs::knows_regression(&mut *db, story.regression_id).await?
+    {
+        requests.push(("status", Payload::Status { event }));
     }
     for (what, payload) in requests {
         let payload = serde_json::to_value(payload)?;
@@ -149,6 +153,27 @@ async fn tell_forge(
         outbox::insert(db, &message, &[]).await?;
     }
     Ok(())
+}
+
+/// Whether a check that was written may say something else after an event. (A status stays: there is none for "accepted".)
+fn changes_check(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Found
+        | EventKind::Acknowledged
+        | EventKind::Fixed
+        | EventKind::Reopened
+        | EventKind::Accepted
+        | EventKind::Invalid
+        | EventKind::Changed
+        | EventKind::Merged
+        | EventKind::Split
+        | EventKind::Explained => true,
+        EventKind::Suspected
+        | EventKind::Confirmed
+        | EventKind::Bisecting
+        | EventKind::BisectionEnded
+        | EventKind::Note => false,
+    }
 }
 
 /// Turns notices that are due into messages. Returns how many notices it has looked at and how many messages it wrote.

@@ -111,7 +111,7 @@ async fn tell(
         let Some(one) = row.read() else { continue };
         if one.channel.channel() == Channel::Mail && audience::fits(&one.runtimes, &runtime.name) {
             let why = format!("the subscription {:?} with daily reports", one.name);
-            let at = when::not_before(&one, now);
+            let at = when::not_before(&one, context.config.report.digest_hour, now);
             recipients.push((one.address, Some(one.id), why, at));
         }
     }

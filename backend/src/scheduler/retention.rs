@@ -1,4 +1,5 @@
-//! Takes what the configuration does not keep any longer: objects of the store, and samples of old measurements.
+//! Takes what the configuration does not keep any longer: objects of the store, samples of old measurements, and rows that are only looked
+//! back at.
 //!
 //! Killed anywhere, the rest is taken by the next pass: an object goes before its row says so, and a partition is exchanged in one
 //! transaction. Its lock is the one that a backup holds while it copies.
@@ -7,11 +8,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Outcome;
 use crate::context::Context;
+use crate::db::prune;
 use crate::db::retention::{self, Partition};
+use crate::domain::retention::Rows;
 
 /// Objects that are taken between two notes of it.
 const BATCH: i64 = 200;
-/// Rows of no year's partition that are rewritten at once.
+/// Rows that are rewritten or taken at once: no long lock.
 const ROWS: i64 = 2000;
 
 /// Something that is older than the configuration keeps it.
@@ -32,6 +35,17 @@ pub enum Due {
     },
     /// The samples of a year.
     Samples(Partition),
+    /// Rows of the database.
+    Rows {
+        /// The configuration's key.
+        key: &'static str,
+        /// Which.
+        rows: Rows,
+        /// They are from before this.
+        before: DateTime<Utc>,
+        /// How many.
+        count: i64,
+    },
 }
 
 impl Due {
@@ -54,6 +68,16 @@ impl Due {
                 partition.name,
                 partition.rows,
                 partition.bytes as f64 / 1e6
+            ),
+            Self::Rows {
+                key,
+                rows,
+                before,
+                count,
+            } => format!(
+                "{key}: {count} {} from before {}",
+                rows.words(),
+                before.format("%Y-%m-%d")
             ),
         }
     }
@@ -96,6 +120,20 @@ pub async fn find(context: &Context, now: DateTime<Utc>) -> anyhow::Result<Vec<D
         let partitions = retention::list_partitions(&context.pool, before).await?;
         due.extend(partitions.into_iter().map(Due::Samples));
     }
+    for (key, rows, days) in settings.rows() {
+        let Some(before) = days.map(ago) else {
+            continue;
+        };
+        let count = prune::count(&context.pool, rows, before).await?;
+        if count > 0 {
+            due.push(Due::Rows {
+                key,
+                rows,
+                before,
+                count,
+            });
+        }
+    }
     Ok(due)
 }
 
@@ -113,6 +151,17 @@ pub async fn take(context: &Context, due: &Due) -> anyhow::Result<String> {
                 partition.bytes as f64 / 1e6,
                 after as f64 / 1e6
             ))
+        }
+        Due::Rows { rows, before, .. } => {
+            let mut count = 0;
+            loop {
+                let done = prune::take(&context.pool, *rows, *before, ROWS).await?;
+                count += done;
+                if done == 0 {
+                    break;
+                }
+            }
+            Ok(format!("took {count} {}", rows.words()))
         }
     }
 }

@@ -34,6 +34,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use speedwell_backend::artefacts::Artefacts;
 use speedwell_backend::config::Config;
 use speedwell_backend::context::Context;
+use speedwell_backend::forge::Tokens;
 use speedwell_backend::web;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
@@ -95,6 +96,7 @@ impl TestApp {
             pool: pool.clone(),
             config,
             artefacts,
+            forge_tokens: Tokens::default(),
         };
         let (sender, receiver) = mpsc::channel();
         let (running, ended) = tokio::sync::oneshot::channel::<()>();

@@ -17,10 +17,15 @@ const VALUES: [f64; 6] = [0.1, 0.1001, 0.0999, 0.1052, 0.1053, 0.1051];
 
 /// The application with a mail server, six measured commits, and a culprit whose author tries to write headers.
 pub async fn start(pool: &PgPool, smtp: &SmtpServer, more: &str) -> (TestApp, Rows) {
+    let server = format!("smtp = \"smtp://127.0.0.1:{}\"", smtp.port);
+    start_with(pool, &server, more).await
+}
+
+/// As [`start`], with what `[mail]` says of a server.
+pub async fn start_with(pool: &PgPool, server: &str, more: &str) -> (TestApp, Rows) {
     let mail = format!(
-        "public_url = \"https://speed.example\"\n[mail]\nsmtp = \"smtp://127.0.0.1:{}\"\nfrom = \"Speedwell <speed@example.org>\"\n\
-         lists = [\"list@example.org\"]\n[outgoing]\nallow = [\"127.0.0.1\"]\n",
-        smtp.port
+        "public_url = \"https://speed.example\"\n[mail]\n{server}\nfrom = \"Speedwell <speed@example.org>\"\n\
+         lists = [\"list@example.org\"]\n[outgoing]\nallow = [\"127.0.0.1\"]\n"
     );
     let (head, rest) = CONFIG.split_once("[[repository]]").unwrap();
     let rest = rest.replace(

@@ -2,7 +2,7 @@
 
 use super::commit;
 use crate::domain::fields::{Fields, Wrong};
-use crate::domain::hook::{Author, Comment, Hook, PullFacts, PullState};
+use crate::domain::hook::{Author, Checked, Comment, Hook, PullFacts, PullState, Rerequest};
 
 /// What a hook says.
 pub(super) fn hook(event: &str, body: Fields<'_>) -> Result<Hook, Wrong> {
@@ -22,10 +22,34 @@ pub(super) fn hook(event: &str, body: Fields<'_>) -> Result<Hook, Wrong> {
                 .map_err(|wrong| wrong.below("pull_request"))
         }
         "issue_comment" | "pull_request_comment" => comment(body),
+        "check_run" | "check_suite" => rerequest(event, body),
         _ => Ok(Hook::Other(format!(
             "nothing follows from the event {event:?}"
         ))),
     }
+}
+
+/// Of checks only the wish to have one again: the rest is what we have written ourselves.
+fn rerequest(event: &str, body: Fields<'_>) -> Result<Hook, Wrong> {
+    let action = body.text("action")?;
+    if action != "rerequested" {
+        return Ok(Hook::Other(format!(
+            "nothing follows from a {event} that is {action}"
+        )));
+    }
+    let checked = if event == "check_run" {
+        Checked::Run(body.number("check_run.id")?)
+    } else {
+        Checked::Commit(body.hash("check_suite.head_sha")?.to_owned())
+    };
+    Ok(Hook::Rerequest(Rerequest {
+        checked,
+        app: body.number(&format!("{event}.app.id"))?,
+        author: Author {
+            name: body.text("sender.login")?.to_owned(),
+            id: body.number("sender.id").ok(),
+        },
+    }))
 }
 
 fn create(body: Fields<'_>) -> Result<Hook, Wrong> {

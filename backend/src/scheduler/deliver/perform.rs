@@ -12,10 +12,31 @@ use crate::context::Context;
 use crate::db::outbox::MessageRow;
 use crate::db::{stories, subscriptions};
 use crate::domain::telling::{Channel, Failure, Story};
-use crate::forge::{CommitState, Forge, Verdict};
+use crate::scheduler::forges;
 
 /// Sends. What the database or a file cannot give now may be there at the next try.
 pub(super) async fn perform(
+    context: &Context,
+    sender: &Sender,
+    message: &MessageRow,
+    now: DateTime<Utc>,
+) -> Result<(), Failure> {
+    let done = perform_once(context, sender, message, now).await;
+    done.map_err(|failure| {
+        if message.channel == Channel::Forge.as_str() {
+            forges::renew(context, repository_of(message), failure)
+        } else {
+            failure
+        }
+    })
+}
+
+/// The repository whose forge a message is for.
+fn repository_of(message: &MessageRow) -> &str {
+    message.recipient.split(' ').next().unwrap_or_default()
+}
+
+async fn perform_once(
     context: &Context,
     sender: &Sender,
     message: &MessageRow,
@@ -36,19 +57,21 @@ pub(super) async fn perform(
             let told = standing(context, &events).await?;
             post(context, sender, message, &told, now).await
         }
-        (Payload::Status { event }, Channel::Forge) => status(context, sender, event).await,
+        (Payload::Status { event }, Channel::Forge) => {
+            super::regression::state(context, sender, event).await
+        }
         (Payload::Comment { event }, Channel::Forge) => {
-            comment(context, sender, message, event).await
+            super::regression::comment(context, sender, message, event).await
         }
         (Payload::Answer { pull, text }, Channel::Forge) => {
-            let repository = message.recipient.split(' ').next().unwrap_or_default();
-            let forge = forge_of(context, repository)?;
+            let repository = repository_of(message);
+            let (_, forge) = forges::open(context, &sender.http, repository).await?;
             let mark = id(sender, &message.key);
             let written = forge.comment_on_pull(&sender.http, pull, &text, &mark, None);
             written.await.map(drop)
         }
         (Payload::TryStatus { try_id }, Channel::Forge) => {
-            super::try_run::status(context, sender, try_id).await
+            super::try_run::state(context, sender, try_id).await
         }
         (Payload::TryComment { try_id }, Channel::Forge) => {
             super::try_run::comment(context, sender, try_id).await
@@ -90,7 +113,7 @@ async fn standing(context: &Context, events: &[i64]) -> Result<Vec<Story>, Failu
     let mut told = stories::list(&mut connection, events)
         .await
         .map_err(passing)?;
-    told.retain(|story| story.standing);
+    told.retain(|story| story.is_standing());
     if told.is_empty() {
         return Err(Failure::permanent(
             "no regression any more: there is nothing to tell",
@@ -236,81 +259,4 @@ async fn post(
     let body = chat::chat_body(kind, told, &context.config.public_url());
     let client = sender.outgoing.client_for(&url)?;
     chat::post(client, &target, &body, now).await
-}
-
-/// The forge of a repository.
-pub(super) fn forge_of(context: &Context, repository: &str) -> Result<Forge, Failure> {
-    let repositories = &context.config.repositories;
-    let settings = repositories
-        .iter()
-        .find(|one| one.name == repository)
-        .and_then(|one| one.forge.as_ref())
-        .ok_or_else(|| Failure::passing(format!("{repository} has no [repository.forge]")))?;
-    settings
-        .open()
-        .map_err(|error| Failure::passing(format!("{error:#}")))
-}
-
-/// The story of an event, with its culprit and the forge of its repository.
-async fn on_forge(context: &Context, event: i64) -> Result<(Story, Forge), Failure> {
-    let story = standing(context, &[event]).await?.remove(0);
-    let forge = forge_of(context, &story.repository)?;
-    Ok((story, forge))
-}
-
-async fn status(context: &Context, sender: &Sender, event: i64) -> Result<(), Failure> {
-    let (story, forge) = on_forge(context, event).await?;
-    let culprit = story
-        .culprit
-        .as_ref()
-        .ok_or_else(|| Failure::permanent("its commit is not known any more"))?;
-    let description = match story.changes.as_slice() {
-        [] => "a change without a change point".to_owned(),
-        [first, rest @ ..] => {
-            let more = if rest.is_empty() {
-                String::new()
-            } else {
-                format!(" and {} more", rest.len())
-            };
-            format!(
-                "{} {} {}{more}",
-                first.runtime,
-                first.benchmark,
-                message::percent(first.change)
-            )
-        }
-    };
-    let verdict = Verdict {
-        hash: &culprit.hash,
-        state: if story.better {
-            CommitState::Success
-        } else {
-            CommitState::Failure
-        },
-        description: &description,
-        target_url: &format!(
-            "{}/regressions/{}",
-            context.config.public_url(),
-            story.regression_id
-        ),
-        context: &format!("speedwell/regression-{}", story.regression_id),
-    };
-    forge.set_status(&sender.http, &verdict).await
-}
-
-async fn comment(
-    context: &Context,
-    sender: &Sender,
-    row: &MessageRow,
-    event: i64,
-) -> Result<(), Failure> {
-    let (story, forge) = on_forge(context, event).await?;
-    let culprit = story
-        .culprit
-        .as_ref()
-        .ok_or_else(|| Failure::permanent("its commit is not known any more"))?;
-    let text = chat::comment(&story, culprit, &context.config.public_url());
-    forge
-        .comment(&sender.http, &culprit.hash, &text, &id(sender, &row.key))
-        .await
 }

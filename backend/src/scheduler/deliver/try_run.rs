@@ -1,15 +1,19 @@
-//! One try of a try run's answer: the status of its head, and the one comment on its pull request.
+//! One try of a try run's answer: the status or the check of its head, and the one comment on its pull request.
 
-use super::Sender;
-use super::perform::{forge_of, id, passing};
+use super::perform::{id, passing};
+use super::{Sender, checks};
+use crate::alerts::check;
 use crate::alerts::try_run::{self, Told, ToldFailing, ToldPart, ToldSeries};
+use crate::config::Report;
 use crate::context::Context;
+use crate::db::check_runs::Subject;
 use crate::db::tries::{results, show};
 use crate::domain::telling::Failure;
 use crate::domain::try_run::{Change, TryState, TryVerdict};
-use crate::forge::Verdict;
+use crate::forge::{Check, Verdict};
+use crate::scheduler::forges;
 
-/// Names our status among others'. One for all tries of a head: the newest counts.
+/// Names our status, or our check, among others'. One for all tries of a head: the newest counts.
 const CONTEXT: &str = "speedwell/try";
 
 /// What is told now, which is more than was known when the message was written.
@@ -67,22 +71,41 @@ async fn read(context: &Context, try_id: i64) -> Result<(show::TryRow, Told), Fa
     Ok((row, told))
 }
 
-/// Sets the status of the head. Setting it twice is setting it once.
-pub(super) async fn status(context: &Context, sender: &Sender, try_id: i64) -> Result<(), Failure> {
+/// Tells how the head is, by a status or by a check. Telling it twice is telling it once.
+pub(super) async fn state(context: &Context, sender: &Sender, try_id: i64) -> Result<(), Failure> {
     let (row, told) = read(context, try_id).await?;
     let hash = row
         .head_hash
         .ok_or_else(|| Failure::permanent("its head is not known"))?;
-    let (state, description) = try_run::status(&told);
-    let verdict = Verdict {
-        hash: &hash,
-        state,
-        description: &description,
-        target_url: &format!("{}/tries/{try_id}", context.config.public_url()),
-        context: CONTEXT,
-    };
-    let forge = forge_of(context, &row.repository)?;
-    forge.set_status(&sender.http, &verdict).await
+    let (settings, forge) = forges::open(context, &sender.http, &row.repository).await?;
+    let address = format!("{}/tries/{try_id}", context.config.public_url());
+    match settings.report {
+        Report::Status => {
+            let (state, description) = try_run::status(&told);
+            let verdict = Verdict {
+                hash: &hash,
+                state,
+                description: &description,
+                target_url: &address,
+                context: CONTEXT,
+            };
+            forge.set_status(&sender.http, &verdict).await
+        }
+        Report::Check => {
+            let (state, title) = check::of_try(&told);
+            let check = Check {
+                name: CONTEXT,
+                hash: &hash,
+                external_id: &id(sender, &format!("try {try_id}")),
+                details_url: &address,
+                state,
+                title: &title,
+                summary: &try_run::comment(&told, &context.config.public_url()),
+            };
+            let place = (row.repository.as_str(), &forge);
+            checks::set(context, sender, place, Subject::Try(try_id), &check).await
+        }
+    }
 }
 
 /// Writes the comment, or edits it.
@@ -95,7 +118,7 @@ pub(super) async fn comment(
     let number = row
         .pull_number
         .ok_or_else(|| Failure::permanent("it is about no pull request"))?;
-    let forge = forge_of(context, &row.repository)?;
+    let (_, forge) = forges::open(context, &sender.http, &row.repository).await?;
     let text = try_run::comment(&told, &context.config.public_url());
     let mark = id(sender, &format!("try {try_id}"));
     let key = forge

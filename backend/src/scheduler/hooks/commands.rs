@@ -1,7 +1,7 @@
 //! Commands in comments on pull requests: who may ask, what follows, and what is answered.
 
 use chrono::{TimeDelta, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 
 use super::{Ended, passing};
@@ -13,10 +13,11 @@ use crate::db::outbox::{self, NewMessage};
 use crate::db::tries::{self, Opened};
 use crate::db::{audit, pulls};
 use crate::domain::audit::Action;
-use crate::domain::hook::{Comment, DeliveryState, Effect, PullFacts};
+use crate::domain::hook::{Author, Comment, DeliveryState, Effect, PullFacts};
 use crate::domain::telling::{Channel, Failure};
 use crate::domain::try_run::{Command, CommandError, Options, Request, Source, Trust, TryState};
 use crate::forge;
+use crate::scheduler::forges;
 
 /// What a comment of ours holds and does not show.
 const OUR_MARK: &str = "<!-- speedwell ";
@@ -27,19 +28,35 @@ const MOST_WAITING: i64 = 3;
 /// Answers on one pull request within an hour; more are not written, whoever asks.
 const MOST_ANSWERS: i64 = 10;
 
+/// Who wants something, and where.
+pub(super) struct Wish {
+    /// The pull request's number.
+    pub(super) pull: i64,
+    /// Who.
+    pub(super) author: Author,
+    /// What asks: it asks for one try.
+    pub(super) origin: String,
+    /// For the audit log.
+    pub(super) details: Value,
+}
+
 /// A command with all that the forge had to be asked for.
 pub(super) struct Asked {
-    comment: Comment,
-    command: Result<Command, CommandError>,
+    /// Who wants it.
+    pub(super) wish: Wish,
+    /// What is wanted.
+    pub(super) command: Result<Command, CommandError>,
     /// Why its author may have code run; nothing when a triager has to look first.
-    trusted: Option<String>,
+    pub(super) trusted: Option<String>,
     /// The pull request, where the forge could be asked.
-    facts: Option<PullFacts>,
+    pub(super) facts: Option<PullFacts>,
 }
 
 /// Reads a comment, and asks the forge what has to be known; no transaction is open meanwhile.
 pub(super) async fn prepare(
+    context: &Context,
     settings: &ForgeConfig,
+    delivery: &DeliveryRow,
     comment: Comment,
 ) -> Result<Result<Asked, Ended>, Failure> {
     if comment.body.contains(OUR_MARK) {
@@ -50,16 +67,24 @@ pub(super) async fn prepare(
         return Ok(Err(Ended::noted(words)));
     };
     let (mut trusted, mut facts) = (None, None);
+    let (author, association) = (&comment.author, comment.association.as_deref());
     match &command {
         Ok(Command::Bench(_)) => {
-            trusted = trust(settings, &comment).await?;
-            facts = look_up(settings, comment.pull).await?;
+            trusted = trust(context, settings, author, association).await?;
+            facts = look_up(context, settings, comment.pull).await?;
         }
-        Ok(Command::Cancel) => trusted = trust(settings, &comment).await?,
+        Ok(Command::Cancel) => trusted = trust(context, settings, author, association).await?,
         Ok(Command::Status) | Err(_) => {}
     }
+    let kind = settings.kind.as_str();
+    let repository = &delivery.repository;
     Ok(Ok(Asked {
-        comment,
+        wish: Wish {
+            pull: comment.pull,
+            origin: format!("{kind} comment {} on {repository}", comment.id),
+            details: json!({ "pull": comment.pull, "comment": comment.id, "delivery": delivery.id }),
+            author: comment.author,
+        },
         command,
         trusted,
         facts,
@@ -67,8 +92,13 @@ pub(super) async fn prepare(
 }
 
 /// Why somebody may have code run here: the configuration names them, or the forge says that they belong to the project.
-async fn trust(settings: &ForgeConfig, comment: &Comment) -> Result<Option<String>, Failure> {
-    let name = &comment.author.name;
+pub(super) async fn trust(
+    context: &Context,
+    settings: &ForgeConfig,
+    author: &Author,
+    association: Option<&str>,
+) -> Result<Option<String>, Failure> {
+    let name = &author.name;
     if settings
         .try_users
         .iter()
@@ -76,34 +106,33 @@ async fn trust(settings: &ForgeConfig, comment: &Comment) -> Result<Option<Strin
     {
         return Ok(Some("the configuration's try_users".to_owned()));
     }
-    let forge = settings.kind.label();
-    if let Some(association) = &comment.association {
-        let inside = INSIDERS.contains(&association.as_str());
+    if let Some(association) = association {
+        let inside = INSIDERS.contains(&association);
+        let forge = settings.kind.label();
         return Ok(inside.then(|| format!("{forge}: {}", association.to_ascii_lowercase())));
     }
-    if settings.token_file.is_none() {
+    if !settings.can_send() {
         return Ok(None);
     }
-    let may = opened(settings)?
-        .may_push(&client()?, &comment.author)
-        .await?;
+    let client = client()?;
+    let forge = forges::sign_in(context, &client, settings).await?;
+    let may = forge.may_push(&client, author).await?;
+    let forge = settings.kind.label();
     Ok(may.then(|| format!("{forge}: may push")))
 }
 
-async fn look_up(settings: &ForgeConfig, number: i64) -> Result<Option<PullFacts>, Failure> {
-    if settings.token_file.is_none() {
+/// The pull request as the forge knows it now; nothing where it cannot be asked.
+pub(super) async fn look_up(
+    context: &Context,
+    settings: &ForgeConfig,
+    number: i64,
+) -> Result<Option<PullFacts>, Failure> {
+    if !settings.can_send() {
         return Ok(None);
     }
-    opened(settings)?
-        .find_pull(&client()?, number)
-        .await
-        .map(Some)
-}
-
-fn opened(settings: &ForgeConfig) -> Result<forge::Forge, Failure> {
-    settings
-        .open()
-        .map_err(|error| Failure::passing(format!("{error:#}")))
+    let client = client()?;
+    let forge = forges::sign_in(context, &client, settings).await?;
+    forge.find_pull(&client, number).await.map(Some)
 }
 
 fn client() -> Result<reqwest::Client, Failure> {
@@ -123,14 +152,14 @@ pub(super) async fn follow(
             .await
             .map_err(passing)?;
     }
-    let Ok(number) = u32::try_from(asked.comment.pull) else {
+    let Ok(number) = u32::try_from(asked.wish.pull) else {
         return Ok(Ended::failed("the pull request's number is none"));
     };
     let desk = Desk {
         context,
         settings,
         delivery,
-        comment: &asked.comment,
+        wish: &asked.wish,
         number,
     };
     match asked.command {
@@ -155,25 +184,14 @@ struct Desk<'a> {
     context: &'a Context,
     settings: &'a ForgeConfig,
     delivery: &'a DeliveryRow,
-    comment: &'a Comment,
+    wish: &'a Wish,
     number: u32,
 }
 
 impl Desk<'_> {
     /// Who asks, as tries and the audit log name them: names of a forge are none of ours.
     fn requester(&self) -> String {
-        format!(
-            "{}:{}",
-            self.settings.kind.as_str(),
-            self.comment.author.name
-        )
-    }
-
-    /// What asks: one comment asks for one try.
-    fn origin(&self) -> String {
-        let kind = self.settings.kind.as_str();
-        let repository = &self.delivery.repository;
-        format!("{kind} comment {} on {repository}", self.comment.id)
+        format!("{}:{}", self.settings.kind.as_str(), self.wish.author.name)
     }
 
     fn link(&self, id: i64) -> String {
@@ -207,7 +225,7 @@ impl Desk<'_> {
             options,
             requester: self.requester(),
             trust: trusted.map_or(Trust::Withheld, |by| Trust::Given { by }),
-            origin: Some(self.origin()),
+            origin: Some(self.wish.origin.clone()),
         };
         let rounds = self.context.config.try_runs.rounds;
         match tries::open(&mut *db, &request, rounds)
@@ -215,8 +233,7 @@ impl Desk<'_> {
             .map_err(passing)?
         {
             Opened::New(id) => {
-                let details = json!({ "pull": self.number, "comment": self.comment.id, "delivery": self.delivery.id });
-                self.record(db, Action::TryOpen, id, details).await?;
+                self.record(db, Action::TryOpen, id).await?;
                 let words = if approved {
                     format!("try {id} was asked for by {}", self.requester())
                 } else {
@@ -228,7 +245,7 @@ impl Desk<'_> {
                 Ok(Ended::done(Effect::Tried { id }, words))
             }
             Opened::Known(id) => {
-                let words = format!("this comment has asked for try {id} before");
+                let words = format!("the same has asked for try {id} before");
                 Ok(Ended::done(Effect::Tried { id }, words))
             }
             Opened::UnderWay(id) => {
@@ -245,7 +262,7 @@ impl Desk<'_> {
 
     /// Whether somebody whom nobody vouches for has asked for enough already.
     async fn has_enough(&self, db: &mut PgConnection) -> Result<bool, Failure> {
-        let waiting = tries::count_waiting(db, &self.requester(), &self.origin()).await;
+        let waiting = tries::count_waiting(db, &self.requester(), &self.wish.origin).await;
         Ok(waiting.map_err(passing)? >= MOST_WAITING)
     }
 
@@ -271,8 +288,7 @@ impl Desk<'_> {
         if !ended.map_err(passing)? {
             return Ok(Ended::noted(format!("try {id} was over")));
         }
-        let details = json!({ "pull": self.number, "comment": self.comment.id, "delivery": self.delivery.id });
-        self.record(db, Action::TryCancel, id, details).await?;
+        self.record(db, Action::TryCancel, id).await?;
         let words = format!("try {id} was cancelled by {}", self.requester());
         Ok(Ended::done(Effect::Cancelled { id }, words))
     }
@@ -300,13 +316,8 @@ impl Desk<'_> {
         self.answer(db, &text).await
     }
 
-    async fn record(
-        &self,
-        db: &mut PgConnection,
-        action: Action,
-        id: i64,
-        details: serde_json::Value,
-    ) -> Result<(), Failure> {
+    async fn record(&self, db: &mut PgConnection, action: Action, id: i64) -> Result<(), Failure> {
+        let details = self.wish.details.clone();
         audit::record(db, &self.requester(), action, &format!("try {id}"), details)
             .await
             .map_err(passing)
@@ -314,8 +325,8 @@ impl Desk<'_> {
 
     /// Puts an answer into the outbox: a comment on the pull request. Without a token it stays here, in words.
     async fn answer(&self, db: &mut PgConnection, text: &str) -> Result<Ended, Failure> {
-        let pull = self.comment.pull;
-        if self.settings.token_file.is_none() {
+        let pull = self.wish.pull;
+        if !self.settings.can_send() {
             let words = format!("without a token_file nothing is answered: {text}");
             return Ok(Ended::noted(words));
         }
@@ -328,7 +339,7 @@ impl Desk<'_> {
         }
         // A forge's names are of such characters; anything else could be more than a name.
         let safe = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        let name: String = self.comment.author.name.chars().filter(safe).collect();
+        let name: String = self.wish.author.name.chars().filter(safe).collect();
         let payload = Payload::Answer {
             pull,
             text: format!("@{name}: {text}"),

@@ -6,6 +6,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use crate::alerts::Payload;
+use crate::config::ForgeConfig;
 use crate::context::Context;
 use crate::db::outbox::{self, NewMessage};
 use crate::db::tries::show::{self, Unanswered};
@@ -17,7 +18,7 @@ pub(super) async fn write(context: &Context) -> anyhow::Result<Vec<String>> {
         .config
         .repositories
         .iter()
-        .filter(|one| one.forge.is_some())
+        .filter(|one| one.forge.as_ref().is_some_and(ForgeConfig::can_send))
         .map(|one| one.name.as_str())
         .collect();
     let mut notes = Vec::new();

@@ -28,6 +28,8 @@ struct Page {
     lists: Vec<String>,
     authors: bool,
     has_mail: bool,
+    /// When digests go out, UTC.
+    digest_hour: u32,
     /// May add one.
     may_add: bool,
     /// May add webhooks and chats, too.
@@ -57,6 +59,7 @@ pub(super) async fn list(
         lists: mail.map(|mail| mail.lists.clone()).unwrap_or_default(),
         authors: mail.is_some_and(|mail| mail.authors),
         has_mail: mail.is_some(),
+        digest_hour: context.config.report.digest_hour,
         may_add: visitor.may(Role::Viewer),
         operator: visitor.may(Role::Operator),
     })

@@ -6,7 +6,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use chrono::Utc;
 use serde_json::{Map, Value};
 
-use super::{Form, LARGEST_BODY, Shared, field, importer, prepare, store};
+use super::form::{Form, Refuses};
+use super::{Shared, importer, prepare, store};
 use crate::context::Context;
 use crate::domain::import::codespeed::{self, Item};
 use crate::intake::Refusal;
@@ -48,35 +49,37 @@ impl From<Refusal> for Answer {
     }
 }
 
+/// What is answered to a form that cannot be read.
+const REFUSES: Refuses = Refuses(|error| {
+    let message = format!("The form cannot be read: {error}");
+    text(StatusCode::BAD_REQUEST, message)
+});
+
 pub(super) fn configure(config: &mut ServiceConfig) {
-    let forms = || {
-        web::FormConfig::default()
-            .limit(LARGEST_BODY)
-            .error_handler(|error, _| {
-                let message = format!("The form cannot be read: {error}");
-                let answer = text(StatusCode::BAD_REQUEST, message);
-                actix_web::error::InternalError::from_response(error, answer).into()
-            })
-    };
+    let forms = || REFUSES.limits();
     // Each is written out: a test reads the routes of all doors from here.
     config
         .service(
             web::resource("/result/add/json")
+                .app_data(REFUSES)
                 .app_data(forms())
                 .route(web::post().to(add_json)),
         )
         .service(
             web::resource("/result/add")
+                .app_data(REFUSES)
                 .app_data(forms())
                 .route(web::post().to(add)),
         )
         .service(
             web::resource("/codespeed/{token}/result/add/json")
+                .app_data(REFUSES)
                 .app_data(forms())
                 .route(web::post().to(add_json)),
         )
         .service(
             web::resource("/codespeed/{token}/result/add")
+                .app_data(REFUSES)
                 .app_data(forms())
                 .route(web::post().to(add)),
         );
@@ -121,7 +124,7 @@ async fn add_json(
     token: Option<Path<String>>,
     form: Form,
 ) -> HttpResponse {
-    let items = read_list(field(&form, "json").unwrap_or_default());
+    let items = read_list(form.field("json").unwrap_or_default());
     let token = token.as_ref().map(|token| token.as_str());
     match take(&context, &request, token, items, true).await {
         Ok(()) => text(

@@ -7,7 +7,8 @@ use chrono::Utc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Form, LARGEST_BODY, Shared, field, importer, prepare, store};
+use super::form::{Form, Refuses};
+use super::{LARGEST_BODY, Shared, importer, prepare, store};
 use crate::context::Context;
 use crate::domain::import::lnt;
 use crate::intake::Refusal;
@@ -16,37 +17,38 @@ use crate::web::error::Error;
 /// The suite of the address `/db_default/submitRun`.
 const SUITE: &str = "nts";
 
+/// What is answered to a form that cannot be read.
+const REFUSES: Refuses = Refuses(|error| {
+    let message =
+        format!("the form cannot be read: {error}; send the report in the field input_data");
+    HttpResponse::BadRequest().json(failure(&message))
+});
+
 pub(super) fn configure(config: &mut ServiceConfig) {
-    let forms = || {
-        web::FormConfig::default()
-            .limit(LARGEST_BODY)
-            .error_handler(|error, _| {
-                let message = format!(
-                    "the form cannot be read: {error}; send the report in the field input_data"
-                );
-                let answer = HttpResponse::BadRequest().json(failure(&message));
-                actix_web::error::InternalError::from_response(error, answer).into()
-            })
-    };
+    let forms = || REFUSES.limits();
     let bodies = || web::PayloadConfig::new(LARGEST_BODY);
     config
         .service(
             web::resource("/db_{db}/v4/{suite}/submitRun")
+                .app_data(REFUSES)
                 .app_data(forms())
                 .route(web::post().to(submit)),
         )
         .service(
             web::resource("/db_{db}/submitRun")
+                .app_data(REFUSES)
                 .app_data(forms())
                 .route(web::post().to(submit)),
         )
         .service(
             web::resource("/lnt/{token}/db_{db}/v4/{suite}/submitRun")
+                .app_data(REFUSES)
                 .app_data(forms())
                 .route(web::post().to(submit)),
         )
         .service(
             web::resource("/lnt/{token}/db_{db}/submitRun")
+                .app_data(REFUSES)
                 .app_data(forms())
                 .route(web::post().to(submit)),
         )
@@ -81,8 +83,10 @@ async fn submit(
     place: Path<Place>,
     form: Form,
 ) -> HttpResponse {
-    let report = field(&form, "input_data").unwrap_or_default();
-    let merge = field(&form, "merge").unwrap_or_default();
+    // LNT's own page sends a file.
+    let data = form.field("input_data").filter(|data| !data.is_empty());
+    let report = data.or_else(|| form.field("file")).unwrap_or_default();
+    let merge = form.field("merge").unwrap_or_default();
     match take(&context, &request, &place, report.as_bytes(), merge).await {
         Ok((_, answer)) => HttpResponse::Ok().json(answer),
         Err(answer) => answer,

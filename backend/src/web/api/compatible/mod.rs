@@ -5,10 +5,11 @@
 
 mod bencher;
 mod codespeed;
+mod form;
 mod lnt;
 
 use actix_web::HttpRequest;
-use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::web::{Data, ServiceConfig};
 
 use crate::context::Context;
 use crate::db::imports::Sender;
@@ -100,11 +101,4 @@ async fn store(context: &Context, importer: &Importer, ready: &Ready) -> Result<
     .await
 }
 
-/// The value of a form's field.
-fn field<'a>(form: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    let found = form.iter().find(|(key, _)| key == name);
-    found.map(|(_, value)| value.as_str())
-}
-
-type Form = web::Form<Vec<(String, String)>>;
 type Shared = Data<Context>;
