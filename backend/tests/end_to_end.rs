@@ -44,7 +44,10 @@ impl Quickstart {
             .unwrap()
             .port();
         let log = std::fs::File::create(folder.path().join("quickstart.log")).unwrap();
-        let process = Command::new(root.join("deploy/quickstart"))
+        // Who starts the tests in the background of a script has SIGINT ignored, and a shell cannot trap what it was born to ignore.
+        let process = Command::new("env")
+            .arg("--default-signal=INT")
+            .arg(root.join("deploy/quickstart"))
             .args(["--repository", &format!("cpython={}", history.display())])
             .args(["--port", &port.to_string(), "--data"])
             .arg(folder.path().join("data"))
