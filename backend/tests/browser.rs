@@ -10,7 +10,7 @@ use speedwell_backend::domain::role::Role;
 use speedwell_backend::scheduler::{explain, index, trace};
 use sqlx::PgPool;
 use support::TestApp;
-use support::browser::{fits, number, open, start_driver};
+use support::browser::{fits, number, open, sign_in, start_driver};
 use support::triage::{insert_point, insert_regression, insert_token, state_of};
 use support::worker::{insert_job, insert_rows, measure};
 
@@ -204,20 +204,6 @@ async fn pages_fit_a_phone_and_follow_the_dark(pool: PgPool) {
         .unwrap();
     assert_eq!(line.as_str().unwrap(), "rgb(127, 169, 247)");
     phone.close().await.unwrap();
-}
-
-/// Signs in by pasting a token.
-async fn sign_in(client: &Client, app: &TestApp, token: &str, to: &str) {
-    let address = format!("{}/sign-in?to={to}", app.address);
-    client.goto(&address).await.unwrap();
-    let field = client
-        .find(Locator::Css("input[name=token]"))
-        .await
-        .unwrap();
-    field
-        .send_keys(&format!("{token}{}", char::from(Key::Enter)))
-        .await
-        .unwrap();
 }
 
 /// Presses a key where the keyboard is.

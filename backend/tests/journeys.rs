@@ -13,7 +13,7 @@ use serde_json::Value;
 use speedwell_backend::domain::role::Role;
 use speedwell_backend::scheduler::trace;
 use sqlx::PgPool;
-use support::browser::{open, start_driver};
+use support::browser::{open, sign_in, start_driver, until_query};
 use support::triage::insert_token;
 use support::worker::{insert_rows, measure_places};
 use support::{TestApp, tour};
@@ -123,18 +123,6 @@ async fn act(client: &Client, actions: impl IntoIterator<Item = PointerAction>) 
     client.perform_actions(all).await.unwrap();
 }
 
-/// Waits until the address is as wanted.
-async fn address(client: &Client, wanted: impl Fn(&str) -> bool) {
-    for _ in 0..200 {
-        let now = client.current_url().await.unwrap();
-        if wanted(now.as_str()) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("the address stays {}", client.current_url().await.unwrap());
-}
-
 #[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
 async fn the_mouse_zooms_and_queues_what_was_not_measured(pool: PgPool) {
     let app = TestApp::start(&pool).await;
@@ -150,15 +138,7 @@ async fn the_mouse_zooms_and_queues_what_was_not_measured(pool: PgPool) {
     insert_token(&pool, "ada", Role::Triager).await;
     let driver = start_driver();
     let client = open(&driver, 1280, false).await;
-    client
-        .goto(&format!("{}/sign-in?to=/queue", app.address))
-        .await
-        .unwrap();
-    let field = client
-        .find(Locator::Css("input[name=token]"))
-        .await
-        .unwrap();
-    field.send_keys("token-of-ada\u{e007}").await.unwrap();
+    sign_in(&client, &app, "token-of-ada", "/queue").await;
     client
         .wait()
         .for_element(Locator::LinkText("Queue"))
@@ -177,7 +157,7 @@ async fn the_mouse_zooms_and_queues_what_was_not_measured(pool: PgPool) {
     // Drag over the right half: the address says what is shown. A double click shows all again.
     let (from, to) = (pointer(&client, 0.1).await, pointer(&client, 0.45).await);
     act(&client, [from, pressed(), to, released()]).await;
-    address(&client, |text| {
+    until_query(&client, |text| {
         text.contains("from=") && text.contains("to=")
     })
     .await;
@@ -187,7 +167,7 @@ async fn the_mouse_zooms_and_queues_what_was_not_measured(pool: PgPool) {
         [middle, pressed(), released(), pressed(), released()],
     )
     .await;
-    address(&client, |text| !text.contains("from=")).await;
+    until_query(&client, |text| !text.contains("from=")).await;
     client
         .wait()
         .for_element(Locator::Css(".canvas canvas"))

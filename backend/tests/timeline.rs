@@ -9,7 +9,7 @@ use speedwell_backend::domain::role::Role;
 use speedwell_backend::scheduler::trace;
 use sqlx::PgPool;
 use support::TestApp;
-use support::browser::{open, start_driver};
+use support::browser::{open, start_driver, until_query};
 use support::triage::{insert_point, insert_regression, insert_token};
 use support::worker::{
     TestWorker, facts, insert_job, insert_rows, measure, measure_places, series_id,
@@ -334,24 +334,6 @@ async fn names_from_outside_stay_text(pool: PgPool) {
     assert!(csv.contains("\n\"'=\"\"><img src=x>\","), "{csv}");
 }
 
-/// The query of the browser's address, once it is as wanted.
-async fn address(client: &fantoccini::Client, wanted: impl Fn(&str) -> bool) -> String {
-    for _ in 0..200 {
-        let query = client
-            .current_url()
-            .await
-            .unwrap()
-            .query()
-            .unwrap_or_default()
-            .to_owned();
-        if wanted(&query) {
-            return query;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    panic!("the address stays {}", client.current_url().await.unwrap());
-}
-
 #[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
 async fn a_browser_zooms_by_keys_and_the_address_follows(pool: PgPool) {
     let app = TestApp::start(&pool).await;
@@ -385,7 +367,7 @@ async fn a_browser_zooms_by_keys_and_the_address_follows(pool: PgPool) {
     );
     let region = client.find(Locator::Css(".chart-scroll")).await.unwrap();
     region.send_keys("+").await.unwrap();
-    let zoomed = address(&client, |query| query.contains("from=")).await;
+    let zoomed = until_query(&client, |query| query.contains("from=")).await;
     assert!(
         zoomed.contains("benchmark=nbody") && zoomed.contains("to=") && !zoomed.contains("last="),
         "{zoomed}"

@@ -3,8 +3,11 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use fantoccini::{Client, ClientBuilder};
+use fantoccini::key::Key;
+use fantoccini::{Client, ClientBuilder, Locator};
 use serde_json::json;
+
+use super::TestApp;
 
 /// A running chromedriver; ends when dropped.
 pub struct Driver(Child, u16);
@@ -91,4 +94,26 @@ pub async fn fits(client: &Client, what: &str) {
     )
     .await;
     assert!(wide <= 0.0, "{what} is {wide} pixels too wide");
+}
+
+/// Signs in by pasting a token.
+pub async fn sign_in(client: &Client, app: &TestApp, token: &str, to: &str) {
+    let address = format!("{}/sign-in?to={to}", app.address);
+    client.goto(&address).await.unwrap();
+    let field = client.find(Locator::Css("input[name=token]")).await;
+    let keys = format!("{token}{}", char::from(Key::Enter));
+    field.unwrap().send_keys(&keys).await.unwrap();
+}
+
+/// The query of the browser's address, once it is as wanted.
+pub async fn until_query(client: &Client, wanted: impl Fn(&str) -> bool) -> String {
+    for _ in 0..200 {
+        let now = client.current_url().await.unwrap();
+        let query = now.query().unwrap_or_default();
+        if wanted(query) {
+            return query.to_owned();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the address stays {}", client.current_url().await.unwrap());
 }

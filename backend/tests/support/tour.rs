@@ -1,6 +1,5 @@
 //! A service with something on every page: two runtimes of two languages, a release, a regression in each state, a search, a report.
 
-use fantoccini::key::Key;
 use fantoccini::{Client, Locator};
 use serde_json::json;
 use speedwell_backend::domain::role::Role;
@@ -9,7 +8,7 @@ use sqlx::PgPool;
 
 use super::triage::{insert_point, insert_regression, insert_token};
 use super::worker::{Rows, insert_job, insert_rows, measure};
-use super::{CONFIG, TestApp, hooks, importing};
+use super::{CONFIG, TestApp, browser, hooks, importing};
 
 /// The token that [`sign_in`] pastes.
 const ADMIN: &str = "ada";
@@ -215,14 +214,8 @@ async fn second_runtime(pool: &PgPool, rows: &Rows) -> Rows {
 
 /// Signs in as an admin, so that pages show what only those see.
 pub async fn sign_in(client: &Client, app: &TestApp) {
-    let address = format!("{}/sign-in?to=/queue", app.address);
-    client.goto(&address).await.unwrap();
-    let field = client
-        .find(Locator::Css("input[name=token]"))
-        .await
-        .unwrap();
-    let text = format!("token-of-{ADMIN}{}", char::from(Key::Enter));
-    field.send_keys(&text).await.unwrap();
+    let token = format!("token-of-{ADMIN}");
+    browser::sign_in(client, app, &token, "/queue").await;
     client
         .wait()
         .for_element(Locator::LinkText("Queue"))
