@@ -102,3 +102,23 @@ async fn an_unchanged_page_is_not_sent_again(pool: PgPool) {
     }
     assert_eq!(get("/assets/style-0.css", None).await.status(), 404);
 }
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn those_who_ask_at_once_get_the_same_page(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    insert_rows(&pool, 3).await;
+    for (path, expected) in [("/runtimes/cpython-main", 200), ("/nowhere", 404)] {
+        let asked = (0..12).map(|_| app.get(path));
+        let answers = futures_util::future::join_all(asked).await;
+        assert!(
+            answers
+                .iter()
+                .all(|(status, text)| *status == expected && !text.is_empty()),
+            "{path}"
+        );
+        assert!(
+            expected == 404 || answers.windows(2).all(|two| two[0] == two[1]),
+            "one state, one page"
+        );
+    }
+}

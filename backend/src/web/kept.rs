@@ -2,7 +2,8 @@
 //!
 //! A page is known by its address, and holds for one state of the database ([`versions::current`]) and ten seconds, because it may say how
 //! long ago something was. The state is read before the page is made: what is committed meanwhile gives another state, so that nobody
-//! ever reads a page that is older than a change. Only what anybody may read is kept: a request that says who asks passes by.
+//! ever reads a page that is older than a change. Only what anybody may read is kept: a request that says who asks passes by. Those who
+//! ask for the same page of the same state while it is made wait for it, instead of making it as well.
 
 use std::sync::Arc;
 
@@ -35,15 +36,16 @@ const OTHERS: [&str; 6] = [
 /// Bytes of one entry beside its body and its address.
 const OVERHEAD: u64 = 1_000;
 
-/// Address, and how the answer may be packed.
+/// Address, how the answer may be packed, and the state that it shows. Pages of states that are over are never asked for again, and go
+/// when there is no more room.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     address: String,
     packed: String,
+    state: String,
 }
 
 struct Page {
-    state: String,
     headers: HeaderMap,
     body: Bytes,
 }
@@ -53,7 +55,9 @@ struct Size;
 
 impl Weighter<Key, Arc<Page>> for Size {
     fn weight(&self, key: &Key, page: &Arc<Page>) -> u64 {
-        OVERHEAD + u64::try_from(key.address.len() + page.body.len()).unwrap_or(u64::MAX)
+        OVERHEAD
+            + u64::try_from(key.address.len() + key.state.len() + page.body.len())
+                .unwrap_or(u64::MAX)
     }
 }
 
@@ -72,14 +76,18 @@ pub(super) async fn kept(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let Some((pages, key, state)) = look(&request).await else {
+    let Some((pages, key)) = look(&request).await else {
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
     let known = IfNoneMatch::parse(request.request()).ok();
-    if let Some(page) = pages.0.get(&key).filter(|page| page.state == state) {
-        let answer = answer(&page, known.as_ref());
-        return Ok(request.into_response(answer));
-    }
+    // Who gets the place makes the page. When it is given up (an error, a browser that has gone), the next one who waits gets it.
+    let place = match pages.0.get_value_or_guard_async(&key).await {
+        Ok(page) => {
+            let answer = answer(&page, known.as_ref());
+            return Ok(request.into_response(answer));
+        }
+        Err(place) => place,
+    };
     // The whole page is wanted, whatever this browser has of it.
     request.headers_mut().remove(header::IF_NONE_MATCH);
     let response = next.call(request).await?.map_into_boxed_body();
@@ -94,17 +102,17 @@ pub(super) async fn kept(
         return Ok(ServiceResponse::new(request, answer));
     };
     let page = Arc::new(Page {
-        state,
         headers: head.headers().clone(),
         body,
     });
     let answer = answer(&page, known.as_ref());
-    pages.0.insert(key, page);
+    // Refused when somebody has put the page there meanwhile: that one shows the same.
+    drop(place.insert(page));
     Ok(ServiceResponse::new(request, answer))
 }
 
-/// The pages, this request's among them, and the state that it would show; `None` when it is not to be kept.
-async fn look(request: &ServiceRequest) -> Option<(web::Data<Kept>, Key, String)> {
+/// The pages, and this request's among them; `None` when it is not to be kept.
+async fn look(request: &ServiceRequest) -> Option<(web::Data<Kept>, Key)> {
     let headers = request.headers();
     let anonymous =
         !headers.contains_key(header::COOKIE) && !headers.contains_key(header::AUTHORIZATION);
@@ -118,14 +126,14 @@ async fn look(request: &ServiceRequest) -> Option<(web::Data<Kept>, Key, String)
     let state = versions::current(&context.pool).await.ok()?;
     let packed = headers.get(header::ACCEPT_ENCODING);
     let key = Key {
+        state: format!("{state} {}", Utc::now().timestamp() / SECONDS),
         address: request.uri().to_string(),
         packed: packed
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default()
             .to_owned(),
     };
-    let state = format!("{state} {}", Utc::now().timestamp() / SECONDS);
-    Some((pages, key, state))
+    Some((pages, key))
 }
 
 /// Pages and pictures that have a tag. What the process says of itself is no page.
