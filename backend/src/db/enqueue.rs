@@ -1,6 +1,6 @@
 //! The queries of the enqueue tick.
 
-use sqlx::PgExecutor;
+use sqlx::{AssertSqlSafe, PgExecutor};
 
 use crate::domain::plan::{Candidate, Reason};
 
@@ -21,8 +21,8 @@ pub async fn count_queued(
 }
 
 /// The release on or beside a runtime's branch before its head: what the overview compares with. That is the newest final release
-/// (`v3.9.2`, not `v3.9.3rc1`), or a preview where the branch leads to a line that has no final one (`v3.15.0a2`). Settled: a job for it
-/// is open, or was begun in the present epoch of the host that measured the runtime last; nothing is compared with other epochs.
+/// (`v3.9.2`, not `v3.9.3rc1`), or a preview where the branch leads to a line that has no final one (`v3.15.0a2`). Settled: a job for it, of the whole
+/// suite and (of a try) only one that has measured, is open, or was begun in the present epoch of the host that measured the runtime last; nothing is compared with other epochs.
 pub async fn find_release(
     db: impl PgExecutor<'_>,
     runtime_id: i64,
@@ -31,7 +31,8 @@ pub async fn find_release(
     sqlx::query_as(
         "SELECT release.commit_id,
             EXISTS (SELECT 1 FROM job WHERE job.runtime_id = runtime.id AND job.commit_id = release.commit_id
-                    AND job.kind = 'measure' AND job.host_class = $2 AND job.suite_name IS NULL
+                    AND job.kind = 'measure' AND job.host_class = $2 AND job.suite_name IS NULL AND job.benchmarks = '{}'
+                    AND (job.reason <> 'try' OR job.state = 'succeeded')
                     AND (job.state IN ('queued', 'running')
                          OR coalesce(job.started_at, job.created_at) >= coalesce(epoch.begins_at, '-infinity'))) AS settled
          FROM runtime JOIN branch ON branch.id = runtime.branch_id
@@ -50,33 +51,40 @@ pub async fn find_release(
     .await
 }
 
-/// A runtime's commits in branch order, oldest first; with `newest` only that many from the end.
-/// A commit is settled when it has a run on a host of the class, or a job that is open or over, of the whole suite: what was limited
-/// to some benchmarks (a request, a confirmation, a bisection) settles nothing, and of a try only what it has measured.
+/// Whether the commit `place.commit_id` is settled for the runtime `$1` on hosts of the class `$2`: it has a run there, or a job that is open or
+/// over, of the runtime's own whole suite. What was limited to some benchmarks (a request, a confirmation, a bisection) settles nothing, and of a
+/// try only what it has measured.
+const SETTLED: &str =
+    "(EXISTS (SELECT 1 FROM job WHERE job.runtime_id = $1 AND job.commit_id = place.commit_id
+              AND job.kind = 'measure' AND job.host_class = $2 AND job.benchmarks = '{}' AND job.suite_name IS NULL
+              AND job.reason <> 'try')
+   OR EXISTS (SELECT 1 FROM run JOIN host ON host.id = run.host_id JOIN job ON job.id = run.job_id
+              WHERE job.benchmarks = '{}' AND job.suite_name IS NULL AND run.runtime_id = $1
+                AND run.commit_id = place.commit_id AND host.class = $2))";
+
+/// A runtime's commits in branch order, oldest first, each [`SETTLED`] or not; with `newest` only that many from the end.
 pub async fn list_candidates(
     db: impl PgExecutor<'_>,
     runtime_id: i64,
     class: &str,
     newest: Option<i64>,
 ) -> sqlx::Result<Vec<Candidate>> {
-    let rows: Vec<CandidateRow> = sqlx::query_as(
+    let query = format!(
         "SELECT * FROM (
             SELECT place.position, commit.id,
                 EXISTS (SELECT 1 FROM tag WHERE tag.repository_id = commit.repository_id AND commit_hash = commit.hash),
-                EXISTS (SELECT 1 FROM job WHERE job.runtime_id = runtime.id AND job.commit_id = commit.id
-                        AND job.kind = 'measure' AND job.host_class = $2 AND job.benchmarks = '{}' AND job.reason <> 'try')
-             OR EXISTS (SELECT 1 FROM run JOIN host ON host.id = run.host_id JOIN job ON job.id = run.job_id
-                        WHERE job.benchmarks = '{}' AND job.suite_name IS NULL AND run.runtime_id = runtime.id AND run.commit_id = commit.id AND host.class = $2)
+                {SETTLED}
             FROM runtime JOIN branch_commit place ON place.branch_id = runtime.branch_id
             JOIN commit ON commit.id = place.commit_id
             WHERE runtime.id = $1 ORDER BY place.position DESC LIMIT $3
-         ) newest ORDER BY position",
-    )
-    .bind(runtime_id)
-    .bind(class)
-    .bind(newest)
-    .fetch_all(db)
-    .await?;
+         ) newest ORDER BY position"
+    );
+    let rows: Vec<CandidateRow> = sqlx::query_as(AssertSqlSafe(query))
+        .bind(runtime_id)
+        .bind(class)
+        .bind(newest)
+        .fetch_all(db)
+        .await?;
     Ok(rows.into_iter().map(candidate).collect())
 }
 
@@ -93,36 +101,32 @@ fn candidate((position, commit_id, tagged, settled): CandidateRow) -> Candidate 
     }
 }
 
-/// The last commits of days (UTC) that are over, in branch order, with `newest` only so many from the end; settled as in
-/// [`list_candidates`]. The branch is read from its end, and no further than to the oldest of them.
+/// The last commits of days (UTC) that are over, in branch order, with `newest` only so many from the end; each
+/// [`SETTLED`] or not. The branch is read from its end, and no further than to the oldest of them.
 pub async fn list_nights(
     db: impl PgExecutor<'_>,
     runtime_id: i64,
     class: &str,
     newest: Option<i64>,
 ) -> sqlx::Result<Vec<Candidate>> {
-    let rows: Vec<CandidateRow> = sqlx::query_as(
-        "SELECT night.position, night.commit_id, false,
-            EXISTS (SELECT 1 FROM job WHERE job.runtime_id = $1 AND job.commit_id = night.commit_id
-                    AND job.kind = 'measure' AND job.host_class = $2 AND job.benchmarks = '{}' AND job.reason <> 'try')
-         OR EXISTS (SELECT 1 FROM run JOIN host ON host.id = run.host_id JOIN job ON job.id = run.job_id
-                    WHERE job.benchmarks = '{}' AND job.suite_name IS NULL AND run.runtime_id = $1
-                      AND run.commit_id = night.commit_id AND host.class = $2)
+    let query = format!(
+        "SELECT place.position, place.commit_id, false, {SETTLED}
          FROM (
-            SELECT place.position, place.commit_id
-            FROM branch_commit place JOIN commit ON commit.id = place.commit_id
-            JOIN branch_commit after ON after.branch_id = place.branch_id AND after.position = place.position + 1
+            SELECT night.position, night.commit_id
+            FROM branch_commit night JOIN commit ON commit.id = night.commit_id
+            JOIN branch_commit after ON after.branch_id = night.branch_id AND after.position = night.position + 1
             JOIN commit next ON next.id = after.commit_id
-            WHERE place.branch_id = (SELECT branch_id FROM runtime WHERE id = $1)
+            WHERE night.branch_id = (SELECT branch_id FROM runtime WHERE id = $1)
               AND (next.committed_at AT TIME ZONE 'UTC')::date > (commit.committed_at AT TIME ZONE 'UTC')::date
-            ORDER BY place.position DESC LIMIT $3
-         ) night ORDER BY night.position",
-    )
-    .bind(runtime_id)
-    .bind(class)
-    .bind(newest)
-    .fetch_all(db)
-    .await?;
+            ORDER BY night.position DESC LIMIT $3
+         ) place ORDER BY place.position"
+    );
+    let rows: Vec<CandidateRow> = sqlx::query_as(AssertSqlSafe(query))
+        .bind(runtime_id)
+        .bind(class)
+        .bind(newest)
+        .fetch_all(db)
+        .await?;
     let night = |row| Candidate {
         ends_day: true,
         ..candidate(row)
@@ -130,18 +134,14 @@ pub async fn list_nights(
     Ok(rows.into_iter().map(night).collect())
 }
 
-/// The commits of a runtime's branch that tags name, and the releases beside it, in branch order; settled as in [`list_candidates`].
+/// The commits of a runtime's branch that tags name, and the releases beside it, in branch order; each [`SETTLED`] or not.
 pub async fn list_tagged(
     db: impl PgExecutor<'_>,
     runtime_id: i64,
     class: &str,
 ) -> sqlx::Result<Vec<Candidate>> {
-    let rows: Vec<CandidateRow> = sqlx::query_as(
-        "SELECT place.position, place.commit_id, true,
-            EXISTS (SELECT 1 FROM job WHERE job.runtime_id = $1 AND job.commit_id = place.commit_id
-                    AND job.kind = 'measure' AND job.host_class = $2 AND job.benchmarks = '{}')
-         OR EXISTS (SELECT 1 FROM run JOIN host ON host.id = run.host_id JOIN job ON job.id = run.job_id
-                    WHERE job.benchmarks = '{}' AND run.runtime_id = $1 AND run.commit_id = place.commit_id AND host.class = $2)
+    let query = format!(
+        "SELECT place.position, place.commit_id, true, {SETTLED}
          FROM (
             SELECT on_branch.position, on_branch.commit_id, 0 AS own_commits
             FROM runtime JOIN branch ON branch.id = branch_id JOIN tag ON tag.repository_id = branch.repository_id
@@ -151,12 +151,13 @@ pub async fn list_tagged(
             UNION
             SELECT position, commit_id, own_commits FROM runtime JOIN branch_release USING (branch_id) WHERE runtime.id = $1
          ) place JOIN commit ON commit.id = place.commit_id
-         ORDER BY place.position, own_commits, place.commit_id",
-    )
-    .bind(runtime_id)
-    .bind(class)
-    .fetch_all(db)
-    .await?;
+         ORDER BY place.position, own_commits, place.commit_id"
+    );
+    let rows: Vec<CandidateRow> = sqlx::query_as(AssertSqlSafe(query))
+        .bind(runtime_id)
+        .bind(class)
+        .fetch_all(db)
+        .await?;
     Ok(rows.into_iter().map(candidate).collect())
 }
 

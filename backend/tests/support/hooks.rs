@@ -1,15 +1,16 @@
 //! Forges that send hooks, signed as each signs.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::Sha256;
 use speedwell_backend::db::deliveries;
 use speedwell_backend::domain::hook::ForgeKind;
-use speedwell_backend::scheduler::hooks;
+use speedwell_backend::scheduler::{discover, hooks};
 use sqlx::PgPool;
 
-use super::TestApp;
-use super::forge::SECRET;
+use super::forge::{ForgeServer, SECRET};
+use super::git::{Repository, sync};
+use super::{CONFIG, TestApp};
 
 /// The signature of a body: hex.
 pub fn signature(secret: &str, body: &[u8]) -> String {
@@ -96,4 +97,37 @@ pub async fn insert(pool: &PgPool, event: &str, key: &str, body: &Value) -> i64 
     };
     let stored = deliveries::insert(pool, &new).await.unwrap();
     stored.unwrap().0
+}
+
+/// A service that tracks a repository (looked at once a year only) and takes GitHub's hooks for a project.
+pub async fn start(
+    pool: &PgPool,
+    repository: &Repository,
+    project: &str,
+) -> (TestApp, ForgeServer) {
+    let forge = ForgeServer::start(ForgeKind::Github).await;
+    let settings = forge.config("").replace("python/cpython", project);
+    let config = CONFIG.replace("/nowhere", repository.path().to_str().unwrap());
+    let config = config.replacen("[[runtime]]", &format!("{settings}[[runtime]]"), 1);
+    let config = config.replace(
+        "listen =",
+        "schedule = \"0 0 0 1 1 *\"\nhooks = { most_bytes = 1000000 }\nlisten =",
+    );
+    let app = TestApp::start_with(pool, &config).await;
+    sync(&app.context).await;
+    discover::tick(&app.context).await.unwrap();
+    (app, forge)
+}
+
+/// A push to a branch or a tag.
+pub fn push(reference: &str) -> Value {
+    json!({
+        "ref": reference, "before": "a".repeat(40), "after": "b".repeat(40),
+        "repository": { "full_name": "python/cpython" },
+    })
+}
+
+/// A number of the database.
+pub async fn count(pool: &PgPool, query: &'static str) -> i64 {
+    sqlx::query_scalar(query).fetch_one(pool).await.unwrap()
 }
