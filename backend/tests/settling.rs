@@ -1,5 +1,7 @@
 //! What settles a commit, so that nothing more is asked for: the same for every policy and for releases.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use speedwell_backend::db::enqueue;
