@@ -23,6 +23,8 @@ use nix::unistd::{Pid, Uid, User};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 
+use crate::db::server;
+
 /// Name of the superuser and of the database.
 const NAME: &str = "speedwell";
 /// How long a start may take, crash recovery included.
@@ -90,7 +92,11 @@ impl Cluster {
         let begun = Instant::now();
         loop {
             match PgConnection::connect_with(&self.connect_options().database("postgres")).await {
-                Ok(connection) => return create_database(connection).await,
+                Ok(mut connection) => {
+                    return server::create_database(&mut connection)
+                        .await
+                        .context("cannot create the database");
+                }
                 Err(error) if begun.elapsed() > START_TIMEOUT => {
                     let log = self.paths.folder.join("server.log");
                     return Err(error)
@@ -106,14 +112,7 @@ impl Cluster {
     /// For tests alone: a crash may lose or damage everything, and writes are several times as fast.
     pub async fn give_up_durability(&self) -> anyhow::Result<()> {
         let mut connection = PgConnection::connect_with(&self.connect_options()).await?;
-        for statement in [
-            "ALTER SYSTEM SET fsync = off",
-            "ALTER SYSTEM SET synchronous_commit = off",
-            "ALTER SYSTEM SET full_page_writes = off",
-            "SELECT pg_reload_conf()",
-        ] {
-            sqlx::query(statement).execute(&mut connection).await?;
-        }
+        server::give_up_durability(&mut connection).await?;
         Ok(())
     }
 }
@@ -136,22 +135,6 @@ fn options(socket: &Path) -> PgConnectOptions {
         .database(NAME)
         .application_name("speedwell")
         .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1))
-}
-
-async fn create_database(mut connection: PgConnection) -> anyhow::Result<()> {
-    let created = sqlx::query("CREATE DATABASE speedwell")
-        .execute(&mut connection)
-        .await;
-    match created {
-        Ok(_) => Ok(()),
-        // 42P04: it exists; 23505: another process is making it this moment.
-        Err(sqlx::Error::Database(error))
-            if matches!(error.code().as_deref(), Some("42P04" | "23505")) =>
-        {
-            Ok(())
-        }
-        Err(error) => Err(error).context("cannot create the database"),
-    }
 }
 
 impl Paths {

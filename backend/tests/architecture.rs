@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("archive", &[]),
     ("artefacts", &[]),
     ("binary", &["domain"]),
-    ("cluster", &["artefacts"]),
+    ("cluster", &["artefacts", "db"]),
     ("columnar", &[]),
     ("config", &["artefacts", "detection", "domain", "forge"]),
     ("forge", &["domain"]),

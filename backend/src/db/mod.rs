@@ -55,6 +55,7 @@ pub mod runs;
 pub mod searches;
 pub mod series;
 pub mod series_export;
+pub mod server;
 pub mod sessions;
 pub mod sources;
 pub mod stories;
