@@ -149,6 +149,20 @@ impl Quickstart {
     }
 }
 
+impl Quickstart {
+    /// Command lines of processes that still work in its folder.
+    fn left(&self) -> Vec<String> {
+        let folder = self.folder.path().display().to_string();
+        let processes = std::fs::read_dir("/proc").unwrap();
+        let lines = processes.filter_map(|entry| {
+            // Most of them are no processes, and some have ended meanwhile.
+            let line = std::fs::read(entry.ok()?.path().join("cmdline")).ok()?;
+            Some(String::from_utf8_lossy(&line).replace('\0', " "))
+        });
+        lines.filter(|line| line.contains(&folder)).collect()
+    }
+}
+
 impl Drop for Quickstart {
     fn drop(&mut self) {
         self.interrupt();
@@ -329,6 +343,8 @@ async fn two_commits_of_cpython_become_two_points_on_the_chart() {
         "{}",
         quickstart.log()
     );
+
+    assert_eq!(quickstart.left(), Vec::<String>::new());
 
     measure_modern(&quickstart, points[0]["hash"].as_str().unwrap()).await;
 }
