@@ -46,6 +46,7 @@ mod importing_doors;
 mod interpreters;
 mod journeys;
 mod long_view;
+mod made_up_data;
 mod mailing;
 mod merging;
 mod migrations;
