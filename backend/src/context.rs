@@ -13,6 +13,8 @@ use crate::forge::Tokens;
 pub struct Context {
     /// Connections to Postgres.
     pub pool: PgPool,
+    /// Further ones, for pages that ask for the same of a little more or less ([`crate::db::planned_once`]).
+    pub planned: PgPool,
     /// The configuration.
     pub config: Arc<Config>,
     /// Builds, raw run files and logs.

@@ -43,6 +43,7 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<Database> {
 pub(super) async fn open_context(config: &Config) -> anyhow::Result<(Context, Database)> {
     let database = open(config).await?;
     let context = Context {
+        planned: db::planned_once(&database.pool),
         pool: database.pool.clone(),
         config: Arc::new(config.clone()),
         artefacts: artefacts(config)?,

@@ -25,11 +25,13 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
         .install_recorder()
         .context("cannot install the metrics recorder")?;
     let context = Context {
+        planned: db::planned_once(&database.pool),
         pool: database.pool.clone(),
         config: Arc::new(config),
         artefacts,
         forge_tokens: Tokens::default(),
     };
+    let planned = context.planned.clone();
     let (stop, stopped) = watch::channel(false);
     let ticks = tokio::spawn(scheduler::run(context.clone(), stopped));
     let public_url = context.config.public_url();
@@ -42,6 +44,7 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
         tracing::error!("the scheduler ended before it was asked to");
     }
     ticks.await.context("the scheduler failed")?;
+    planned.close().await;
     database.pool.close().await;
     served
 }

@@ -1,7 +1,6 @@
 //! What a comparison's runs gave: one metric of every benchmark, every metric of one benchmark, and the samples themselves.
 //!
-//! A run has thousands of measurements and a comparison needs one metric of them, so they are found by their series: one probe
-//! of `measurement_series` for each benchmark. Times narrow the partitions.
+//! Times narrow the partitions.
 
 use chrono::{DateTime, Duration, Utc};
 use sqlx::postgres::PgRow;
@@ -38,63 +37,91 @@ impl Runs {
     }
 }
 
-/// The runs, and the measurements of their series: for commits on the branch, and for those that have left it. Between the two goes what chooses the series.
-macro_rules! select_measurements {
-    ($columns:literal, $samples:literal, $series:literal) => {
-        [
-            select_measurements!($columns, $samples, $series, "position = wanted.position"),
-            select_measurements!($columns, $samples, $series, "wanted.position IS NULL AND position IS NULL"),
-        ]
+/// The runs that are asked for.
+macro_rules! wanted {
+    () => {
+        "WITH wanted AS (
+            SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::int[], $6::timestamptz[], $7::timestamptz[])
+                AS wanted (subject, run_id, runtime_id, host_id, position, earliest, latest))"
     };
-    ($columns:literal, $samples:literal, $series:literal, $place:literal) => {
+}
+
+/// Columns of [`Value`].
+macro_rules! values {
+    () => {
+        "SELECT wanted.subject, wanted.run_id, series.benchmark, series.identity, series.metric, series.counter_source, own.median,
+            own.interval_low AS low, own.interval_high AS high, own.sample_count::bigint AS samples, run_deviation, rebuild_deviation"
+    };
+}
+
+/// Series with what is said of them, before what chooses them.
+macro_rules! series {
+    () => {
+        "SELECT series.id, runtime_id, host_id, benchmark.name AS benchmark, benchmark.identity, metric, counter_source, run_deviation, rebuild_deviation
+         FROM series JOIN benchmark ON benchmark.id = series.benchmark_id LEFT JOIN noise_floor ON noise_floor.series_id = series.id"
+    };
+}
+
+/// One metric of every benchmark. The rows of a run lie beside each other: reading all of them and leaving out those of other metrics is quicker than a
+/// probe for each series, and does not depend on what is in memory. What is left out is found in a table of the wanted series, so each costs next to nothing.
+macro_rules! select_metric {
+    ($columns:literal) => {
         concat!(
-            "WITH wanted AS (
-                SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::int[], $6::timestamptz[], $7::timestamptz[])
-                    AS wanted (subject, run_id, runtime_id, host_id, position, earliest, latest))
-             SELECT wanted.subject, wanted.run_id, benchmark.name AS benchmark, benchmark.identity, series.metric, series.counter_source,
-                    own.median, own.interval_low AS low, own.interval_high AS high, own.sample_count::bigint AS samples,
-                    run_deviation, rebuild_deviation",
+            wanted!(),
+            ", series AS MATERIALIZED (",
+            series!(),
+            " WHERE runtime_id = ANY($3) AND host_id = ANY($4) AND metric = $8) ",
+            values!(),
             $columns,
-            " FROM wanted JOIN series ON series.runtime_id = wanted.runtime_id AND series.host_id = wanted.host_id ",
-            $series,
-            " JOIN benchmark ON benchmark.id = series.benchmark_id
-             CROSS JOIN LATERAL (
-                SELECT median, interval_low, interval_high, sample_count",
-            $samples,
-            "   FROM measurement
-                WHERE series_id = series.id AND run_id = wanted.run_id AND measured_at BETWEEN wanted.earliest AND wanted.latest AND ",
-            $place,
-            ") own
-             LEFT JOIN noise_floor ON noise_floor.series_id = series.id"
+            " FROM wanted JOIN measurement own ON own.run_id = wanted.run_id AND own.measured_at BETWEEN wanted.earliest AND wanted.latest
+             JOIN series ON series.id = own.series_id"
         )
     };
 }
 
-/// Asks for the runs on their branches, and, where there are any, for those whose commit has left it. `own`: the parameters after the seventh.
+/// Every metric of the benchmarks of one name: a probe for each series, at the commit's place on its branch, or among those that have left it.
+macro_rules! select_benchmark {
+    ($columns:literal) => {
+        [
+            select_benchmark!($columns, "own.position = wanted.position"),
+            select_benchmark!($columns, "wanted.position IS NULL AND own.position IS NULL"),
+        ]
+    };
+    ($columns:literal, $place:literal) => {
+        concat!(
+            wanted!(),
+            values!(),
+            $columns,
+            " FROM wanted JOIN (",
+            series!(),
+            " WHERE benchmark.name = $8) series ON series.runtime_id = wanted.runtime_id AND series.host_id = wanted.host_id
+             JOIN measurement own ON own.series_id = series.id AND own.run_id = wanted.run_id
+                AND own.measured_at BETWEEN wanted.earliest AND wanted.latest AND ",
+            $place
+        )
+    };
+}
+
+/// Asks for measurements of runs. `own`: the parameters after the seventh.
 async fn fetch<T>(
     pool: &PgPool,
-    texts: [&'static str; 2],
+    text: &'static str,
     runs: &Runs,
     own: &[&str],
 ) -> sqlx::Result<Vec<T>>
 where
     T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
 {
-    let asked = [true, runs.position.iter().any(Option::is_none)];
-    let mut found = Vec::new();
-    for (text, _) in texts.into_iter().zip(asked).filter(|(_, asked)| *asked) {
-        let query = sqlx::query_as(text)
-            .bind(&runs.subject)
-            .bind(&runs.run_id)
-            .bind(&runs.runtime_id)
-            .bind(&runs.host_id)
-            .bind(&runs.position)
-            .bind(&runs.earliest)
-            .bind(&runs.latest);
-        let query = own.iter().fold(query, |query, one| query.bind(*one));
-        found.extend(query.fetch_all(pool).await?);
-    }
-    Ok(found)
+    let query = sqlx::query_as(text)
+        .bind(&runs.subject)
+        .bind(&runs.run_id)
+        .bind(&runs.runtime_id)
+        .bind(&runs.host_id)
+        .bind(&runs.position)
+        .bind(&runs.earliest)
+        .bind(&runs.latest);
+    let query = own.iter().fold(query, |query, one| query.bind(*one));
+    query.fetch_all(pool).await
 }
 
 /// A measurement of one run.
@@ -128,8 +155,7 @@ pub struct Value {
 
 /// One metric of every benchmark of the runs.
 pub async fn list_values(pool: &PgPool, runs: &Runs, metric: &str) -> sqlx::Result<Vec<Value>> {
-    let texts = select_measurements!("", "", "AND series.metric = $8");
-    fetch(pool, texts, runs, &[metric]).await
+    fetch(pool, select_metric!(""), runs, &[metric]).await
 }
 
 /// A measurement with its samples.
@@ -155,14 +181,17 @@ pub async fn list_of_benchmark(
     benchmark: &str,
     sampled: &str,
 ) -> sqlx::Result<Vec<SampledValue>> {
-    let texts = select_measurements!(
+    let [on_branches, off_branches] = select_benchmark!(
         ", own.loops, CASE WHEN series.metric = $9 THEN own.sample_values ELSE '{}' END AS sample_values,
            CASE WHEN series.metric = $9 THEN own.sample_process ELSE '{}' END AS sample_process,
-           CASE WHEN series.metric = $9 THEN own.sample_warmup ELSE '{}' END AS sample_warmup",
-        ", loops, sample_values, sample_process, sample_warmup",
-        "AND series.benchmark_id IN (SELECT id FROM benchmark WHERE name = $8)"
+           CASE WHEN series.metric = $9 THEN own.sample_warmup ELSE '{}' END AS sample_warmup"
     );
-    fetch(pool, texts, runs, &[benchmark, sampled]).await
+    let own = [benchmark, sampled];
+    let mut found = fetch(pool, on_branches, runs, &own).await?;
+    if runs.position.iter().any(Option::is_none) {
+        found.extend(fetch(pool, off_branches, runs, &own).await?);
+    }
+    Ok(found)
 }
 
 /// One metric of every benchmark of the runs, with the samples: for exports.
@@ -171,12 +200,9 @@ pub async fn list_samples(
     runs: &Runs,
     metric: &str,
 ) -> sqlx::Result<Vec<SampledValue>> {
-    let texts = select_measurements!(
-        ", own.loops, own.sample_values, own.sample_process, own.sample_warmup",
-        ", loops, sample_values, sample_process, sample_warmup",
-        "AND series.metric = $8"
-    );
-    fetch(pool, texts, runs, &[metric]).await
+    let text =
+        select_metric!(", own.loops, own.sample_values, own.sample_process, own.sample_warmup");
+    fetch(pool, text, runs, &[metric]).await
 }
 
 /// What a run could not measure.

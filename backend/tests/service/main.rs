@@ -55,7 +55,6 @@ mod operating;
 mod pages;
 mod people;
 mod protocol_versions;
-mod query_counts;
 mod recompute;
 mod regressions;
 mod reproduce;

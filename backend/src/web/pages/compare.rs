@@ -119,7 +119,7 @@ pub(super) async fn compare(
     }
     let choice = comparison::parse(&pairs)?;
     let view = View::parse(&pairs, choice.subjects.len())?;
-    let loaded = comparison::load_all(&context.pool, &choice).await?;
+    let loaded = comparison::load_all(&context.planned, &choice).await?;
     let histories = if view.history {
         histories(&context, &loaded).await?
     } else {
@@ -136,13 +136,13 @@ async fn histories(context: &Context, loaded: &Loaded) -> Result<HashMap<String,
         return Ok(HashMap::new());
     };
     let metric = comparison.metric.as_str();
-    let series = comparisons::list_series(&context.pool, run, metric, source.as_str()).await?;
+    let series = comparisons::list_series(&context.planned, run, metric, source.as_str()).await?;
     let keys: Vec<i64> = series.iter().map(|(_, id)| *id).collect();
     let newest = Range {
         newest: HISTORY,
         ..Range::default()
     };
-    let traces = traces::list_range(&context.pool, &keys, &newest).await?;
+    let traces = traces::list_range(&context.planned, &keys, &newest).await?;
     let drawn = |(identity, id): &(String, i64)| {
         let trace = traces.iter().find(|trace| trace.series_id == *id)?;
         let values: Vec<f64> = trace.points.iter().map(|point| point.median).collect();

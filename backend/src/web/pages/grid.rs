@@ -77,7 +77,7 @@ pub(super) async fn grid(
 }
 
 async fn page(context: &Context, asked: &Asked, order: &Order) -> Result<Page, Error> {
-    let pool = &context.pool;
+    let pool = &context.planned;
     let names = timeline::list_names(pool).await?;
     let suites = timeline::list_suites(pool).await?;
     let of_kind = |kind: &str| -> Vec<String> {
@@ -167,7 +167,7 @@ async fn suite_of(
         };
     }
     let own = match runtime {
-        Some(runtime) => timeline::find_suite(&context.pool, runtime).await?,
+        Some(runtime) => timeline::find_suite(&context.planned, runtime).await?,
         None => None,
     };
     Ok(own.or_else(|| suites.first().cloned()).unwrap_or_default())

@@ -59,7 +59,7 @@ struct HostLine {
 }
 
 pub(super) async fn home(context: Data<Context>) -> Result<HttpResponse, PageError> {
-    let pool = &context.pool;
+    let pool = &context.planned;
     let now = Utc::now();
     let all = overview::list_runtimes(pool, None).await?;
     let (controls, runtimes): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| one.control);

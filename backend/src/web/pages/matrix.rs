@@ -80,7 +80,7 @@ pub(super) async fn matrix(
     context: Data<Context>,
     Query(pairs): super::compare::Pairs,
 ) -> Result<HttpResponse, PageError> {
-    let measurable = subjects::list_measurable(&context.pool).await?;
+    let measurable = subjects::list_measurable(&context.planned).await?;
     let Some(choice) = choose(&pairs, &measurable)? else {
         return render(&empty());
     };
@@ -94,7 +94,7 @@ pub(super) async fn matrix(
     );
     let mut resolved = Vec::new();
     let mut absent = Vec::new();
-    for (subject, found) in all.iter().zip(resolve(&context.pool, &all).await?) {
+    for (subject, found) in all.iter().zip(resolve(&context.planned, &all).await?) {
         match found {
             Ok(one) => resolved.push(one),
             Err(why) if resolved.is_empty() => {
@@ -107,12 +107,13 @@ pub(super) async fn matrix(
         .first()
         .map(std::slice::from_ref)
         .unwrap_or_default();
-    let kinds = comparison::shared_kinds(&context.pool, base).await?;
+    let kinds = comparison::shared_kinds(&context.planned, base).await?;
     let metric = choice
         .metric
         .unwrap_or_else(|| comparison::default_metric(&kinds));
-    let mut comparison = comparison::load(&context.pool, &resolved, metric, choice.source).await?;
-    let suites = subjects::list_suites(&context.pool, choice.suite.as_deref()).await?;
+    let mut comparison =
+        comparison::load(&context.planned, &resolved, metric, choice.source).await?;
+    let suites = subjects::list_suites(&context.planned, choice.suite.as_deref()).await?;
     if let Some(suite) = &choice.suite {
         let known = suites.iter().find(|one| one.name == *suite);
         let known = known.ok_or_else(|| bad("suite", format!("there is no suite {suite:?}")))?;

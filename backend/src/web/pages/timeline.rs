@@ -103,7 +103,7 @@ async fn page(context: &Context, visitor: &Visitor, asked: &Asked) -> Result<Pag
         .map(|line| line.series.benchmark.as_str())
         .collect();
     names.dedup();
-    let versions = timeline::list_versions(&context.pool, &names).await?;
+    let versions = timeline::list_versions(&context.planned, &names).await?;
     let marks = marks::read(context, &read).await?;
     let dots = read.count() <= MOST_DOTS;
     let newest = rows::newest(&read);

@@ -22,7 +22,7 @@ pub(in crate::web) async fn details(
     let series: Vec<i64> = wanted.iter().map(|(line, _)| line.series.id).collect();
     let positions: Vec<i32> = wanted.iter().map(|(_, point)| point.position).collect();
     let runs: Vec<i64> = wanted.iter().map(|(_, point)| point.run_id).collect();
-    let found = timeline::list_details(&context.pool, &series, &positions, &runs).await?;
+    let found = timeline::list_details(&context.planned, &series, &positions, &runs).await?;
     Ok(found
         .into_iter()
         .map(|one| ((one.series_id, one.position), one))

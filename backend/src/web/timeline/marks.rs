@@ -50,7 +50,7 @@ pub(in crate::web) async fn read(context: &Context, read: &Timeline) -> Result<M
     if read.lines.is_empty() {
         return Ok(Marks::default());
     }
-    let pool = &context.pool;
+    let pool = &context.planned;
     let (branches, positions) = (read.branches(), read.positions());
     let place = |position: i32, at: i64| {
         if read.axis.by_date {
@@ -116,9 +116,9 @@ async fn breaks(context: &Context, read: &Timeline) -> Result<Vec<Break>, Error>
     }
     environments.sort_unstable();
     environments.dedup();
-    let facts = timeline::list_facts(&context.pool, &environments).await?;
+    let facts = timeline::list_facts(&context.planned, &environments).await?;
     let facts: HashMap<i64, Value> = facts.into_iter().collect();
-    let epochs = timeline::list_epochs(&context.pool, &read.hosts()).await?;
+    let epochs = timeline::list_epochs(&context.planned, &read.hosts()).await?;
     let mut found: Vec<Break> = Vec::new();
     for (index, line) in read.lines.iter().enumerate() {
         for (before, after) in line.breaks() {

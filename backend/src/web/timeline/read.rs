@@ -178,14 +178,14 @@ fn distinct(keys: impl Iterator<Item = i64>) -> Vec<i64> {
 /// # Errors
 /// When the base is not known, or the database fails.
 pub(in crate::web) async fn read(context: &Context, asked: &Asked) -> Result<Timeline, Error> {
-    let names = timeline::list_names(&context.pool).await?;
-    let all = timeline::list_series(&context.pool, &wanted(asked, &names), MOST_SERIES).await?;
+    let names = timeline::list_names(&context.planned).await?;
+    let all = timeline::list_series(&context.planned, &wanted(asked, &names), MOST_SERIES).await?;
     let mut chosen = choose(all, asked);
     let (traced, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut chosen.series)
         .into_iter()
         .partition(|one| one.traced);
     let keys: Vec<i64> = traced.iter().map(|one| one.id).collect();
-    let mut found = traces::list_range(&context.pool, &keys, &range(asked)).await?;
+    let mut found = traces::list_range(&context.planned, &keys, &range(asked)).await?;
     let bases = bases(context, asked, &traced).await?;
     let label = labels(&traced);
     let mut without_base = Vec::new();
@@ -300,7 +300,7 @@ async fn bases(
         return Ok(None);
     }
     let branches = distinct(series.iter().map(|one| one.branch_id));
-    let places = timeline::find_base(&context.pool, &branches, &asked.base).await?;
+    let places = timeline::find_base(&context.planned, &branches, &asked.base).await?;
     let many = |branch: &i64| places.iter().filter(|(of, _)| of == branch).count() > 1;
     let problem = if places.is_empty() {
         Some("no tag, and no beginning of a hash (seven digits), of a commit on these branches")
@@ -320,7 +320,7 @@ async fn bases(
         place.map(|(_, position)| (one.id, *position))
     };
     let (keys, positions): (Vec<i64>, Vec<i32>) = series.iter().filter_map(at).unzip();
-    let found = traces::list_at(&context.pool, &keys, &positions).await?;
+    let found = traces::list_at(&context.planned, &keys, &positions).await?;
     Ok(Some(
         found
             .into_iter()

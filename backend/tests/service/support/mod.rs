@@ -1,5 +1,7 @@
 //! What the backend's tests share: the whole application on a port of its own, and a worker's requests.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 pub mod browser;
 pub mod comparing;
 pub mod doors;
@@ -27,6 +29,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use speedwell_backend::artefacts::Artefacts;
 use speedwell_backend::config::Config;
 use speedwell_backend::context::Context;
+use speedwell_backend::db;
 use speedwell_backend::forge::Tokens;
 use speedwell_backend::web;
 use sqlx::PgPool;
@@ -87,6 +90,7 @@ impl TestApp {
         let artefacts = Artefacts::in_folder(&data.path().join("artefacts")).unwrap();
         let context = Context {
             pool: pool.clone(),
+            planned: db::planned_once(pool),
             config,
             artefacts,
             forge_tokens: Tokens::default(),
@@ -106,13 +110,16 @@ impl TestApp {
                 served.pool = PgPoolOptions::new()
                     .max_connections(8)
                     .connect_lazy_with(options);
+                served.planned = db::planned_once(&served.pool);
                 let metrics = PrometheusBuilder::new().build_recorder().handle();
-                let pool = served.pool.clone();
+                let pools = [served.planned.clone(), served.pool.clone()];
                 tokio::select! {
                     served = web::serve(served, metrics, |address| sender.send(address).unwrap()) => served.unwrap(),
                     _ = ended => {}
                 }
-                pool.close().await;
+                for pool in pools {
+                    pool.close().await;
+                }
             });
         });
         let address = receiver

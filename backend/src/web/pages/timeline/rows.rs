@@ -165,7 +165,7 @@ pub(in crate::web::pages) async fn csv(
     places.sort_unstable();
     places.dedup();
     let (branches, positions): (Vec<i64>, Vec<i32>) = places.into_iter().unzip();
-    let hashes = stored::list_hashes(&context.pool, &branches, &positions)
+    let hashes = stored::list_hashes(&context.planned, &branches, &positions)
         .await
         .map_err(Error::from)?;
     let hashes: HashMap<(i64, i32), String> = hashes

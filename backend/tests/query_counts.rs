@@ -1,4 +1,14 @@
-//! Pages do a bounded number of queries, whatever the number of series. Alone in its binary: it counts every query.
+//! Pages do a bounded number of queries, whatever the number of series. A program of its own: it counts every query of its process.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "service/support/mod.rs"]
+#[allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "what the other tests use besides"
+)]
+mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -6,14 +16,13 @@ use speedwell_backend::domain::regression::Transition;
 use speedwell_backend::domain::role::Role;
 use speedwell_backend::scheduler::{bisect, index, noise, report, trace};
 use sqlx::PgPool;
+use support::regression::{go, insert};
+use support::triage::{insert_point, insert_regression, insert_token};
+use support::worker::{insert_job, insert_rows, measure};
+use support::{TestApp, hooks};
 use tracing::Subscriber;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
-
-use crate::support::regression::{go, insert};
-use crate::support::triage::{insert_point, insert_regression, insert_token};
-use crate::support::worker::{insert_job, insert_rows, measure};
-use crate::support::{TestApp, hooks};
 
 static QUERIES: AtomicUsize = AtomicUsize::new(0);
 
