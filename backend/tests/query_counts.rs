@@ -21,17 +21,30 @@ use support::triage::{insert_point, insert_regression, insert_token};
 use support::worker::{insert_job, insert_rows, measure};
 use support::{TestApp, hooks};
 use tracing::Subscriber;
+use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 static QUERIES: AtomicUsize = AtomicUsize::new(0);
 
-/// Counts what sqlx logs: one event for each statement.
+/// Counts what sqlx logs: one event for each statement, but for what a new connection is told once.
 struct Counter;
+
+/// Whether an event is of a statement that belongs to opening a connection.
+#[derive(Default)]
+struct Opens(bool);
+
+impl Visit for Opens {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.0 |= field.name() == "summary" && format!("{value:?}").contains("SET plan_cache_mode");
+    }
+}
 
 impl<S: Subscriber> Layer<S> for Counter {
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
-        if event.metadata().target() == "sqlx::query" {
+        let mut opens = Opens::default();
+        event.record(&mut opens);
+        if event.metadata().target() == "sqlx::query" && !opens.0 {
             QUERIES.fetch_add(1, Ordering::SeqCst);
         }
     }
