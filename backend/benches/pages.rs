@@ -7,7 +7,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark may panic")]
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/service/support/mod.rs"]
+#[allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "what the tests use besides"
+)]
 mod support;
 
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! The Speedwell service. The arrows between these modules are fixed in `tests/architecture.rs`.
+//! The Speedwell service. The arrows between these modules are fixed in `tests/service/architecture.rs`.
 
 /// Telling people: who hears, what it says, how it leaves.
 pub mod alerts;
