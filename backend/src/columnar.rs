@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
-use parquet::basic::{Compression, ConvertedType, Repetition, Type as Physical};
+use parquet::basic::{Compression, LogicalType, Repetition, TimeUnit, Type as Physical};
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
@@ -45,28 +45,25 @@ impl Column {
         }
     }
 
-    fn kind(&self) -> (Physical, ConvertedType, Repetition) {
-        match self {
-            Self::Text(_) => (
-                Physical::BYTE_ARRAY,
-                ConvertedType::UTF8,
-                Repetition::REQUIRED,
-            ),
-            Self::SomeText(_) => (
-                Physical::BYTE_ARRAY,
-                ConvertedType::UTF8,
-                Repetition::OPTIONAL,
-            ),
-            Self::Integer(_) => (Physical::INT64, ConvertedType::NONE, Repetition::REQUIRED),
-            Self::SomeInteger(_) => (Physical::INT64, ConvertedType::NONE, Repetition::OPTIONAL),
-            Self::Number(_) => (Physical::DOUBLE, ConvertedType::NONE, Repetition::REQUIRED),
-            Self::SomeNumber(_) => (Physical::DOUBLE, ConvertedType::NONE, Repetition::OPTIONAL),
-            Self::Moment(_) => (
-                Physical::INT64,
-                ConvertedType::TIMESTAMP_MICROS,
-                Repetition::REQUIRED,
-            ),
-        }
+    /// How it is stored, what that means, and whether it may be missing. The older of Parquet's two words for a moment does not say UTC, and
+    /// DuckDB would take it for a local time.
+    fn kind(&self) -> (Physical, Option<LogicalType>, Repetition) {
+        let (physical, meaning) = match self {
+            Self::Text(_) | Self::SomeText(_) => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+            Self::Integer(_) | Self::SomeInteger(_) => (Physical::INT64, None),
+            Self::Number(_) | Self::SomeNumber(_) => (Physical::DOUBLE, None),
+            Self::Moment(_) => {
+                let moment = LogicalType::timestamp(true, TimeUnit::MICROS);
+                (Physical::INT64, Some(moment))
+            }
+        };
+        let repetition = match self {
+            Self::Text(_) | Self::Integer(_) | Self::Number(_) | Self::Moment(_) => {
+                Repetition::REQUIRED
+            }
+            Self::SomeText(_) | Self::SomeInteger(_) | Self::SomeNumber(_) => Repetition::OPTIONAL,
+        };
+        (physical, meaning, repetition)
     }
 
     /// Writes the rows of one group.
@@ -133,9 +130,9 @@ fn levels<T>(values: &[Option<T>]) -> Vec<i16> {
 /// When the columns are not of one length.
 pub fn parquet(columns: &[(&str, Column)]) -> anyhow::Result<Vec<u8>> {
     let fields = columns.iter().map(|(name, column)| {
-        let (physical, converted, repetition) = column.kind();
+        let (physical, meaning, repetition) = column.kind();
         let field = Type::primitive_type_builder(name, physical)
-            .with_converted_type(converted)
+            .with_logical_type(meaning)
             .with_repetition(repetition)
             .build()?;
         Ok(Arc::new(field))

@@ -16,6 +16,7 @@ use speedwell_backend::domain::audit::Action;
 use speedwell_backend::domain::summary::Summary;
 use speedwell_backend::forge::Tokens;
 use sqlx::PgPool;
+use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgPoolOptions;
 
 use super::operator;
@@ -32,10 +33,12 @@ pub(super) struct Database {
 /// Opens the configured database, or the private cluster, and migrates it.
 pub(super) async fn open(config: &Config) -> anyhow::Result<Database> {
     let database = connect(config).await?;
-    db::MIGRATOR
-        .run(&database.pool)
-        .await
-        .context("cannot migrate the database")?;
+    match db::MIGRATOR.run(&database.pool).await {
+        Err(MigrateError::VersionMissing(version)) => bail!(
+            "a newer Speedwell has migrated this database (migration {version} is not known here): start that one, or go back with a backup that this one has made, by `restore` into an empty database"
+        ),
+        done => done.context("cannot migrate the database")?,
+    }
     Ok(database)
 }
 

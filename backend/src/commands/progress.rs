@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use clap::Args;
 use speedwell_backend::config::Config;
 use speedwell_backend::db::progress::{self, RuntimeProgress};
@@ -26,29 +27,35 @@ pub(super) async fn run(config: &Config, arguments: ProgressArguments) -> anyhow
         .collect();
     let begun = Instant::now();
     let mut shown: BTreeMap<String, String> = BTreeMap::new();
-    loop {
-        for (name, line) in progress::list_troubles(&database.pool).await? {
-            show(&mut shown, begun, format!("repository {name}"), line);
-        }
-        let runtimes = progress::list_runtimes(&database.pool).await?;
-        for runtime in &runtimes {
-            show(
-                &mut shown,
-                begun,
-                runtime.name.clone(),
-                line_of(runtime, wanted.get(runtime.name.as_str())),
-            );
-        }
-        for (job, line) in progress::list_running(&database.pool).await? {
-            show(&mut shown, begun, format!("job {job}"), line);
-        }
-        let over = |runtime: &RuntimeProgress| is_over(runtime, wanted.get(runtime.name.as_str()));
-        if arguments.once && runtimes.len() >= wanted.len() && runtimes.iter().all(over) {
-            break;
-        }
+    while !look(&database.pool, &wanted, (begun, &mut shown), arguments.once)
+        .await
+        .context("the database does not answer any more; was the backend stopped?")?
+    {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     summary(config, &database.pool).await
+}
+
+/// Prints what has changed; whether all is over that is waited for.
+async fn look(
+    pool: &sqlx::PgPool,
+    wanted: &BTreeMap<&str, Option<u32>>,
+    (begun, shown): (Instant, &mut BTreeMap<String, String>),
+    once: bool,
+) -> sqlx::Result<bool> {
+    for (name, line) in progress::list_troubles(pool).await? {
+        show(shown, begun, format!("repository {name}"), line);
+    }
+    let runtimes = progress::list_runtimes(pool).await?;
+    for runtime in &runtimes {
+        let line = line_of(runtime, wanted.get(runtime.name.as_str()));
+        show(shown, begun, runtime.name.clone(), line);
+    }
+    for (job, line) in progress::list_running(pool).await? {
+        show(shown, begun, format!("job {job}"), line);
+    }
+    let over = |runtime: &RuntimeProgress| is_over(runtime, wanted.get(runtime.name.as_str()));
+    Ok(once && runtimes.len() >= wanted.len() && runtimes.iter().all(over))
 }
 
 fn show(shown: &mut BTreeMap<String, String>, begun: Instant, what: String, line: String) {

@@ -75,6 +75,10 @@ pub struct DeliveryRow {
     pub body: Vec<u8>,
     /// Tries begun, this one included.
     pub attempts: i32,
+    /// Itself; of a replay the delivery whose work it does again. What was done in this one's name is not done twice.
+    pub first_id: i64,
+    /// Of a replay: when the work that it does again was over. Later things were not meant.
+    pub first_finished_at: Option<DateTime<Utc>>,
 }
 
 /// Takes up the oldest delivery that is due and postpones it to `lease_ends`: when this process dies, another does it then. What is
@@ -89,7 +93,9 @@ pub async fn claim(
          WHERE repository.id = repository_id
            AND delivery.id = (SELECT id FROM delivery WHERE state = 'waiting' AND next_attempt_at <= $1
                               ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)
-         RETURNING delivery.id, repository_id, repository.name AS repository, forge, event, body, attempts",
+         RETURNING delivery.id, repository_id, repository.name AS repository, forge, event, body, attempts,
+                   coalesce(replay_of, delivery.id) AS first_id,
+                   (SELECT finished_at FROM delivery AS first WHERE first.id = delivery.replay_of) AS first_finished_at",
     )
     .bind(now)
     .bind(lease_ends)
@@ -142,11 +148,12 @@ pub async fn postpone(
 }
 
 /// Has the work of a delivery that is over done again, as a delivery of its own, and notes who wanted it in the audit log: its number.
-/// Nothing when there is no such one. To be called within a transaction.
+/// The replay of a replay is one of the first delivery, so that all of them know what was done in its name. Nothing when there is no such one. To be called within a transaction.
 pub async fn replay(db: &mut PgConnection, id: i64, actor: &str) -> sqlx::Result<Option<i64>> {
     let new: Option<i64> = sqlx::query_scalar(
         "INSERT INTO delivery (repository_id, forge, delivery_key, event, headers, body, body_bytes, replay_of, replayed_by)
-         SELECT repository_id, forge, format('replay %s %s', id, gen_random_uuid()), event, headers, body, body_bytes, id, $2
+         SELECT repository_id, forge, format('replay %s %s', id, gen_random_uuid()), event, headers, body, body_bytes,
+                coalesce(replay_of, id), $2
          FROM delivery WHERE id = $1 AND state <> 'waiting' RETURNING id",
     )
     .bind(id)

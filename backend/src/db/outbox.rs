@@ -149,12 +149,12 @@ pub struct NewMessage<'a> {
     pub not_before: DateTime<Utc>,
 }
 
-/// Puts a message into the outbox; its notices belong to it from then on. Nothing happens when its key is there.
+/// Puts a message into the outbox; its notices belong to it from then on. `false`: its key is there, and nothing happens.
 pub async fn insert(
     db: &mut PgConnection,
     message: &NewMessage<'_>,
     notices: &[i64],
-) -> sqlx::Result<()> {
+) -> sqlx::Result<bool> {
     let id: Option<i64> = sqlx::query_scalar(
         "INSERT INTO outbox (key, channel, recipient, subscription_id, regression_id, payload, next_attempt_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (key) DO NOTHING RETURNING id",
@@ -175,8 +175,8 @@ pub async fn insert(
     .bind(id)
     .bind(message.key)
     .execute(db)
-    .await
-    .map(drop)
+    .await?;
+    Ok(id.is_some())
 }
 
 /// A message that was taken up.

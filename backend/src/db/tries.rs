@@ -5,6 +5,7 @@ pub mod results;
 pub mod rounds;
 pub mod show;
 
+use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::domain::try_run::{Refused, Request, Source, Trust, TryState, patch_key};
@@ -377,12 +378,14 @@ pub struct Status {
     pub repository: String,
     /// Its pull request.
     pub pull_number: Option<i32>,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
 }
 
 /// How a try stands.
 pub async fn status(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Option<Status>> {
     sqlx::query_as(
-        "SELECT try_run.id, state, message, requester, repository.name AS repository, pull_number
+        "SELECT try_run.id, state, message, requester, repository.name AS repository, pull_number, try_run.created_at
          FROM try_run JOIN repository ON repository.id = repository_id WHERE try_run.id = $1",
     )
     .bind(id)

@@ -11,7 +11,7 @@ use sqlx::PgPool;
 
 use crate::support::forge::app::APP;
 use crate::support::forge::{ForgeServer, PROJECT, Pull};
-use crate::support::hooks::follow;
+use crate::support::hooks::{follow, replay};
 use crate::support::npm;
 use crate::support::regression::{explain, go, insert};
 use crate::support::smtp::SmtpServer;
@@ -253,7 +253,7 @@ async fn a_check_that_is_wanted_again_opens_its_try_again(pool: PgPool) {
             .await
             .unwrap();
     assert_eq!((by.as_deref(), pull), (Some("GitHub: may push"), 7));
-    // The same delivery once more, and a replay of it, open nothing.
+    // The same delivery once more opens nothing.
     let (_, _, _) = follow(&lab.app, &pool, KIND, "check_run", "2", &run).await;
     assert_eq!(count_tries(&pool).await, 2);
 
@@ -292,6 +292,35 @@ async fn a_check_that_is_wanted_again_opens_its_try_again(pool: PgPool) {
             .0,
         "noted"
     );
+    assert_eq!(count_tries(&pool).await, 3);
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn a_replay_opens_no_try_that_its_delivery_has_opened(pool: PgPool) {
+    let (server, lab) = lab(&pool, "").await;
+    server.put_member("ada", 11, "write");
+    let id = lab.open(pull(), trusted()).await;
+    send(&lab).await;
+    cancel(&pool, id).await;
+    let sender = json!({ "login": "ada", "id": 11, "type": "User" });
+    let project = json!({ "full_name": PROJECT });
+    let run = json!({ "action": "rerequested", "sender": sender, "repository": project,
+        "check_run": { "id": server.checks()[0].id, "app": { "id": APP } } });
+    let suite = json!({ "action": "rerequested", "sender": sender, "repository": project,
+        "check_suite": { "head_sha": lab.head, "app": { "id": APP } } });
+    for (first, event, body) in [(1, "check_run", run), (4, "check_suite", suite)] {
+        let (_, caused, words) = follow(&lab.app, &pool, KIND, event, event, &body).await;
+        let opened = caused[0]["id"].as_i64().unwrap();
+        assert!(words.contains("was asked for by"), "{words}");
+        // It is over and has a check of its own: of all checks of the commit it is the newest.
+        send(&lab).await;
+        cancel(&pool, opened).await;
+        let known = format!("has asked for try {opened} before");
+        let (second, _, words) = replay(&lab.app, &pool, first).await;
+        assert!(words.contains(&known), "{words}");
+        let (_, _, words) = replay(&lab.app, &pool, second).await;
+        assert!(words.contains(&known), "{words}");
+    }
     assert_eq!(count_tries(&pool).await, 3);
 }
 

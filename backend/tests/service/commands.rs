@@ -7,7 +7,7 @@ use sqlx::PgPool;
 
 use crate::support::forge::{ForgeServer, Pull};
 use crate::support::git::sync;
-use crate::support::hooks::follow;
+use crate::support::hooks::{follow, replay};
 use crate::support::telling::{deliver, states};
 use crate::support::{CONFIG, TestApp};
 
@@ -349,4 +349,34 @@ async fn nobody_floods_triagers_or_a_pull_request(pool: PgPool) {
         let expected = if count < 10 { "done" } else { "noted" };
         assert_eq!(state, expected, "{count}: {words}");
     }
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn a_replay_does_nothing_twice(pool: PgPool) {
+    let (app, forge) = start(&pool, ForgeKind::Github).await;
+    let mut talk = Talk {
+        app: &app,
+        pool: &pool,
+        kind: ForgeKind::Github,
+        next: 0,
+    };
+    for words in ["bench", "cancel", "status", "bench"] {
+        talk.say(ADA, "MEMBER", &format!("@speedwell {words}"))
+            .await;
+    }
+    for (delivery, expected) in [
+        (1, "has asked for try 1 before"),
+        // What it ended is over; the one that is under way was asked for later.
+        (2, "try 2 was asked for later"),
+        (3, "answered before; now: [try 2]"),
+    ] {
+        let (_, _, words) = replay(&app, &pool, delivery).await;
+        assert!(words.contains(expected), "{words}");
+    }
+    let open: Vec<_> = tries(&pool).await.into_iter().map(|one| one.2).collect();
+    assert_eq!(open, ["cancelled", "queued"]);
+    deliver(&app.context, Utc::now() + Duration::minutes(5)).await;
+    let answers = forge.comments();
+    let status = answers.iter().filter(|one| one.body.contains("@ada"));
+    assert_eq!(status.count(), 1, "{answers:?}");
 }

@@ -1,13 +1,17 @@
 //! What is taken away: Parquet, badges, pictures.
 
+use std::collections::BTreeMap;
+use std::process::Command;
+
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::RowAccessor as _;
-use speedwell_backend::scheduler::{index, trace};
+use serde_json::{Value, json};
+use speedwell_backend::scheduler::{detect, index, trace};
 use sqlx::PgPool;
 
-use crate::support::TestApp;
 use crate::support::comparing::{PAIR, tag, two_runtimes};
 use crate::support::importing::{file, hash, send, start};
+use crate::support::{TestApp, pypi};
 
 async fn bytes(app: &TestApp, path: &str) -> (u16, String, Vec<u8>) {
     let response = app
@@ -93,6 +97,156 @@ async fn a_set_of_series_is_one_file_of_columns(pool: PgPool) {
             .num_rows(),
         0
     );
+}
+
+/// Types and rows of a Parquet file, and the rows of a CSV file, as DuckDB reads them: JSON on one line.
+const READ: &str = r#"
+import json, sys, duckdb
+def rows(table):
+    moments = [name for name, kind in zip(table.columns, table.types) if "TIMESTAMP" in str(kind)]
+    names = [f"epoch_us({name}) AS {name}" if name in moments else f'"{name}"' for name in table.columns]
+    return [dict(zip(table.columns, row)) for row in table.project(", ".join(names)).fetchall()]
+table = duckdb.read_parquet(sys.argv[1])
+types = dict(zip(table.columns, map(str, table.types)))
+print(json.dumps({"types": types, "rows": rows(table), "csv": rows(duckdb.read_csv(sys.argv[2]))}))
+"#;
+
+async fn duckdb(app: &TestApp, parquet: &str, csv: &str) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (folder.path().join("a.parquet"), folder.path().join("b.csv"));
+    std::fs::write(&first, bytes(app, parquet).await.2).unwrap();
+    std::fs::write(&second, bytes(app, csv).await.2).unwrap();
+    let read = move || {
+        let place = pypi::packages("speedwell-duckdb-2.0.1", &["duckdb==2.0.1"]);
+        Command::new("python3")
+            .env("PYTHONPATH", place)
+            .args(["-c", READ])
+            .args([first, second])
+            .output()
+            .unwrap()
+    };
+    let done = tokio::task::spawn_blocking(read).await.unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{said}");
+    serde_json::from_slice(&done.stdout).unwrap()
+}
+
+async fn items(app: &TestApp, path: &str) -> Vec<Value> {
+    let (status, text) = app.get(path).await;
+    assert_eq!(status, 200, "{text}");
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    answer["items"].as_array().unwrap().clone()
+}
+
+/// A point of the API as a row of the file names it.
+fn row_of(series: &Value, point: &Value) -> BTreeMap<&'static str, Value> {
+    let moment = |key: &str| {
+        let at = chrono::DateTime::parse_from_rfc3339(point[key].as_str().unwrap());
+        json!(at.unwrap().timestamp_micros())
+    };
+    let mut row: BTreeMap<&str, Value> = [
+        ("committed_at", moment("committed_at")),
+        ("measured_at", moment("measured_at")),
+        ("commit", point["hash"].clone()),
+        ("run", point["run_id"].clone()),
+        ("environment", point["environment_id"].clone()),
+        ("samples", point["sample_count"].clone()),
+        ("benchmark_identity", series["identity"].clone()),
+    ]
+    .into();
+    for name in [
+        "position",
+        "median",
+        "interval_low",
+        "interval_high",
+        "min",
+        "max",
+        "verdict",
+        "change",
+    ] {
+        row.insert(name, point[name].clone());
+    }
+    for name in [
+        "runtime",
+        "benchmark",
+        "origin",
+        "metric",
+        "counter_source",
+        "host",
+    ] {
+        row.insert(name, series[name].clone());
+    }
+    row
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn duckdb_reads_what_the_api_says(pool: PgPool) {
+    let (app, _) = start(&pool, 20).await;
+    let strange = "say \"hi\", 'é' \\ \u{1f40d}";
+    for place in 0..12 {
+        let mut results = file(if place < 8 { 0.1 } else { 0.2 });
+        results["benchmarks"][0]["metadata"]["name"] = json!(strange);
+        let query = format!("runtime=cpython-main&host=others&commit={}", hash(place));
+        let (status, answer) = send(&app, &query, results.to_string().into_bytes()).await;
+        assert_eq!(status, 201, "{answer}");
+    }
+    detect::tick(&app.context).await.unwrap();
+    trace::tick(&app.context).await.unwrap();
+    let asked = "runtime=cpython-main&metric=wall_time";
+    let csv = format!(
+        "/timeline.csv?{asked}&benchmark=json_dumps&benchmark={}",
+        encode(strange)
+    );
+    let read = duckdb(&app, &format!("/api/v1/series.parquet?{asked}"), &csv).await;
+    for (name, kind) in [
+        ("series", "BIGINT"),
+        ("position", "BIGINT"),
+        ("benchmark", "VARCHAR"),
+        ("verdict", "VARCHAR"),
+        ("median", "DOUBLE"),
+        ("change", "DOUBLE"),
+        ("committed_at", "TIMESTAMP WITH TIME ZONE"),
+        ("measured_at", "TIMESTAMP WITH TIME ZONE"),
+    ] {
+        assert_eq!(read["types"][name], kind, "{name}");
+    }
+    let (rows, csv) = (
+        read["rows"].as_array().unwrap(),
+        read["csv"].as_array().unwrap(),
+    );
+    assert_eq!((rows.len(), csv.len()), (24, 24), "{read}");
+    let mut missing = 0;
+    for series in items(&app, &format!("/api/v1/series?{asked}")).await {
+        for point in items(&app, &format!("/api/v1/series/{}/points", series["id"])).await {
+            let same = |row: &&Value| {
+                row["run"] == point["run_id"] && row["benchmark"] == series["benchmark"]
+            };
+            let found = rows.iter().find(same).unwrap();
+            for (name, expected) in row_of(&series, &point) {
+                assert_eq!(found[name], expected, "{name} of {found}");
+            }
+            let written = csv.iter().find(same).unwrap();
+            for name in [
+                "commit",
+                "median",
+                "interval_low",
+                "interval_high",
+                "samples",
+            ] {
+                assert_eq!(written[name], found[name], "{name} of {written}");
+            }
+            // Traces, and so the CSV, know commits to the second, as git does.
+            let seconds = |row: &Value| row["committed_at"].as_i64().unwrap() / 1_000_000;
+            assert_eq!(seconds(written), seconds(found), "{written}");
+            missing += usize::from(found["change"].is_null());
+        }
+    }
+    assert!(missing > 0 && missing < 24, "{missing} without a change");
+}
+
+fn encode(text: &str) -> String {
+    let byte = |one: u8| format!("%{one:02X}");
+    text.bytes().map(byte).collect()
 }
 
 #[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]

@@ -8,36 +8,17 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::support::importing::{RULES, TOKEN, file, hash, start};
-use crate::support::{CONFIG, TestApp};
+use crate::support::{CONFIG, TestApp, pypi};
 
-/// pyperformance and what it imports, from PyPI, unpacked into a folder.
+/// pyperformance and what it imports.
 fn pyperformance() -> PathBuf {
-    let folder = std::env::temp_dir().join("speedwell-pyperformance-1.14.0");
-    if !folder.join("ready").exists() {
-        let run = |arguments: &[&str]| {
-            let done = Command::new("python3").args(arguments).output().unwrap();
-            let said = String::from_utf8_lossy(&done.stderr);
-            assert!(done.status.success(), "{said}");
-        };
-        let place = folder.to_str().unwrap();
-        run(&[
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--no-deps",
-            "--only-binary=:all:",
-            "--target",
-            place,
-            "pyperformance==1.14.0",
-            "pyperf==2.10.0",
-            "packaging==25.0",
-            "psutil",
-        ]);
-        std::fs::write(folder.join("ready"), "").unwrap();
-    }
-    folder
+    let needed = [
+        "pyperformance==1.14.0",
+        "pyperf==2.10.0",
+        "packaging==25.0",
+        "psutil",
+    ];
+    pypi::packages("speedwell-pyperformance-1.14.0", &needed)
 }
 
 fn python(arguments: &[&str]) -> Output {

@@ -4,6 +4,7 @@ use speedwell_backend::db::MIGRATOR;
 use sqlx::PgPool;
 
 use crate::support::TestApp;
+use crate::support::operate::{operate, url_of};
 use crate::support::worker::{insert_rows, measure};
 
 async fn tables(pool: &PgPool) -> Vec<String> {
@@ -63,4 +64,22 @@ async fn the_newest_goes_down_and_up_over_a_filled_database(pool: PgPool) {
     assert_eq!(count().await, before);
     MIGRATOR.run(&pool).await.unwrap();
     assert_eq!(count().await, before);
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn a_database_of_a_newer_version_is_refused_with_the_way_out(pool: PgPool) {
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (30000101000000, 'later', true, '', 0)",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let (folder, url) = (tempfile::tempdir().unwrap(), url_of(&pool).await);
+    let (done, said) = operate(folder.path(), Some(&url), &["host", "list"]);
+    assert!(
+        !done
+            && said.contains("migration 30000101000000 is not known here")
+            && said.contains("restore"),
+        "{said}"
+    );
 }

@@ -53,7 +53,8 @@ pub(super) async fn prepare(
         wish: Wish {
             pull,
             author: wish.author,
-            origin: format!("delivery {} for try {try_id} again", delivery.id),
+            // Not of the try: the newest of a commit is another one by the time of a replay.
+            origin: format!("delivery {} again", delivery.first_id),
             details: serde_json::json!({ "pull": pull, "again": try_id, "delivery": delivery.id }),
         },
         command: Ok(Command::Bench(options)),

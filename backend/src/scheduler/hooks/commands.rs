@@ -276,6 +276,11 @@ impl Desk<'_> {
             return self.answer(db, text).await;
         };
         let status = tries::status(&mut *db, id).await.map_err(passing)?;
+        // The replay of a delivery ends nothing that came after what it does again.
+        let over = self.delivery.first_finished_at;
+        if over.is_some_and(|over| status.as_ref().is_some_and(|one| one.created_at > over)) {
+            return Ok(Ended::noted(format!("try {id} was asked for later")));
+        }
         let own = status.is_some_and(|status| status.requester == self.requester());
         if !trusted && !own {
             let text = format!(
@@ -346,7 +351,7 @@ impl Desk<'_> {
         };
         let payload = serde_json::to_value(payload).map_err(passing)?;
         let message = NewMessage {
-            key: &format!("forge:answer:{}", self.delivery.id),
+            key: &format!("forge:answer:{}", self.delivery.first_id),
             channel: Channel::Forge.as_str(),
             recipient: &recipient,
             subscription_id: None,
@@ -354,7 +359,9 @@ impl Desk<'_> {
             payload: &payload,
             not_before: Utc::now(),
         };
-        outbox::insert(db, &message, &[]).await.map_err(passing)?;
+        if !outbox::insert(db, &message, &[]).await.map_err(passing)? {
+            return Ok(Ended::noted(format!("answered before; now: {text}")));
+        }
         Ok(Ended {
             state: DeliveryState::Done,
             caused: vec![Effect::Answered { pull }],

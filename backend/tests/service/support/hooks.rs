@@ -82,6 +82,17 @@ pub async fn became(pool: &PgPool, id: i64) -> (String, Value, String) {
         .unwrap()
 }
 
+/// Has the work of a delivery done again, as an operator does: the replay's number, its state and what it says.
+pub async fn replay(app: &TestApp, pool: &PgPool, id: i64) -> (i64, String, String) {
+    let mut transaction = pool.begin().await.unwrap();
+    let new = deliveries::replay(&mut transaction, id, "ops").await;
+    transaction.commit().await.unwrap();
+    let new = new.unwrap().unwrap();
+    hooks::tick(&app.context).await.unwrap();
+    let (state, _, words) = became(pool, new).await;
+    (new, state, words)
+}
+
 /// Keeps a delivery as the door does, without a door; its number.
 pub async fn insert(pool: &PgPool, event: &str, key: &str, body: &Value) -> i64 {
     let packed = zstd::encode_all(body.to_string().as_bytes(), 3).unwrap();

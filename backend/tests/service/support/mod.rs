@@ -13,6 +13,7 @@ pub mod lab;
 pub mod npm;
 pub mod oauth;
 pub mod operate;
+pub mod pypi;
 pub mod regression;
 pub mod smtp;
 pub mod telling;
