@@ -29,6 +29,7 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
         config: Arc::new(config),
         artefacts,
         forge_tokens: Tokens::default(),
+        judged: Arc::default(),
     };
     let (stop, stopped) = watch::channel(false);
     let ticks = tokio::spawn(scheduler::run(context.clone(), stopped));

@@ -1,6 +1,7 @@
 //! Verdicts and change points of small series.
 
 use super::State::{Improved, Regressed, TooFew, Unchanged};
+use super::epoch::two_sided;
 use super::*;
 
 const TIME: Scale = Scale {
