@@ -17,6 +17,7 @@ mod explain;
 mod habits;
 mod memory;
 mod path;
+mod place;
 mod prune;
 mod reading;
 mod smooth;
@@ -35,7 +36,7 @@ pub struct Settings {
     pub fewest_points: f64,
     /// Smallest step of a time, as a difference of logarithms (0.006 is 0.6 %); of other metrics in proportion to their floor.
     pub magnitude: f64,
-    /// A step must be this probable to lie within three points of its place.
+    /// A step is told when it is this probable to lie within three points of its place.
     pub placed: f64,
     /// A shorter stretch between two equal levels is an event of the host.
     pub shortest_stay: usize,

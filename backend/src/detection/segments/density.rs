@@ -12,7 +12,7 @@ const BOUND: f32 = 4.5;
 const STRAY: f64 = 0.01;
 const ANYWHERE: f64 = 40.0;
 /// The learned density counts as much as the normal one when there are so many points.
-const TRUSTED: f64 = 60.0;
+const TRUSTED: f64 = 20.0;
 /// Even parts of the most that a point costs, by which the cheaper levels are found.
 const BINS: usize = 64;
 

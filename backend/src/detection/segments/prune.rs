@@ -5,22 +5,17 @@ use super::explain::Explanation;
 use super::habits::{self, Burst, Stay, to_and_fro};
 use super::memory::Memory;
 use super::path::{Grid, cheapest, stretches};
+use super::place::{Placing, REMEMBERED, in_order};
 use super::reading::Told;
-use super::{Settings, Step, correlated, smooth};
+use super::{Settings, Step, smooth};
 
 /// Points on each side in which a slope is told from a step, and fewest of them.
 const NEIGHBOURHOOD: (usize, usize) = (25, 100);
 /// Standard errors: a step beside a slope that is less, where the slope beside the step is more than the second.
 const STEP_AND_SLOPE: (f64, f64) = (3.0, 2.0);
-/// How far from the path's place the likeliest one is looked for.
-const ELSEWHERE: usize = 30;
-/// Share of the probability that [`Step::between`] holds.
-const BETWEEN: f64 = 0.95;
 /// Points on each side by which the noise about a change is told from the whole series', and how much more it may be by chance.
 const NEAR: usize = 30;
 const BY_CHANCE: f64 = 1.15;
-/// Correlation from which a change is placed by what is new in each point.
-const REMEMBERED: f64 = 0.4;
 /// A burst may be so many points longer than the longest that is an event.
 const OVERLAP: usize = 2;
 /// Shortest series in which a slow movement is looked for, and fewest points on each side of a step for it.
@@ -36,8 +31,6 @@ const KNOWN: f64 = 6.0;
 const YOUNG: usize = 30;
 /// Noise with a peak so many times as high as normal noise has is none of which squares know.
 const PEAKED: f64 = 1.3;
-/// A median's standard error, relative to a mean's, of normal noise.
-const OF_MEDIAN: f64 = 1.253_314_137_315_5;
 
 /// What two neighbouring segments say of the change between them, wherever in the series they lie.
 #[derive(Clone, Copy)]
@@ -51,13 +44,13 @@ pub(super) struct Measured {
 /// A segment with what each level would cost it.
 #[derive(Clone)]
 pub(super) struct Segment {
-    from: usize,
-    to: usize,
+    pub(super) from: usize,
+    pub(super) to: usize,
     /// Median of its points.
     middle: f64,
     costs: Vec<f32>,
     cost: f32,
-    level: usize,
+    pub(super) level: usize,
 }
 
 impl Segment {
@@ -117,7 +110,9 @@ pub(super) fn prune(
         let weakest = weak.min_by(|a, b| a.1.0.total_cmp(&b.1.0));
         let weakest = weakest.map(|(index, _)| index);
         let Some(index) = weakest.or_else(|| pruning.told_by_movement(&judged)) else {
-            return in_order(judged.into_iter().map(|(_, step)| step));
+            let left = judged.into_iter().map(|(_, step)| step);
+            // One that is badly placed is there all the same: without it, those beside it would be placed badly, too.
+            return in_order(left.filter(|step| step.placed >= settings.placed));
         };
         let merged = pruning.segment((segments[index].from, segments[index + 1].to));
         segments.splice(index..index + 2, [merged]);
@@ -186,7 +181,6 @@ impl Pruning<'_> {
             {
                 lengths.push(event.to - event.from);
                 self.bursts.push(Burst {
-                    points: event.to - event.from,
                     size: (event.level as f64 - level as f64) * self.grid.step,
                 });
                 let whole = (before.from, after.to);
@@ -236,9 +230,8 @@ impl Pruning<'_> {
             let question = smooth::Question::new(self.logarithms.len(), &places, step.at);
             let answer = |question: &smooth::Question| question.answer(self.logarithms);
             let beside = self.memory.beside.ask(question, answer)?;
-            let normal = self.grid.step / (beside.noise * std::f64::consts::TAU.sqrt());
             let known = if after < YOUNG { 0.0 } else { KNOWN };
-            let told = (-self.found.loss.commonest).exp() < PEAKED * normal
+            let told = !self.is_peaked(beside.noise)
                 && beside.step < STEP_AND_MOVEMENT
                 && (beside.movement > CERTAIN || beside.better > 0.0 && beside.movement > known);
             told.then_some(beside.step)
@@ -256,8 +249,13 @@ impl Pruning<'_> {
             return known;
         }
         let apart = f64::from(left.cost_with(right).0 - left.cost - right.cost);
+        let placing = Placing {
+            logarithms: self.logarithms,
+            grid: self.grid,
+            found: self.found,
+        };
         let measured = Measured {
-            step: self.place(left, right, apart / self.found.dearer),
+            step: placing.place(left, right, apart / self.found.dearer),
             noisier: self.local_noise(left, right),
             is_slope: self.is_slope(left.from, right.from, right.to),
         };
@@ -272,16 +270,12 @@ impl Pruning<'_> {
             is_slope,
         } = self.measure(left, right);
         let mut strength = step.gain / self.penalty / noisier;
-        if step.placed < self.settings.placed {
-            strength = strength.min(0.5);
-        }
         let tail = right.to == self.logarithms.len() && right.to - right.from < self.shortest_tail;
         let points = right.to - right.from;
+        let short = points <= habits::OUTLIVES.max(self.settings.shortest_stay + OVERLAP);
         let burst = right.to == self.logarithms.len()
-            && self.bursts.iter().any(|burst| {
-                let may_last = burst.may_last().max(self.settings.shortest_stay + OVERLAP);
-                points <= may_last && burst.is_like(step.size)
-            });
+            && short
+            && self.bursts.iter().any(|burst| burst.is_like(step.size));
         let habit = burst || self.habitual.contains(&right.from);
         let small = step.size.abs() < self.settings.magnitude;
         if small || tail || habit || is_slope {
@@ -290,81 +284,17 @@ impl Pruning<'_> {
         (strength, step)
     }
 
-    /// The place of a change between two levels, by the likelihood of each.
-    fn place(&self, left: &Segment, right: &Segment, gain: f64) -> Step {
-        let (costs, dearer) = if self.found.correlation > REMEMBERED {
-            let value = |level: usize| self.grid.low + level as f64 * self.grid.step;
-            let points = &self.logarithms[left.from..right.to];
-            let levels = (value(left.level), value(right.level));
-            let found = self.found;
-            let costs = correlated::costs_of_places(points, levels, found.correlation, found.fresh);
-            (costs, 1.0)
-        } else {
-            (self.costs_of_places(left, right), self.found.dearer)
-        };
-        let lowest = costs[1..].iter().copied().fold(f64::INFINITY, f64::min);
-        let weights: Vec<f64> = costs
-            .iter()
-            .enumerate()
-            .map(|(place, cost)| {
-                if place == 0 {
-                    0.0
-                } else {
-                    (-(cost - lowest) / dearer).exp()
-                }
-            })
-            .collect();
-        let total: f64 = weights.iter().sum();
-        let near = |place: usize| {
-            let to = (place + 4).min(weights.len());
-            weights[place.saturating_sub(3)..to].iter().sum::<f64>() / total
-        };
-        let found = right.from - left.from;
-        let mut best = (found, near(found));
-        let from = found.saturating_sub(ELSEWHERE).max(1);
-        for place in from..(found + ELSEWHERE + 1).min(weights.len()) {
-            let here = near(place);
-            if here > best.1 + 1e-9 {
-                best = (place, here);
-            }
-        }
-        let (first, last) = between(&weights, total);
-        let points = [(right.from - left.from), (right.to - right.from)];
-        let variance: f64 = points.iter().map(|count| 1.0 / *count as f64).sum();
-        Step {
-            at: left.from + best.0,
-            between: (left.from + first, left.from + last),
-            placed: best.1,
-            size: (right.level as f64 - left.level as f64) * self.grid.step,
-            error: OF_MEDIAN
-                * self.found.noise
-                * (variance * (1.0 + self.found.correlation) / (1.0 - self.found.correlation))
-                    .sqrt(),
-            gain,
-        }
-    }
-
-    /// Of each place from the left segment's first point on: what both segments cost if the change were there.
-    fn costs_of_places(&self, left: &Segment, right: &Segment) -> Vec<f64> {
-        let loss: &Loss = &self.found.loss;
-        let mut sum = 0.0;
-        let cells = &self.grid.cells[left.from..right.to];
-        cells
-            .iter()
-            .map(|cell| {
-                let here = sum;
-                let row = loss.row(*cell, self.grid.levels);
-                sum += f64::from(row[left.level] - row[right.level]);
-                here
-            })
-            .collect()
+    /// Whether the noise has a higher peak than squares know of, that is than normal noise of this deviation has.
+    fn is_peaked(&self, deviation: f64) -> bool {
+        let normal = self.grid.step / (deviation * std::f64::consts::TAU.sqrt());
+        (-self.found.loss.commonest).exp() >= PEAKED * normal
     }
 
     /// Whether a slope tells the neighbourhood of a change as well as a step does, by least squares over points that are cut at
-    /// four deviations.
+    /// four deviations; never in noise of which squares know little.
     fn is_slope(&self, from: usize, change: usize, to: usize) -> bool {
         let (left, right) = (change - from, to - change);
-        if left.min(right) < NEIGHBOURHOOD.0 {
+        if self.found.flat || left.min(right) < NEIGHBOURHOOD.0 {
             return false;
         }
         let (left, right) = (left.min(NEIGHBOURHOOD.1), right.min(NEIGHBOURHOOD.1));
@@ -380,7 +310,7 @@ impl Pruning<'_> {
             equations.left(|one| one != 2),
         );
         let one_error = both / (cut.len() as f64 - 3.0);
-        if one_error <= 0.0 {
+        if one_error <= 0.0 || self.is_peaked(one_error.sqrt()) {
             return false;
         }
         let step = (slope_alone - both) / one_error;
@@ -388,42 +318,4 @@ impl Pruning<'_> {
         step < STEP_AND_SLOPE.0.powi(2)
             && (slope > STEP_AND_SLOPE.1.powi(2) || slope_alone < step_alone)
     }
-}
-
-/// Steps without those whose likeliest places are not behind the place of the one before: of two that close, one is told.
-fn in_order(steps: impl Iterator<Item = Step>) -> Vec<Step> {
-    let mut ordered: Vec<Step> = Vec::new();
-    for step in steps {
-        if ordered.last().is_none_or(|last| last.at < step.at) {
-            ordered.push(step);
-        }
-    }
-    ordered
-}
-
-/// First and last place of the shortest run about the heaviest that holds [`BETWEEN`] of all.
-fn between(weights: &[f64], total: f64) -> (usize, usize) {
-    let heaviest = weights.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-    let (mut first, mut last) = heaviest.map_or((0, 0), |(place, _)| (place, place));
-    let mut held = weights.get(first).copied().unwrap_or(0.0);
-    while held < BETWEEN * total {
-        let before = first.checked_sub(1).and_then(|place| weights.get(place));
-        let after = weights.get(last + 1);
-        match (before, after) {
-            (Some(before), Some(after)) if before >= after => {
-                held += before;
-                first -= 1;
-            }
-            (_, Some(after)) => {
-                held += after;
-                last += 1;
-            }
-            (Some(before), None) => {
-                held += before;
-                first -= 1;
-            }
-            (None, None) => break,
-        }
-    }
-    (first, last)
 }

@@ -132,15 +132,15 @@ impl<const N: usize> Equations<N> {
             for (number, _) in steps.iter().enumerate().filter(|(_, at)| **at == index) {
                 let own = degree + 1 + number;
                 all.targets[own] = targets[0];
-                for order in 0..=degree {
-                    all.products[own][order] = powers[order];
-                    all.products[order][own] = powers[order];
+                for (order, power) in powers.iter().enumerate().take(degree + 1) {
+                    all.products[own][order] = *power;
+                    all.products[order][own] = *power;
                 }
             }
         }
-        for row in 0..=degree {
-            all.targets[row] = targets[row];
-            all.products[row][..=degree].copy_from_slice(&powers[row..=row + degree]);
+        all.targets[..=degree].copy_from_slice(&targets[..=degree]);
+        for (row, products) in all.products.iter_mut().enumerate().take(degree + 1) {
+            products[..=degree].copy_from_slice(&powers[row..=row + degree]);
         }
         for (row, at) in steps.iter().enumerate() {
             for (column, other) in steps.iter().enumerate() {
