@@ -64,7 +64,7 @@ impl Default for Settings {
 
 impl Settings {
     /// Version and parameters of the detector, as they are stored with verdicts: the version of the rules, and each parameter that is
-    /// not the usual one (`segments-3 penalty=2`).
+    /// not the usual one (`segments-4 penalty=2`).
     pub fn version(&self) -> String {
         let usual = Self::default();
         let own = self.named();

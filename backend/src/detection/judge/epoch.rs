@@ -12,7 +12,9 @@ const DEVIATIONS: f64 = 4.0;
 const BEYOND: f64 = 2.0;
 /// Widens the noise of a few points, which is known badly: by 1 + this / number.
 const FEW: f64 = 4.0;
-/// Where neighbours correlate by more than the first, the newest change is told when chance explains it with less than the second.
+/// The newest change is told when chance explains it with less than this; with less than the last where neighbours correlate by more
+/// than the second.
+const BY_CHANCE: f64 = 1e-2;
 const REMEMBERS: f64 = 0.4;
 const STAYED_BY_CHANCE: f64 = 1e-3;
 /// The floor to which the detector's smallest step refers: that of times.
@@ -256,12 +258,15 @@ impl Epoch {
         segments::there_and_back(&self.levels)
     }
 
-    /// Whether a change to the level at the end may be no more than a long stay: where points remember each other it takes more to tell.
+    /// Whether a change to the level at the end may be chance, or no more than a long stay: where points remember each other it takes
+    /// more to tell.
     fn is_weak(&self, change: &ChangePoint, ends: usize) -> bool {
-        ends == self.places.len()
-            && !self.settings.is_confirmed
-            && self.found.correlation > REMEMBERS
-            && change.chance > STAYED_BY_CHANCE
+        let most = if self.found.correlation > REMEMBERS {
+            STAYED_BY_CHANCE
+        } else {
+            BY_CHANCE
+        };
+        ends == self.places.len() && !self.settings.is_confirmed && change.chance > most
     }
 
     /// Whether the last point lies where the series has been before, and gone from, to and fro.

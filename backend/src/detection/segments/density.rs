@@ -12,7 +12,7 @@ const BOUND: f32 = 4.5;
 const STRAY: f64 = 0.01;
 const ANYWHERE: f64 = 40.0;
 /// The learned density counts as much as the normal one when there are so many points.
-const TRUSTED: f64 = 20.0;
+const TRUSTED: f64 = 40.0;
 /// Even parts of the most that a point costs, by which the cheaper levels are found.
 const BINS: usize = 64;
 
@@ -133,18 +133,33 @@ fn smoothed(counts: &[f64], width: f64) -> Vec<f64> {
 }
 
 /// Median, 0 of nothing; without sorting more than it needs.
-pub(in crate::detection) fn median(mut values: Vec<f64>) -> f64 {
+pub(in crate::detection) fn median(values: Vec<f64>) -> f64 {
     let (middle, is_odd) = (values.len() / 2, values.len() % 2 == 1);
     if values.is_empty() {
         return 0.0;
     }
-    let (below, upper, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
-    let lower = below.iter().copied().max_by(f64::total_cmp);
-    match lower {
+    let mut ranks: Vec<i64> = values.into_iter().map(rank).collect();
+    let (below, upper, _) = ranks.select_nth_unstable(middle);
+    let upper = ranked(*upper);
+    match below.iter().max() {
         // Halved first, so that huge ones do not overflow.
-        Some(lower) if !is_odd => lower / 2.0 + *upper / 2.0,
-        Some(_) | None => *upper,
+        Some(lower) if !is_odd => ranked(*lower) / 2.0 + upper / 2.0,
+        Some(_) | None => upper,
     }
+}
+
+/// A whole number by which numbers are ordered as by [`f64::total_cmp`], which makes it anew for each comparison.
+fn rank(value: f64) -> i64 {
+    flipped(value.to_bits().cast_signed())
+}
+
+fn ranked(rank: i64) -> f64 {
+    f64::from_bits(flipped(rank).cast_unsigned())
+}
+
+/// The bits behind the sign turned over where it is set; twice is as before.
+fn flipped(bits: i64) -> i64 {
+    bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed()
 }
 
 /// The noise by differences of neighbours, of which a step moves one only.
