@@ -27,12 +27,13 @@ pub(in crate::detection) struct Burst {
 impl Burst {
     /// Whether a step of that size looks like the beginning of another such burst.
     pub(in crate::detection) fn is_like(&self, step: f64) -> bool {
-        self.size * step > 0.0 && step.abs() < LARGER * self.size.abs()
+        let share = step / self.size;
+        LIKE.0 < share && share < LIKE.1
     }
 }
 
-/// A step so much larger than a burst is something else.
-const LARGER: f64 = 1.5;
+/// Shares of a burst between which a step is like it; others are something else.
+const LIKE: (f64, f64) = (0.5, 1.5);
 /// Deviations beyond which points lie outside of their level, and how many of them in a row are a burst.
 const OUTSIDE: (f64, usize) = (4.0, 2);
 /// Two levels are the same when they differ by less than this share of the distance between which the series goes to and fro.
@@ -185,7 +186,8 @@ mod tests {
         residuals[28..].fill(0.08);
         let found = bursts(&residuals, 0.01);
         assert_eq!(found, [Burst { size: 0.08 }]);
-        assert!(found[0].is_like(0.05) && !found[0].is_like(-0.05) && !found[0].is_like(0.2));
+        assert!(found[0].is_like(0.05) && !found[0].is_like(-0.05));
+        assert!(!found[0].is_like(0.2) && !found[0].is_like(0.03));
         assert!(bursts(&[], 0.01).is_empty() && bursts(&[f64::NAN; 3], 0.01).is_empty());
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct Grid {
     pub(super) low: f64,
     /// Distance of two levels.
     pub(super) step: f64,
-    /// How many there are.
+    /// How many there are: whole lanes, so that the highest may lie above all points.
     pub(super) levels: usize,
     /// Of each point: the nearest level.
     pub(super) cells: Vec<usize>,
@@ -39,7 +39,7 @@ impl Grid {
             cells: cells.collect(),
             low,
             step,
-            levels: cell(high, low, step) + 1,
+            levels: (cell(high, low, step) + 1).next_multiple_of(LANES),
         }
     }
 
@@ -157,8 +157,8 @@ impl Path {
     /// Opens the levels that a point may make worth staying at.
     fn open_by(&mut self, cheaper: Range<usize>, levels: usize) {
         let from = cheaper.start.min(self.open.start) / LANES * LANES;
-        let to = cheaper.end.max(self.open.end).next_multiple_of(LANES);
-        self.open = from..to.min(levels);
+        let to = cheaper.end.min(levels).max(self.open.end);
+        self.open = from..to.next_multiple_of(LANES);
     }
 
     /// Closes the lanes at both ends in which it is no dearer to jump than to stay.
@@ -170,7 +170,7 @@ impl Path {
         let last = lanes.rev().take_while(|lane| is_dear(lane)).count();
         let (from, to) = (self.open.start, self.open.end);
         let start = from + first * LANES;
-        let end = (to.next_multiple_of(LANES) - last * LANES).min(to);
+        let end = to - last * LANES;
         self.costs[from..start].fill(f32::INFINITY);
         self.costs[end..to].fill(f32::INFINITY);
         self.open = start..end;
@@ -191,14 +191,14 @@ impl Path {
     }
 }
 
-/// Adds one point to the costs of all levels, where a jump from the cheapest level is cheaper from there, and gives the lowest cost.
-/// No cost is negative.
+/// Adds one point to the costs of levels, whole lanes, where a jump from the cheapest level is cheaper from there, and gives the lowest
+/// cost. No cost is negative.
 fn advance(costs: &mut [f32], since: &mut [u32], row: &[f32], jump: f32, point: u32) -> f32 {
-    let (cost_lanes, last_costs) = costs.as_chunks_mut::<LANES>();
-    let (since_lanes, last_since) = since.as_chunks_mut::<LANES>();
-    let (row_lanes, last_row) = row.as_chunks::<LANES>();
+    let lanes = costs.as_chunks_mut::<LANES>().0.iter_mut();
+    let since = since.as_chunks_mut::<LANES>().0;
+    let rows = row.as_chunks::<LANES>().0;
     let mut lowest = [f32::INFINITY; LANES];
-    for ((costs, since), row) in cost_lanes.iter_mut().zip(since_lanes).zip(row_lanes) {
+    for ((costs, since), row) in lanes.zip(since).zip(rows) {
         // Read whole and written whole: the compiler then keeps them in registers.
         let (mut here, mut places) = (*costs, *since);
         for (cost, place) in here.iter().zip(&mut places) {
@@ -211,14 +211,7 @@ fn advance(costs: &mut [f32], since: &mut [u32], row: &[f32], jump: f32, point: 
         }
         (*costs, *since) = (here, places);
     }
-    let mut lowest = lowest.into_iter().fold(f32::INFINITY, lower);
-    for ((cost, since), own) in last_costs.iter_mut().zip(last_since).zip(last_row) {
-        let jumps = is_more(*cost, jump);
-        *since = (*since & !jumps) | (point & jumps);
-        *cost = lower(jump, *cost) + own;
-        lowest = lower(*cost, lowest);
-    }
-    lowest
+    lowest.into_iter().fold(f32::INFINITY, lower)
 }
 
 /// All bits where `cost` is more than `other`, both zero or more: numbers that are not negative are ordered as their bits are. With a
@@ -286,9 +279,9 @@ mod tests {
     }
 
     #[test]
-    fn one_more_point_costs_the_same_in_lanes_and_behind_them() {
-        let row: Vec<f32> = (0..19_u8).map(f32::from).collect();
-        let (mut costs, mut since) = (vec![9.0; 19], vec![1; 19]);
+    fn one_more_point_costs_its_own_at_each_level_from_there_or_by_a_jump() {
+        let row: Vec<f32> = (0..24_u8).map(f32::from).collect();
+        let (mut costs, mut since) = (vec![9.0; 24], vec![1; 24]);
         costs[5] = 1.0;
         costs[18] = 2.0;
         assert_eq!(advance(&mut costs, &mut since, &row, 4.0, 7), 4.0);
