@@ -6,8 +6,9 @@
 //! manner of Schwarz's criterion. What is rare is learned from the series itself ([`density`]): the first path takes a bounded
 //! parabola, the next ones the smoothed density of the residuals, so that outliers, skew and two modes are no changes, and steps
 //! are placed by the likelihood that the noise really has. Noise that is correlated makes changes dearer. What the path found is
-//! pruned ([`prune`]): steps that are small, badly placed, told as well by a slow movement ([`smooth`]), or what the series does by
-//! itself ([`habits`]): up and back within a few points, to and fro between two levels.
+//! pruned ([`prune`]): steps that are small, told as well by a slow movement ([`smooth`]), or what the series does by itself
+//! ([`habits`]): up and back within a few points, to and fro between two levels. What is badly placed ([`place`]) is not told.
+//! [`reading`] says which points the noise is learned from, and keeps what the next point needs.
 //!
 //! All costs are in nats. Time is of the order points x levels. `cargo bench -p speedwell-backend --bench detection` scores it.
 
