@@ -1,11 +1,12 @@
 //! What each handler and tick is given. Cheap to clone.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use sqlx::PgPool;
 
 use crate::artefacts::Artefacts;
 use crate::config::Config;
+use crate::detection::Shelf;
 use crate::forge::Tokens;
 
 /// The service's shared parts.
@@ -21,4 +22,6 @@ pub struct Context {
     pub artefacts: Artefacts,
     /// Tokens that forges have given their apps.
     pub forge_tokens: Tokens,
+    /// Series as the detect tick judged them last.
+    pub judged: Arc<Mutex<Shelf>>,
 }

@@ -31,21 +31,27 @@ pub fn chosen(values: &[f64]) -> Vec<usize> {
     found.steps.iter().map(|step| step.at).collect()
 }
 
-/// The first points of new levels as verdicts have them: with the suspicion about a last point that lies alone.
-pub fn verdicts(values: &[f64]) -> Vec<usize> {
+/// The scale of times.
+pub const TIME: Scale = Scale {
+    floor: 0.01,
+    zero_is_a_value: false,
+    higher_is_better: false,
+};
+
+/// Values that are known exactly, all of one epoch.
+pub fn points(values: &[f64]) -> Vec<Point> {
     let point = |value: &f64| Point {
         value: *value,
         low: *value,
         high: *value,
         epoch: 0,
     };
-    let time = Scale {
-        floor: 0.01,
-        zero_is_a_value: false,
-        higher_is_better: false,
-    };
-    let points: Vec<Point> = values.iter().map(point).collect();
-    let judged = judge(&points, time, &Settings::default());
+    values.iter().map(point).collect()
+}
+
+/// The first points of new levels as verdicts have them: with the suspicion about a last point that lies alone.
+pub fn verdicts(values: &[f64]) -> Vec<usize> {
+    let judged = judge(&points(values), TIME, &Settings::default());
     judged.changes.iter().map(|change| change.at).collect()
 }
 

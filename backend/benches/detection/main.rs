@@ -3,8 +3,9 @@
 //!     cargo bench -p speedwell-backend --bench detection -- [seeds=N] [draw=N] [long] [online] [candidates]
 //!
 //! Precision, recall and F1 over series with steps, a step found within three points of its place; false alarms per 1000 points on
-//! series without. `draw` chooses other series: settings were chosen on draws below 10000. `long` adds series of 5,000 points, `online`
-//! feeds series without steps point by point, `candidates` runs the other detectors as well. Milliseconds are of this machine.
+//! series without. `draw` chooses other series: settings were chosen on draws 70000 to 79000. `long` adds series of 5,000 points, `online`
+//! feeds series without steps point by point, and takes the time of one more point; `candidates` runs the other detectors as well.
+//! Milliseconds are of this machine.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark may panic")]
 
@@ -15,9 +16,11 @@ mod series;
 
 use std::time::Instant;
 
-use candidates::{CANDIDATES, Detector, chosen, verdicts};
+use candidates::{CANDIDATES, Detector, TIME, chosen, points, verdicts};
 use score::Score;
 use series::{Family, Random, Series};
+use speedwell_backend::detection::segments::Settings;
+use speedwell_backend::detection::{Kept, judge};
 
 const STEPS: [f64; 5] = [0.0, 0.01, 0.02, 0.05, 0.1];
 
@@ -71,6 +74,7 @@ fn main() {
         println!("\nwith suspects: what is measured again");
         online(verdicts, &request);
         suspect_rate(&request);
+        one_more(&request);
     }
     if request.candidates {
         for (name, detector) in CANDIDATES {
@@ -211,4 +215,34 @@ fn suspect_rate(request: &Request) {
         "  a step of 5 % is a suspect with its first point in {:.0} %",
         100.0 * f64::from(found) / f64::from(all)
     );
+}
+
+/// Milliseconds of all verdicts of a series when one of 200 more points has come to 1,000, with what is kept of it and without.
+fn one_more(request: &Request) {
+    println!("\none more point of 1,000 to 1,200, milliseconds of all verdicts");
+    for family in Family::CORE.iter().chain(&Family::FURTHER) {
+        let (mut with, mut without) = (Vec::new(), Vec::new());
+        for seed in 0..request.seeds {
+            let series = points(&Series::new(*family, 0.02, 1_200, request.draw + seed).values);
+            let mut kept = Kept::new(TIME, &Settings::default());
+            kept.judge(&series[..1_000]);
+            for count in 1_001..=series.len() {
+                let begun = Instant::now();
+                kept.judge(&series[..count]);
+                with.push(1_000.0 * begun.elapsed().as_secs_f64());
+                if count % 20 == 0 {
+                    let begun = Instant::now();
+                    judge(&series[..count], TIME, &Settings::default());
+                    without.push(1_000.0 * begun.elapsed().as_secs_f64());
+                }
+            }
+        }
+        let told = |mut times: Vec<f64>| {
+            times.sort_by(f64::total_cmp);
+            let mean = times.iter().sum::<f64>() / times.len() as f64;
+            format!("median {:.3}, mean {mean:.3}", times[times.len() / 2])
+        };
+        let name = format!("{family:?}").to_lowercase();
+        println!("  {name}: {}; anew: {}", told(with), told(without));
+    }
 }

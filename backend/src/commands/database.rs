@@ -51,6 +51,7 @@ pub(super) async fn open_context(config: &Config) -> anyhow::Result<(Context, Da
         config: Arc::new(config.clone()),
         artefacts: artefacts(config)?,
         forge_tokens: Tokens::default(),
+        judged: Arc::default(),
     };
     Ok((context, database))
 }

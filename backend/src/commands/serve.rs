@@ -30,6 +30,7 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
         config: Arc::new(config),
         artefacts,
         forge_tokens: Tokens::default(),
+        judged: Arc::default(),
     };
     let planned = context.planned.clone();
     let (stop, stopped) = watch::channel(false);

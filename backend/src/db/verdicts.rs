@@ -81,8 +81,9 @@ pub async fn list_points(
     .await
 }
 
-/// Replaces a series' verdicts by those of a detector (version and parameters). `changed_at` is the one that the points were read after: a run that came in meanwhile
-/// has moved it on, and the series is looked at again.
+/// Replaces a series' verdicts by those of a detector (version and parameters). Those that are as before are left as they are, with what
+/// holds them: of a long series one more point changes few, and writing all takes longer than anything else. `changed_at` is the one
+/// that the points were read after: a run that came in meanwhile has moved it on, and the series is looked at again.
 pub async fn replace(
     db: &mut PgConnection,
     series: &SeriesToDetect,
@@ -90,10 +91,15 @@ pub async fn replace(
     points: &[DetectPoint],
     judgements: &[Judgement],
 ) -> sqlx::Result<()> {
-    sqlx::query("DELETE FROM verdict WHERE series_id = $1")
-        .bind(series.id)
-        .execute(&mut *db)
-        .await?;
+    let commits: Vec<i64> = points.iter().map(|point| point.commit_id).collect();
+    sqlx::query(
+        "DELETE FROM verdict WHERE series_id = $1
+            AND NOT EXISTS (SELECT 1 FROM unnest($2::bigint[]) AS present (commit_id) WHERE present.commit_id = verdict.commit_id)",
+    )
+    .bind(series.id)
+    .bind(&commits)
+    .execute(&mut *db)
+    .await?;
     let changes = || judgements.iter().map(|judgement| judgement.change);
     sqlx::query(
         "INSERT INTO verdict (series_id, commit_id, position, detector, state, baseline, value, change, change_low,
@@ -101,11 +107,21 @@ pub async fn replace(
          SELECT $1, commit_id, position, $2, state, baseline, value, change, low, high, threshold, predecessors, run_id
          FROM unnest($3::bigint[], $4::integer[], $5::text[], $6::float8[], $7::float8[], $8::float8[], $9::float8[],
                      $10::float8[], $11::float8[], $12::integer[], $13::bigint[])
-              AS row (commit_id, position, state, baseline, value, change, low, high, threshold, predecessors, run_id)",
+              AS row (commit_id, position, state, baseline, value, change, low, high, threshold, predecessors, run_id)
+         WHERE NOT EXISTS (
+            SELECT 1 FROM verdict known WHERE known.series_id = $1 AND known.commit_id = row.commit_id
+              AND (known.position, known.detector, known.state, known.baseline, known.value, known.change, known.change_low,
+                   known.change_high, known.threshold, known.predecessors, known.run_id)
+                  IS NOT DISTINCT FROM (row.position, $2, row.state, row.baseline, row.value, row.change, row.low,
+                                        row.high, row.threshold, row.predecessors, row.run_id))
+         ON CONFLICT (series_id, commit_id) DO UPDATE SET position = excluded.position, detector = excluded.detector,
+            state = excluded.state, baseline = excluded.baseline, value = excluded.value, change = excluded.change,
+            change_low = excluded.change_low, change_high = excluded.change_high, threshold = excluded.threshold,
+            predecessors = excluded.predecessors, run_id = excluded.run_id, created_at = excluded.created_at, held = NULL",
     )
     .bind(series.id)
     .bind(detector)
-    .bind(points.iter().map(|point| point.commit_id).collect::<Vec<_>>())
+    .bind(&commits)
     .bind(points.iter().map(|point| point.position).collect::<Vec<_>>())
     .bind(judgements.iter().map(|judgement| judgement.state.as_str()).collect::<Vec<_>>())
     .bind(changes().map(|change| change.map(|change| change.baseline)).collect::<Vec<_>>())

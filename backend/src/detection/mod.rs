@@ -12,8 +12,8 @@ pub mod segments;
 pub mod trial;
 pub mod warmup;
 
-pub use judge::{Change, ChangePoint, Judged, Judgement, Point, Scale, State, judge};
+pub use judge::{Change, ChangePoint, Judged, Judgement, Kept, Point, Scale, Shelf, State, judge};
 
 /// Version of the rules in this module, the first part of what is stored with every verdict ([`segments::Settings::version`]).
 /// Raised with every change of a rule: the backend then makes all verdicts again.
-pub const DETECTOR_VERSION: &str = "segments-3";
+pub const DETECTOR_VERSION: &str = "segments-4";

@@ -1,6 +1,6 @@
 //! What a detector would have said of a series, point by point, as they came in branch order: the alarms of a history.
 
-use super::judge::{ChangePoint, Point, Scale, judge};
+use super::judge::{ChangePoint, Kept, Point, Scale};
 use super::segments::Settings;
 
 /// Newest points that are replayed one by one; what lies before is read at once.
@@ -32,17 +32,17 @@ fn same(a: &ChangePoint, b: &ChangePoint) -> bool {
 pub fn replay(points: &[Point], scale: Scale, settings: &Settings) -> Vec<Alarm> {
     let mut alarms: Vec<Alarm> = Vec::new();
     let begins = points.len().saturating_sub(MOST_REPLAYED).max(1);
+    let mut kept = Kept::new(scale, settings);
     for count in begins..=points.len() {
-        let changes = judge(&points[..count], scale, settings).changes;
         let last = count == points.len();
-        for change in changes {
-            match alarms.iter_mut().find(|one| same(&one.change, &change)) {
+        for change in &kept.judge(&points[..count]).changes {
+            match alarms.iter_mut().find(|one| same(&one.change, change)) {
                 Some(known) => {
-                    known.change = change;
+                    known.change = *change;
                     known.stays = last;
                 }
                 None => alarms.push(Alarm {
-                    change,
+                    change: *change,
                     first_seen: count - 1,
                     stays: last,
                 }),

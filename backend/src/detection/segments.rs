@@ -6,25 +6,26 @@
 //! manner of Schwarz's criterion. What is rare is learned from the series itself ([`density`]): the first path takes a bounded
 //! parabola, the next ones the smoothed density of the residuals, so that outliers, skew and two modes are no changes, and steps
 //! are placed by the likelihood that the noise really has. Noise that is correlated makes changes dearer. What the path found is
-//! pruned ([`prune`]): steps that are small, badly placed, told as well by a slow movement ([`smooth`]), or what the series does by
-//! itself ([`habits`]): up and back within a few points, to and fro between two levels.
+//! pruned ([`prune`]): steps that are small, told as well by a slow movement ([`smooth`]), or what the series does by itself
+//! ([`habits`]): up and back within a few points, to and fro between two levels. What is badly placed ([`place`]) is not told.
+//! [`reading`] says which points the noise is learned from, and keeps what the next point needs.
 //!
 //! All costs are in nats. Time is of the order points x levels. `cargo bench -p speedwell-backend --bench detection` scores it.
 
 mod correlated;
 mod density;
+mod explain;
 mod habits;
+mod memory;
 mod path;
+mod place;
 mod prune;
+mod reading;
 mod smooth;
 
-use std::cell::OnceCell;
-use std::rc::Rc;
-
-use density::Loss;
-use path::Grid;
-
+pub(super) use density::median;
 pub(super) use habits::{Stay, there_and_back, to_and_fro};
+pub(super) use reading::{Reading, learned};
 
 /// What is a change. The values were chosen on one draw of the generator in `backend/benches/detection` and scored on others.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -36,7 +37,7 @@ pub struct Settings {
     pub fewest_points: f64,
     /// Smallest step of a time, as a difference of logarithms (0.006 is 0.6 %); of other metrics in proportion to their floor.
     pub magnitude: f64,
-    /// A step must be this probable to lie within three points of its place.
+    /// A step is told when it is this probable to lie within three points of its place.
     pub placed: f64,
     /// A shorter stretch between two equal levels is an event of the host.
     pub shortest_stay: usize,
@@ -64,7 +65,7 @@ impl Default for Settings {
 
 impl Settings {
     /// Version and parameters of the detector, as they are stored with verdicts: the version of the rules, and each parameter that is
-    /// not the usual one (`segments-3 penalty=2`).
+    /// not the usual one (`segments-4 penalty=2`).
     pub fn version(&self) -> String {
         let usual = Self::default();
         let own = self.named();
@@ -159,182 +160,13 @@ pub struct Segmentation {
     pub correlation: f64,
 }
 
-/// Changes for which more explanations than one are tried: so many, and one for so many points.
-const MANY: (usize, usize) = (4, 60);
-/// In a series of at most [`FEW`] points, whose own density says little, so many changes may be noise that remembers itself instead.
-const MANY_OF_FEW: usize = 3;
-const FEW: usize = 150;
-/// Penalties of the first path, relative to the last one's. A dear first path leaves sticky modes in one segment, where their
-/// density can be learned.
-const STARTS: [f64; 3] = [1.2, 5.0, 20.0];
-/// What one change costs when explanations are compared, per unit of the logarithm of the number of points.
-const TOLD: f64 = 4.0;
-/// Most paths by a learned density.
-const ROUNDS: usize = 3;
 /// Noise below which nothing is told apart: a ten-thousandth.
 const LEAST_NOISE: f64 = 1e-4;
 
 /// Finds the steps of a series of logarithms, all finite. `within`: standard deviation of a point by its own samples, 0 where not
 /// known; the noise is never taken to be less. Fewer than five points have no steps.
 pub fn find(logarithms: &[f64], within: f64, settings: &Settings) -> Segmentation {
-    let count = logarithms.len();
-    let first = density::of_neighbours(logarithms)
-        .max(within)
-        .max(2.0 * LEAST_NOISE);
-    if count < 5 {
-        return Segmentation {
-            steps: Vec::new(),
-            noise: first,
-            correlation: 0.0,
-        };
-    }
-    // A few points know their noise badly.
-    let noise = first * (1.0 + 4.0 / count as f64);
-    let grid = Grid::new(logarithms, noise);
-    let penalty = settings.penalty * (count as f64).max(settings.fewest_points).ln();
-    let mut known = Known::new(logarithms, &grid, noise, penalty);
-    let (first_changes, mut best) = known.refine(STARTS[0]);
-    let mut habitual = best.habitual(logarithms);
-    let many = first_changes.max(best.changes.len());
-    let few = many >= MANY_OF_FEW && count <= FEW && !settings.is_confirmed;
-    if few || many >= MANY.0 && many * MANY.1 > count {
-        for start in &STARTS[1..] {
-            let (_, other) = known.refine(*start);
-            if !Rc::ptr_eq(&other, &best) && known.told(&other) < known.told(&best) {
-                best = other;
-            }
-        }
-    }
-    habitual.extend(best.habitual(logarithms));
-    if settings.is_confirmed {
-        habitual.clear();
-    }
-    let steps = prune::prune(logarithms, &grid, &best, penalty, settings, &habitual);
-    Segmentation {
-        steps,
-        noise: best.noise,
-        correlation: best.correlation,
-    }
-}
-
-/// One way to tell a series: its changes, and the noise about the levels that they were found with.
-struct Explanation {
-    /// The changes about whose levels the noise was learned.
-    learned_from: Vec<usize>,
-    /// The changes of the cheapest path in that noise.
-    changes: Vec<usize>,
-    loss: Loss,
-    noise: f64,
-    correlation: f64,
-    /// How much dearer changes are, because neighbours are correlated.
-    dearer: f64,
-    /// Nats to tell the whole series, once somebody asked.
-    told: OnceCell<f64>,
-}
-
-impl Explanation {
-    /// Changes that the series makes to and fro by itself.
-    fn habitual(&self, logarithms: &[f64]) -> Vec<usize> {
-        let stay = |(from, to): (usize, usize)| Stay {
-            from,
-            to,
-            level: density::median(logarithms[from..to].to_vec()),
-        };
-        let stays: Vec<Stay> = path::stretches(&self.changes, logarithms.len())
-            .map(stay)
-            .collect();
-        to_and_fro(&stays)
-    }
-
-    /// Standard deviation of what a point does not share with the one before it.
-    fn fresh_noise(&self, residuals: &[f64]) -> f64 {
-        correlated::fresh_noise(residuals, self.noise, self.correlation)
-    }
-}
-
-/// The explanations of one series that were reckoned: different beginnings often come to the same.
-struct Known<'a> {
-    logarithms: &'a [f64],
-    grid: &'a Grid,
-    noise: f64,
-    penalty: f64,
-    all: Vec<Rc<Explanation>>,
-}
-
-impl<'a> Known<'a> {
-    fn new(logarithms: &'a [f64], grid: &'a Grid, noise: f64, penalty: f64) -> Self {
-        Self {
-            logarithms,
-            grid,
-            noise,
-            penalty,
-            all: Vec::new(),
-        }
-    }
-
-    /// From a first path whose changes cost `start` times as much, by [`ROUNDS`] learned densities at most; with the first path's number
-    /// of changes.
-    fn refine(&mut self, start: f64) -> (usize, Rc<Explanation>) {
-        let bounded = Loss::bounded(self.grid, self.noise);
-        let changes = self.grid.cheapest_path(&bounded, self.penalty * start);
-        let first_changes = changes.len();
-        let mut best = self.learn(changes);
-        for _ in 1..ROUNDS {
-            if best.changes == best.learned_from {
-                break;
-            }
-            best = self.learn(best.changes.clone());
-        }
-        (first_changes, best)
-    }
-
-    /// The cheapest path in the noise that is about the levels between these changes.
-    fn learn(&mut self, from: Vec<usize>) -> Rc<Explanation> {
-        if let Some(known) = self.all.iter().find(|known| known.learned_from == from) {
-            return Rc::clone(known);
-        }
-        let residuals = density::residuals(self.logarithms, &from);
-        let noise = density::spread(&residuals)
-            .max(self.noise / 4.0)
-            .max(LEAST_NOISE);
-        let correlation = density::correlation(&residuals, noise);
-        let dearer = density::dearer(correlation);
-        let loss = Loss::learned(self.grid, &residuals, noise);
-        let explanation = Rc::new(Explanation {
-            learned_from: from,
-            changes: self.grid.cheapest_path(&loss, self.penalty * dearer),
-            loss,
-            noise,
-            correlation,
-            dearer,
-            told: OnceCell::new(),
-        });
-        self.all.push(Rc::clone(&explanation));
-        explanation
-    }
-
-    /// Nats to tell the whole series so.
-    fn told(&self, one: &Explanation) -> f64 {
-        *one.told.get_or_init(|| {
-            let count = self.logarithms.len();
-            let points: f64 = path::stretches(&one.changes, count)
-                .map(|(from, to)| {
-                    f64::from(path::cheapest(&self.grid.costs(&one.loss, from..to)).0)
-                })
-                .sum();
-            let saved = if count <= FEW {
-                let residuals = density::residuals(self.logarithms, &one.changes);
-                correlated::saved(&residuals, one.noise, one.correlation)
-            } else {
-                0.0
-            };
-            let count = count as f64;
-            points
-                + saved
-                + count * one.loss.commonest
-                + TOLD * count.ln() * one.changes.len() as f64
-        })
-    }
+    Reading::new(logarithms, within, settings).segmentation()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::str::FromStr;
+use std::sync::PoisonError;
 
 use speedwell_wire::{Direction, Metric};
 
@@ -10,7 +11,7 @@ use crate::context::Context;
 use crate::db::verdicts::{self, DetectPoint};
 use crate::db::{change_points, controls, holds};
 use crate::detection::segments::Settings;
-use crate::detection::{Judged, Point, Scale, judge};
+use crate::detection::{Judged, Point, Scale};
 
 /// Series in one pass: a run of the portable suite touches about two hundred.
 const BATCH: i64 = 500;
@@ -30,7 +31,11 @@ pub async fn tick(context: &Context) -> Outcome {
                     is_confirmed: series.is_confirmed,
                     ..*settings
                 };
-                judge(&values, scale_of(metric), &own)
+                let mut kept = context
+                    .judged
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                kept.judge(series.id, &values, scale_of(metric), &own)
             }
             Err(unknown) => {
                 // A series that a newer version has written: its own detector judges it.

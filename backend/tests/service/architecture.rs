@@ -18,7 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("forge", &["domain"]),
     ("alerts", &["domain", "forge"]),
     ("db", &["domain", "detection"]),
-    ("context", &["artefacts", "config", "forge"]),
+    ("context", &["artefacts", "config", "detection", "forge"]),
     ("intake", &["artefacts", "db", "domain"]),
     (
         "scheduler",

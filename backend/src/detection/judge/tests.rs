@@ -1,6 +1,7 @@
 //! Verdicts and change points of small series.
 
 use super::State::{Improved, Regressed, TooFew, Unchanged};
+use super::epoch::two_sided;
 use super::*;
 
 const TIME: Scale = Scale {
@@ -137,7 +138,7 @@ fn what_was_as_far_out_on_either_side_is_not_extreme() {
 fn back_where_it_was_is_told_when_it_stays_or_when_the_series_goes_by_its_commits() {
     let mut values = noisy(1.0, 0.003, 40, 0);
     values.extend(noisy(1.05, 0.003, 15, 40));
-    values.extend(noisy(1.0, 0.003, 25, 55));
+    values.extend(noisy(1.0, 0.003, 35, 55));
     let confirmed = Settings {
         is_confirmed: true,
         ..Settings::default()
@@ -146,7 +147,7 @@ fn back_where_it_was_is_told_when_it_stays_or_when_the_series_goes_by_its_commit
         let all = judge(&points(&values[..count]), TIME, settings);
         all.changes.iter().filter(|one| one.at >= 50).count()
     };
-    for count in [58, 60, 74] {
+    for count in [58, 60, 84] {
         assert_eq!(told(count, &Settings::default()), 0, "{count} points");
         let all = judge(&points(&values[..count]), TIME, &Settings::default());
         let away = all.changes.first().map(|one| one.change.change);
@@ -156,7 +157,7 @@ fn back_where_it_was_is_told_when_it_stays_or_when_the_series_goes_by_its_commit
         );
         assert_eq!(told(count, &confirmed), 1, "{count} points");
     }
-    assert_eq!(told(80, &Settings::default()), 1);
+    assert_eq!(told(90, &Settings::default()), 1);
 }
 
 #[test]

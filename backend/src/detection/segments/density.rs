@@ -1,5 +1,7 @@
 //! The noise of a series: its size, its correlation, and what a distance from the level costs.
 
+use std::ops::Range;
+
 use super::path::{Grid, stretches};
 
 /// From a median absolute deviation to the standard deviation of a normal distribution.
@@ -10,12 +12,18 @@ const BOUND: f32 = 4.5;
 const STRAY: f64 = 0.01;
 const ANYWHERE: f64 = 40.0;
 /// The learned density counts as much as the normal one when there are so many points.
-const TRUSTED: f64 = 60.0;
+const TRUSTED: f64 = 40.0;
+/// Even parts of the most that a point costs, by which the cheaper levels are found.
+const BINS: usize = 64;
 
 /// Nats by the distance of a level from a point, in steps of the grid.
 pub(super) struct Loss {
     table: Vec<f32>,
     reach: usize,
+    /// First and last place in the table of what costs less than each of [`BINS`] even parts of the most.
+    cheaper: Vec<(usize, usize)>,
+    /// The most that a point costs.
+    most: f32,
     /// Nats of the commonest distance, of which all others are told.
     pub(super) commonest: f64,
 }
@@ -28,11 +36,36 @@ impl Loss {
             let deviations = (index as f64 - reach as f64) * grid.step / noise;
             ((deviations * deviations / 2.0) as f32).min(BOUND)
         };
-        Self {
-            table: (0..=2 * reach).map(cost).collect(),
-            reach,
-            commonest: 0.0,
+        Self::new((0..=2 * reach).map(cost).collect(), 0.0)
+    }
+
+    fn new(table: Vec<f32>, commonest: f64) -> Self {
+        let most = table.iter().copied().fold(0.0, f32::max);
+        let reach = table.len() / 2;
+        let mut cheaper = vec![(reach, reach); BINS + 1];
+        for (place, cost) in table.iter().enumerate().filter(|(_, cost)| **cost < most) {
+            let (first, last) = &mut cheaper[bin(*cost, most)];
+            (*first, *last) = (place.min(*first), place.max(*last));
         }
+        for index in 1..cheaper.len() {
+            let (first, last) = cheaper[index - 1];
+            let here = &mut cheaper[index];
+            *here = (first.min(here.0), last.max(here.1));
+        }
+        Self {
+            table,
+            reach,
+            cheaper,
+            most,
+            commonest,
+        }
+    }
+
+    /// All levels that cost a point less than `cost`, and maybe some that do not.
+    pub(super) fn cheaper_than(&self, cost: f32, cell: usize) -> Range<usize> {
+        let (first, last) = self.cheaper[bin(cost, self.most)];
+        let level = |place: usize| (place + cell).saturating_sub(self.reach);
+        level(first)..level(last) + 1
     }
 
     /// The residuals' own density, smoothed by Silverman's rule, mixed with a normal one (which a few points know better) and
@@ -64,11 +97,8 @@ impl Loss {
             })
             .collect();
         let peak = density.iter().copied().fold(0.0, f64::max);
-        Self {
-            table: density.iter().map(|one| (peak / one).ln() as f32).collect(),
-            reach,
-            commonest: -peak.ln(),
-        }
+        let table = density.iter().map(|one| (peak / one).ln() as f32).collect();
+        Self::new(table, -peak.ln())
     }
 
     /// The costs of all levels for a point.
@@ -76,6 +106,11 @@ impl Loss {
         let from = self.reach - cell;
         &self.table[from..from + levels]
     }
+}
+
+/// In which of the even parts of the most a cost lies.
+fn bin(cost: f32, most: f32) -> usize {
+    ((cost / most.max(f32::MIN_POSITIVE) * BINS as f32) as usize).min(BINS)
 }
 
 /// Counts under a normal kernel of that width, in cells.
@@ -98,18 +133,33 @@ fn smoothed(counts: &[f64], width: f64) -> Vec<f64> {
 }
 
 /// Median, 0 of nothing; without sorting more than it needs.
-pub(super) fn median(mut values: Vec<f64>) -> f64 {
+pub(in crate::detection) fn median(values: Vec<f64>) -> f64 {
     let (middle, is_odd) = (values.len() / 2, values.len() % 2 == 1);
     if values.is_empty() {
         return 0.0;
     }
-    let (below, upper, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
-    let lower = below.iter().copied().max_by(f64::total_cmp);
-    match lower {
+    let mut ranks: Vec<i64> = values.into_iter().map(rank).collect();
+    let (below, upper, _) = ranks.select_nth_unstable(middle);
+    let upper = ranked(*upper);
+    match below.iter().max() {
         // Halved first, so that huge ones do not overflow.
-        Some(lower) if !is_odd => lower / 2.0 + *upper / 2.0,
-        Some(_) | None => *upper,
+        Some(lower) if !is_odd => ranked(*lower) / 2.0 + upper / 2.0,
+        Some(_) | None => upper,
     }
+}
+
+/// A whole number by which numbers are ordered as by [`f64::total_cmp`], which makes it anew for each comparison.
+fn rank(value: f64) -> i64 {
+    flipped(value.to_bits().cast_signed())
+}
+
+fn ranked(rank: i64) -> f64 {
+    f64::from_bits(flipped(rank).cast_unsigned())
+}
+
+/// The bits behind the sign turned over where it is set; twice is as before.
+fn flipped(bits: i64) -> i64 {
+    bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed()
 }
 
 /// The noise by differences of neighbours, of which a step moves one only.
@@ -154,6 +204,18 @@ pub(super) fn correlation(residuals: &[f64], noise: f64) -> f64 {
     } else {
         correlation.min(0.95)
     }
+}
+
+/// Fourth moment by the square of the second, of residuals that are cut at four deviations: 3 of normal noise, less than 2 of two modes.
+pub(super) fn kurtosis(residuals: &[f64], noise: f64) -> f64 {
+    let cut: Vec<f64> = residuals
+        .iter()
+        .map(|one| one.clamp(-4.0 * noise, 4.0 * noise))
+        .collect();
+    let count = cut.len().max(1) as f64;
+    let mean = cut.iter().sum::<f64>() / count;
+    let moment = |power: i32| cut.iter().map(|one| (one - mean).powi(power)).sum::<f64>() / count;
+    moment(4) / moment(2).powi(2).max(f64::MIN_POSITIVE)
 }
 
 /// How much less correlated points say of a level: the variance of their mean is (1 + r) / (1 - r) times as large. Beyond 0.6 the

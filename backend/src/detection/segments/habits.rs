@@ -20,7 +20,6 @@ impl Stay {
 /// Up or down, and back.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::detection) struct Burst {
-    pub(in crate::detection) points: usize,
     /// Its level less that of what is around it.
     pub(in crate::detection) size: f64,
 }
@@ -28,17 +27,13 @@ pub(in crate::detection) struct Burst {
 impl Burst {
     /// Whether a step of that size looks like the beginning of another such burst.
     pub(in crate::detection) fn is_like(&self, step: f64) -> bool {
-        self.size * step > 0.0 && step.abs() < LARGER * self.size.abs()
-    }
-
-    /// So many points of a step like it may be one more of its kind.
-    pub(in crate::detection) fn may_last(&self) -> usize {
-        self.points.saturating_mul(OUTLIVES).min(RETURNED)
+        let share = step / self.size;
+        LIKE.0 < share && share < LIKE.1
     }
 }
 
-/// A step so much larger than a burst is something else.
-const LARGER: f64 = 1.5;
+/// Shares of a burst between which a step is like it; others are something else.
+const LIKE: (f64, f64) = (0.5, 1.5);
 /// Deviations beyond which points lie outside of their level, and how many of them in a row are a burst.
 const OUTSIDE: (f64, usize) = (4.0, 2);
 /// Two levels are the same when they differ by less than this share of the distance between which the series goes to and fro.
@@ -49,9 +44,9 @@ const HABIT: usize = 3;
 const STAYS: (usize, f64) = (40, 5.0);
 
 /// A series that is back where it was is told to be when it has been for so many points.
-const RETURNED: usize = 20;
-/// A step that looks like an earlier burst is told when it has stayed for so many times as long, within reason.
-const OUTLIVES: usize = 3;
+const RETURNED: usize = 30;
+/// A step that looks like an earlier burst is told when it has stayed for more points.
+pub(super) const OUTLIVES: usize = 20;
 
 /// Bursts that lie in the noise of the levels, because no change of level was worth telling them; one that is not over is none.
 pub(in crate::detection) fn bursts(residuals: &[f64], noise: f64) -> Vec<Burst> {
@@ -69,7 +64,6 @@ pub(in crate::detection) fn bursts(residuals: &[f64], noise: f64) -> Vec<Burst> 
         let outside = run.first().is_some_and(|first| side(first) != 0.0);
         if outside && run.len() >= OUTSIDE.1 && from < residuals.len() {
             bursts.push(Burst {
-                points: run.len(),
                 size: median(run.to_vec()),
             });
         }
@@ -178,7 +172,8 @@ mod tests {
         assert_eq!(back(&[(9, f64::NAN), (9, 1.0), (9, f64::NAN)]), None);
         assert_eq!(back(&[(9, 1.0); 3]), None, "nothing moved");
         assert_eq!(back(&[(9, 1.0), (9, 2.0), (9, 1.1)]), Some(18));
-        assert_eq!(back(&[(9, 1.0), (9, 2.0), (20, 1.1)]), None, "it stays");
+        assert_eq!(back(&[(9, 1.0), (9, 2.0), (29, 1.1)]), Some(18));
+        assert_eq!(back(&[(9, 1.0), (9, 2.0), (30, 1.1)]), None, "it stays");
         assert_eq!(back(&[(9, 1.0), (40, 2.0), (9, 1.1)]), None, "a long time");
         assert_eq!(back(&[(9, 1.0), (9, 2.0), (9, 1.5)]), None, "elsewhere");
         assert_eq!(back(&[(9, -1e300), (9, 1e300), (9, -1e300)]), Some(18));
@@ -190,15 +185,9 @@ mod tests {
         residuals[10..13].fill(0.08);
         residuals[28..].fill(0.08);
         let found = bursts(&residuals, 0.01);
-        assert_eq!(
-            found,
-            [Burst {
-                points: 3,
-                size: 0.08
-            }]
-        );
-        assert!(found[0].is_like(0.05) && !found[0].is_like(-0.05) && !found[0].is_like(0.2));
-        assert_eq!(found[0].may_last(), 9);
+        assert_eq!(found, [Burst { size: 0.08 }]);
+        assert!(found[0].is_like(0.05) && !found[0].is_like(-0.05));
+        assert!(!found[0].is_like(0.2) && !found[0].is_like(0.03));
         assert!(bursts(&[], 0.01).is_empty() && bursts(&[f64::NAN; 3], 0.01).is_empty());
     }
 }

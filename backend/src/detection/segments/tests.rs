@@ -82,6 +82,24 @@ fn an_outlier_is_no_step_and_one_point_at_the_end_is_none_yet() {
 }
 
 #[test]
+fn a_badly_placed_step_is_not_told_and_those_beside_it_are_placed_well() {
+    let series = with_steps(noise(600, 12), &[(150, 0.03), (300, 0.009), (450, 0.03)]);
+    let near = |found: &[usize], at: usize| found.iter().any(|one| one.abs_diff(at) <= 3);
+    let found = places(&series);
+    assert!(near(&found, 150) && near(&found, 450), "{found:?}");
+    let strict = Settings {
+        placed: 0.95,
+        ..Settings::default()
+    };
+    let told = find(&series, 0.0, &strict).steps;
+    let told: Vec<usize> = told.iter().map(|step| step.at).collect();
+    assert!(
+        near(&told, 150) && near(&told, 450) && told.len() == 2,
+        "{told:?}"
+    );
+}
+
+#[test]
 fn up_and_back_within_a_few_points_is_an_event() {
     let series = with_steps(noise(200, 3), &[(80, 0.08), (84, -0.08)]);
     assert!(places(&series).is_empty());
@@ -92,8 +110,10 @@ fn up_and_back_within_a_few_points_is_an_event() {
 #[test]
 fn a_second_burst_like_the_first_is_no_step_until_it_stays() {
     let again = [(60, 0.08), (64, -0.08), (150, 0.08)];
-    let series = with_steps(noise(170, 3), &again);
-    assert!(places(&series[..154]).is_empty(), "as long as the first");
+    let series = with_steps(noise(171, 3), &again);
+    for count in [154, 160, 170] {
+        assert!(places(&series[..count]).is_empty(), "{count} points");
+    }
     let at = |series: &[f64]| match places(series)[..] {
         [place] => (149..=151).contains(&place),
         _ => false,

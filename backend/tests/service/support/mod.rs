@@ -95,6 +95,7 @@ impl TestApp {
             config,
             artefacts,
             forge_tokens: Tokens::default(),
+            judged: Arc::default(),
         };
         let (sender, receiver) = mpsc::channel();
         let (running, ended) = tokio::sync::oneshot::channel::<()>();
