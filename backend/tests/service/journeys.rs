@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use fantoccini::actions::{InputSource as _, MouseActions, PointerAction};
+use fantoccini::error::CmdError;
 use fantoccini::{Client, Locator};
 use serde_json::Value;
 use speedwell_backend::domain::role::Role;
@@ -88,36 +89,47 @@ async fn a_regression_is_followed_to_its_samples_and_taken_away(pool: PgPool) {
     client.close().await.unwrap();
 }
 
-/// The pointer over the chart: at a share of its width from its middle, near the upper edge.
-async fn pointer(client: &Client, share: f64) -> PointerAction {
-    let over = client
-        .wait()
-        .for_element(Locator::Css(".u-over"))
-        .await
-        .unwrap();
-    let (_, _, width, height) = over.rectangle().await.unwrap();
-    PointerAction::MoveToElement {
-        element: over,
-        duration: Some(Duration::from_millis(50)),
-        x: (share * width).round(),
-        y: (8.0 - height / 2.0).round(),
+/// What the mouse does over the chart.
+#[derive(Clone, Copy)]
+enum Move {
+    /// To a share of its width from its middle, near the upper edge.
+    To(f64),
+    Press,
+    Release,
+}
+
+/// Does it; once more while the chart is drawn anew meanwhile, which takes its elements away.
+async fn act(client: &Client, moves: &[Move]) {
+    for _ in 0..40 {
+        match attempt(client, moves).await {
+            Ok(()) => return,
+            Err(error) if error.is_stale_element_reference() => {
+                tokio::time::sleep(Duration::from_millis(250)).await;
+            }
+            Err(error) => panic!("{error}"),
+        }
     }
+    panic!("the chart does not come to rest");
 }
 
-fn pressed() -> PointerAction {
-    PointerAction::Down { button: 0 }
-}
-
-fn released() -> PointerAction {
-    PointerAction::Up { button: 0 }
-}
-
-async fn act(client: &Client, actions: impl IntoIterator<Item = PointerAction>) {
+async fn attempt(client: &Client, moves: &[Move]) -> Result<(), CmdError> {
+    let over = client.wait().for_element(Locator::Css(".u-over")).await?;
+    let (_, _, width, height) = over.rectangle().await?;
+    let action = |one: Move| match one {
+        Move::To(share) => PointerAction::MoveToElement {
+            element: over.clone(),
+            duration: Some(Duration::from_millis(50)),
+            x: (share * width).round(),
+            y: (8.0 - height / 2.0).round(),
+        },
+        Move::Press => PointerAction::Down { button: 0 },
+        Move::Release => PointerAction::Up { button: 0 },
+    };
     let mouse = MouseActions::new("mouse".to_owned());
-    let all = actions
-        .into_iter()
-        .fold(mouse, |mouse, one| mouse.then(one));
-    client.perform_actions(all).await.unwrap();
+    let all = moves
+        .iter()
+        .fold(mouse, |mouse, one| mouse.then(action(*one)));
+    client.perform_actions(all).await
 }
 
 #[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
@@ -152,18 +164,17 @@ async fn the_mouse_zooms_and_queues_what_was_not_measured(pool: PgPool) {
         .unwrap();
 
     // Drag over the right half: the address says what is shown. A double click shows all again.
-    let (from, to) = (pointer(&client, 0.1).await, pointer(&client, 0.45).await);
-    act(&client, [from, pressed(), to, released()]).await;
+    act(
+        &client,
+        &[Move::To(0.1), Move::Press, Move::To(0.45), Move::Release],
+    )
+    .await;
     until_query(&client, |text| {
         text.contains("from=") && text.contains("to=")
     })
     .await;
-    let middle = pointer(&client, 0.0).await;
-    act(
-        &client,
-        [middle, pressed(), released(), pressed(), released()],
-    )
-    .await;
+    let click = [Move::To(0.0), Move::Press, Move::Release];
+    act(&client, &[&click[..], &click[1..]].concat()).await;
     until_query(&client, |text| !text.contains("from=")).await;
     client
         .wait()
@@ -174,8 +185,7 @@ async fn the_mouse_zooms_and_queues_what_was_not_measured(pool: PgPool) {
     // A click where nothing was measured offers to have it measured; the chart may be drawn anew just then.
     let mut found = None;
     for _ in 0..20 {
-        let middle = pointer(&client, 0.0).await;
-        act(&client, [middle, pressed(), released()]).await;
+        act(&client, &click).await;
         found = client.find(Locator::Css(".tooltip button")).await.ok();
         if found.is_some() {
             break;
