@@ -42,6 +42,8 @@ pub struct Lab {
     backend: Option<Child>,
     worker: Option<Child>,
     commits: u32,
+    /// One for all requests: making one reads all root certificates, which costs a waiting test half a core that is measured on.
+    client: reqwest::Client,
     /// Folder that the worker owns.
     pub worker_data: PathBuf,
 }
@@ -68,6 +70,7 @@ impl Lab {
             backend: None,
             worker: None,
             commits: 0,
+            client: super::client(),
             worker_data,
         };
         lab.write_suite(benchmarks);
@@ -330,11 +333,8 @@ impl Lab {
     }
 
     async fn client_get(&self, path: &str) -> Option<String> {
-        let response = super::client()
-            .get(format!("http://127.0.0.1:{}{path}", self.port))
-            .send()
-            .await
-            .ok()?;
+        let address = format!("{}{path}", self.address());
+        let response = self.client.get(address).send().await.ok()?;
         response.error_for_status().ok()?.text().await.ok()
     }
 
