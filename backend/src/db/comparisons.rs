@@ -1,6 +1,6 @@
 //! What a comparison's runs gave: one metric of every benchmark, every metric of one benchmark, and the samples themselves.
 //!
-//! Times narrow the partitions.
+//! A run has thousands of measurements and a comparison needs one metric of them, so they are found by their series. Times narrow the partitions.
 
 use chrono::{DateTime, Duration, Utc};
 use sqlx::postgres::PgRow;
@@ -37,92 +37,65 @@ impl Runs {
     }
 }
 
-/// The runs that are asked for.
-macro_rules! wanted {
-    () => {
-        "WITH wanted AS (
-            SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::int[], $6::timestamptz[], $7::timestamptz[])
-                AS wanted (subject, run_id, runtime_id, host_id, position, earliest, latest))"
-    };
-}
-
-/// Columns of [`Value`].
-macro_rules! values {
-    () => {
-        "SELECT wanted.subject, wanted.run_id, series.benchmark, series.identity, series.metric, series.counter_source, own.median,
-            own.interval_low AS low, own.interval_high AS high, own.sample_count::bigint AS samples, run_deviation, rebuild_deviation"
-    };
-}
-
-/// Series with what is said of them, before what chooses them.
-macro_rules! series {
-    () => {
-        "SELECT series.id, runtime_id, host_id, benchmark.name AS benchmark, benchmark.identity, metric, counter_source, run_deviation, rebuild_deviation
-         FROM series JOIN benchmark ON benchmark.id = series.benchmark_id LEFT JOIN noise_floor ON noise_floor.series_id = series.id"
-    };
-}
-
-/// One metric of every benchmark. The rows of a run lie beside each other: reading all of them and leaving out those of other metrics was three to four
-/// times as quick as a probe for each series (one to five metrics, `docs/performance.md`), and touches fewer pages. The wanted series are a table of their own, so
-/// that what is left out costs no look-up.
-macro_rules! select_metric {
-    ($columns:literal) => {
-        concat!(
-            wanted!(),
-            ", series AS MATERIALIZED (",
-            series!(),
-            " WHERE runtime_id = ANY($3) AND host_id = ANY($4) AND metric = $8) ",
-            values!(),
-            $columns,
-            " FROM wanted JOIN measurement own ON own.run_id = wanted.run_id AND own.measured_at BETWEEN wanted.earliest AND wanted.latest
-             JOIN series ON series.id = own.series_id"
-        )
-    };
-}
-
-/// Every metric of the benchmarks of one name: a probe for each series, at the commit's place on its branch, or among those that have left it.
-macro_rules! select_benchmark {
-    ($columns:literal) => {
+/// Measurements of runs: for commits on the branch, and for those that have left it. Between the two goes what chooses the series. These are a table of their own, so that
+/// what is said of each is looked up once for all runs; then there is one probe of `measurement_series` for each series and run. Adding nothing to the run's key
+/// keeps Postgres from reading whole runs by it: that takes as much longer as a run has metrics.
+macro_rules! select_measurements {
+    ($columns:literal, $chosen:literal) => {
         [
-            select_benchmark!($columns, "own.position = wanted.position"),
-            select_benchmark!($columns, "wanted.position IS NULL AND own.position IS NULL"),
+            select_measurements!($columns, $chosen, "position = wanted.position"),
+            select_measurements!($columns, $chosen, "wanted.position IS NULL AND position IS NULL"),
         ]
     };
-    ($columns:literal, $place:literal) => {
+    ($columns:literal, $chosen:literal, $place:literal) => {
         concat!(
-            wanted!(),
-            values!(),
+            "WITH wanted AS (
+                SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::int[], $6::timestamptz[], $7::timestamptz[])
+                    AS wanted (subject, run_id, runtime_id, host_id, position, earliest, latest)),
+             series AS MATERIALIZED (
+                SELECT series.id, runtime_id, host_id, benchmark.name AS benchmark, benchmark.identity, metric, counter_source, run_deviation, rebuild_deviation
+                FROM series JOIN benchmark ON benchmark.id = series.benchmark_id LEFT JOIN noise_floor ON noise_floor.series_id = series.id
+                WHERE runtime_id = ANY($3) AND host_id = ANY($4) AND ",
+            $chosen,
+            ")
+             SELECT wanted.subject, wanted.run_id, series.benchmark, series.identity, series.metric, series.counter_source, own.median,
+                own.interval_low AS low, own.interval_high AS high, own.sample_count::bigint AS samples, run_deviation, rebuild_deviation",
             $columns,
-            " FROM wanted JOIN (",
-            series!(),
-            " WHERE benchmark.name = $8) series ON series.runtime_id = wanted.runtime_id AND series.host_id = wanted.host_id
-             JOIN measurement own ON own.series_id = series.id AND own.run_id = wanted.run_id
-                AND own.measured_at BETWEEN wanted.earliest AND wanted.latest AND ",
-            $place
+            " FROM wanted JOIN series ON series.runtime_id = wanted.runtime_id AND series.host_id = wanted.host_id
+             CROSS JOIN LATERAL (
+                SELECT * FROM measurement
+                WHERE series_id = series.id AND run_id + 0 = wanted.run_id AND measured_at BETWEEN wanted.earliest AND wanted.latest AND ",
+            $place,
+            " OFFSET 0) own"
         )
     };
 }
 
-/// Asks for measurements of runs. `own`: the parameters after the seventh.
+/// Asks for the runs on their branches, and, where there are any, for those whose commit has left it. `own`: the parameters after the seventh.
 async fn fetch<T>(
     pool: &PgPool,
-    text: &'static str,
+    texts: [&'static str; 2],
     runs: &Runs,
     own: &[&str],
 ) -> sqlx::Result<Vec<T>>
 where
     T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
 {
-    let query = sqlx::query_as(text)
-        .bind(&runs.subject)
-        .bind(&runs.run_id)
-        .bind(&runs.runtime_id)
-        .bind(&runs.host_id)
-        .bind(&runs.position)
-        .bind(&runs.earliest)
-        .bind(&runs.latest);
-    let query = own.iter().fold(query, |query, one| query.bind(*one));
-    query.fetch_all(pool).await
+    let asked = [true, runs.position.iter().any(Option::is_none)];
+    let mut found = Vec::new();
+    for (text, _) in texts.into_iter().zip(asked).filter(|(_, asked)| *asked) {
+        let query = sqlx::query_as(text)
+            .bind(&runs.subject)
+            .bind(&runs.run_id)
+            .bind(&runs.runtime_id)
+            .bind(&runs.host_id)
+            .bind(&runs.position)
+            .bind(&runs.earliest)
+            .bind(&runs.latest);
+        let query = own.iter().fold(query, |query, one| query.bind(*one));
+        found.extend(query.fetch_all(pool).await?);
+    }
+    Ok(found)
 }
 
 /// A measurement of one run.
@@ -156,7 +129,8 @@ pub struct Value {
 
 /// One metric of every benchmark of the runs.
 pub async fn list_values(pool: &PgPool, runs: &Runs, metric: &str) -> sqlx::Result<Vec<Value>> {
-    fetch(pool, select_metric!(""), runs, &[metric]).await
+    let texts = select_measurements!("", "metric = $8");
+    fetch(pool, texts, runs, &[metric]).await
 }
 
 /// A measurement with its samples.
@@ -182,17 +156,13 @@ pub async fn list_of_benchmark(
     benchmark: &str,
     sampled: &str,
 ) -> sqlx::Result<Vec<SampledValue>> {
-    let [on_branches, off_branches] = select_benchmark!(
+    let texts = select_measurements!(
         ", own.loops, CASE WHEN series.metric = $9 THEN own.sample_values ELSE '{}' END AS sample_values,
            CASE WHEN series.metric = $9 THEN own.sample_process ELSE '{}' END AS sample_process,
-           CASE WHEN series.metric = $9 THEN own.sample_warmup ELSE '{}' END AS sample_warmup"
+           CASE WHEN series.metric = $9 THEN own.sample_warmup ELSE '{}' END AS sample_warmup",
+        "benchmark.name = $8"
     );
-    let own = [benchmark, sampled];
-    let mut found = fetch(pool, on_branches, runs, &own).await?;
-    if runs.position.iter().any(Option::is_none) {
-        found.extend(fetch(pool, off_branches, runs, &own).await?);
-    }
-    Ok(found)
+    fetch(pool, texts, runs, &[benchmark, sampled]).await
 }
 
 /// One metric of every benchmark of the runs, with the samples: for exports.
@@ -201,9 +171,11 @@ pub async fn list_samples(
     runs: &Runs,
     metric: &str,
 ) -> sqlx::Result<Vec<SampledValue>> {
-    let text =
-        select_metric!(", own.loops, own.sample_values, own.sample_process, own.sample_warmup");
-    fetch(pool, text, runs, &[metric]).await
+    let texts = select_measurements!(
+        ", own.loops, own.sample_values, own.sample_process, own.sample_warmup",
+        "metric = $8"
+    );
+    fetch(pool, texts, runs, &[metric]).await
 }
 
 /// What a run could not measure.
