@@ -8,6 +8,7 @@ use crate::artefacts::Artefacts;
 use crate::config::Config;
 use crate::detection::Shelf;
 use crate::forge::Tokens;
+use crate::traces::Traces;
 
 /// The service's shared parts.
 #[derive(Clone)]
@@ -24,4 +25,6 @@ pub struct Context {
     pub forge_tokens: Tokens,
     /// Series as the detect tick judged them last.
     pub judged: Arc<Mutex<Shelf>>,
+    /// The points of series, for charts.
+    pub traces: Traces,
 }

@@ -32,5 +32,7 @@ pub mod git;
 pub mod intake;
 /// The table of background ticks.
 pub mod scheduler;
+/// The points of series, for charts.
+pub mod traces;
 /// HTTP: pages and API.
 pub mod web;

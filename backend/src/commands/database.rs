@@ -15,6 +15,7 @@ use speedwell_backend::db;
 use speedwell_backend::domain::audit::Action;
 use speedwell_backend::domain::summary::Summary;
 use speedwell_backend::forge::Tokens;
+use speedwell_backend::traces::Traces;
 use sqlx::PgPool;
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgPoolOptions;
@@ -52,6 +53,7 @@ pub(super) async fn open_context(config: &Config) -> anyhow::Result<(Context, Da
         artefacts: artefacts(config)?,
         forge_tokens: Tokens::default(),
         judged: Arc::default(),
+        traces: Traces::default(),
     };
     Ok((context, database))
 }

@@ -7,6 +7,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use speedwell_backend::config::{Config, unreadable_secrets};
 use speedwell_backend::context::Context;
 use speedwell_backend::forge::Tokens;
+use speedwell_backend::traces::Traces;
 use speedwell_backend::{db, scheduler, web};
 use tokio::sync::watch;
 
@@ -31,6 +32,7 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
         artefacts,
         forge_tokens: Tokens::default(),
         judged: Arc::default(),
+        traces: Traces::default(),
     };
     let planned = context.planned.clone();
     let (stop, stopped) = watch::channel(false);

@@ -1,11 +1,13 @@
 //! Loading made-up data (`domain/synthetic.rs`) into the real tables. For load tests alone: a database that holds measured data is refused.
 
+mod lines;
 mod rows;
 
 use chrono::{DateTime, Duration, Utc};
 use sqlx::{AssertSqlSafe, PgConnection, PgExecutor, PgPool};
 
-use crate::domain::synthetic::{METRICS, Plan, Values};
+use self::lines::Lines;
+use crate::domain::synthetic::{METRICS, Plan};
 
 /// Bytes of rows that are sent at once.
 const PIECE: usize = 1 << 20;
@@ -69,7 +71,7 @@ const FRAME: &[&str] = &[
 const AFTER: &[&str] = &[
     "INSERT INTO noise_floor (series_id, environment_id, version, answers_for, process_deviation, process_count, run_deviation, run_count, smallest_change,
         smallest_change_of_five, basis) SELECT id, 1, 'synthetic', changed_at, 0.005, 3, 0.006, 5, 0.012, 0.006, 'runs' FROM series",
-    "UPDATE series SET detected_at = changed_at, detector = 'synthetic'",
+    "UPDATE series SET detected_at = changed_at, detector = 'synthetic', traced_at = changed_at",
     "INSERT INTO regression (branch_id, better, state, before_commit_id, after_commit_id, culprit_commit_id, created_at, changed_at)
      SELECT 1 + n % $RUNTIMES, n % 3 = 0, CASE WHEN n % 2 = 0 THEN 'found' ELSE 'confirmed' END, last - n - 1, last - n,
             CASE WHEN n % 2 = 0 THEN last - n END, now() - interval '3 hours' * n, now() - interval '3 hours' * n
@@ -164,50 +166,31 @@ async fn drop_indexes(db: &mut PgConnection) -> sqlx::Result<Vec<String>> {
         .collect())
 }
 
-/// Loads all runs in the order of measuring.
+/// Loads all runs in the order of measuring, and the traces of their series: the trace tick would read each series from as many pages as it has
+/// points, which takes hours once they do not fit into memory.
 async fn copy_measurements(
     pool: &PgPool,
     plan: &Plan,
     progress: &mut impl FnMut(u64),
 ) -> sqlx::Result<()> {
-    let mut values: Vec<Values> = (0..plan.runtimes)
-        .map(|runtime| Values::new(plan, runtime))
-        .collect();
     let times: Vec<DateTime<Utc>> =
         sqlx::query_scalar("SELECT committed_at FROM commit ORDER BY id")
             .fetch_all(pool)
             .await?;
+    let mut lines: Vec<Lines> = (0..plan.runtimes)
+        .map(|runtime| Lines::new(plan, runtime))
+        .collect();
+    let mut for_traces = pool.acquire().await?;
     let mut connection = pool.acquire().await?;
     without_checks(&mut connection).await?;
     let mut copy = connection.copy_in_raw(rows::COPY).await?;
     let mut sent = rows::begin(PIECE);
     let (mut run, mut done) = (0_i64, 0_u64);
-    for (place, at) in times.iter().enumerate() {
-        let commit = i64::try_from(place).unwrap_or(0) + 1;
-        for runtime in 0..plan.runtimes {
-            let before = i64::from(plan.longest - plan.commits_of(runtime));
-            if commit <= before {
-                continue;
-            }
+    for (commit, at) in (1_i64..).zip(times) {
+        for line in lines.iter_mut().filter(|line| line.holds(commit)) {
             run += 1;
-            let first = i64::from(runtime) * i64::try_from(plan.of_a_run()).unwrap_or(0) + 1;
-            let position = i32::try_from(commit - before - 1).unwrap_or(i32::MAX);
-            let Some(of_runtime) = usize::try_from(runtime)
-                .ok()
-                .and_then(|index| values.get_mut(index))
-            else {
-                continue;
-            };
-            of_runtime.next_run(|index, samples, summary| {
-                let row = rows::Row {
-                    at: *at,
-                    series: first + i64::try_from(index).unwrap_or(0),
-                    run,
-                    commit,
-                    position,
-                };
-                row.write(samples, summary, &mut sent);
-            });
+            line.measure(run, commit, at, &mut sent);
+            line.pack(&mut for_traces).await?;
             done += plan.of_a_run();
             if sent.len() >= PIECE {
                 copy.send(std::mem::replace(
@@ -222,6 +205,9 @@ async fn copy_measurements(
     rows::end(&mut sent);
     copy.send(sent).await?;
     copy.finish().await?;
+    for line in &mut lines {
+        line.pack_rest(&mut for_traces).await?;
+    }
     progress(done);
     // It checks nothing any more: not for others.
     connection.close().await

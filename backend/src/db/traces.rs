@@ -1,4 +1,4 @@
-//! Traces: the points of series, packed by the trace tick. Charts read them, and never the measurements.
+//! Traces: the points of series, packed by the trace tick. Charts read them ([`crate::traces`]), and never the measurements.
 
 use std::collections::HashMap;
 
@@ -52,63 +52,69 @@ pub async fn replace(
     series: &SeriesToTrace,
     points: &[TracePoint],
 ) -> sqlx::Result<u64> {
-    let chunks: Vec<&[TracePoint]> = points
-        .chunk_by(|a, b| chunk_of(a.position) == chunk_of(b.position))
+    let mut numbers: Vec<i32> = points
+        .iter()
+        .map(|point| chunk_of(point.position))
         .collect();
-    let number = |chunk: &&[TracePoint]| chunk.first().map_or(0, |point| chunk_of(point.position));
-    let edge = |largest: bool, get: fn(&TracePoint) -> i64| -> Vec<i64> {
-        let of_chunk = |chunk: &&[TracePoint]| {
-            let values = chunk.iter().map(get);
-            if largest { values.max() } else { values.min() }.unwrap_or(0)
-        };
-        chunks.iter().map(of_chunk).collect()
-    };
-    let numbers: Vec<i32> = chunks.iter().map(number).collect();
+    numbers.dedup();
     sqlx::query("DELETE FROM trace WHERE series_id = $1 AND NOT (chunk = ANY($2))")
         .bind(series.id)
         .bind(&numbers)
         .execute(&mut *db)
         .await?;
-    let counts: Vec<i64> = chunks
-        .iter()
-        .map(|chunk| i64::try_from(chunk.len()).unwrap_or(i64::MAX))
-        .collect();
-    let packed: Vec<Vec<u8>> = chunks.iter().map(|chunk| trace::pack(chunk)).collect();
-    let done = sqlx::query(
-        "INSERT INTO trace (series_id, chunk, first_position, last_position, first_time, last_time, point_count, points)
-         SELECT $1, chunk, first, last, to_timestamp(first_time), to_timestamp(last_time), count, points
-         FROM unnest($2::integer[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bytea[])
-              AS row (chunk, first, last, first_time, last_time, count, points)
-         ON CONFLICT (series_id, chunk) DO UPDATE SET first_position = excluded.first_position,
-            last_position = excluded.last_position, first_time = excluded.first_time, last_time = excluded.last_time,
-            point_count = excluded.point_count, points = excluded.points
-         WHERE trace.points IS DISTINCT FROM excluded.points",
-    )
-    .bind(series.id)
-    .bind(&numbers)
-    .bind(edge(false, |point| i64::from(point.position)))
-    .bind(edge(true, |point| i64::from(point.position)))
-    .bind(edge(false, |point| point.committed_at))
-    .bind(edge(true, |point| point.committed_at))
-    .bind(counts)
-    .bind(packed)
-    .execute(&mut *db)
-    .await?;
+    let written = write(db, [(series.id, points)]).await?;
     sqlx::query("UPDATE series SET traced_at = $2 WHERE id = $1")
         .bind(series.id)
         .bind(series.changed_at)
         .execute(db)
         .await?;
-    Ok(done.rows_affected())
+    Ok(written)
 }
 
-/// The points of one series.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Trace {
-    /// The series.
-    pub series_id: i64,
-    /// Its points in branch order.
-    pub points: Vec<TracePoint>,
+/// Writes the chunks that hold these points (series and its points, in branch order), each as a whole; those that are as they were are not written.
+/// Returns how many were.
+pub(super) async fn write(
+    db: &mut PgConnection,
+    points: impl IntoIterator<Item = (i64, &[TracePoint])>,
+) -> sqlx::Result<u64> {
+    let chunks: Vec<(i64, &[TracePoint])> = points
+        .into_iter()
+        .flat_map(|(series, points)| {
+            points
+                .chunk_by(|a, b| chunk_of(a.position) == chunk_of(b.position))
+                .map(move |chunk| (series, chunk))
+        })
+        .collect();
+    let number = |chunk: &[TracePoint]| chunk.first().map_or(0, |point| chunk_of(point.position));
+    let edge = |largest: bool, get: fn(&TracePoint) -> i64| -> Vec<i64> {
+        let of_chunk = |chunk: &[TracePoint]| {
+            let values = chunk.iter().map(get);
+            if largest { values.max() } else { values.min() }.unwrap_or(0)
+        };
+        chunks.iter().map(|(_, chunk)| of_chunk(chunk)).collect()
+    };
+    let count = |chunk: &[TracePoint]| i64::try_from(chunk.len()).unwrap_or(i64::MAX);
+    let done = sqlx::query(
+        "INSERT INTO trace (series_id, chunk, first_position, last_position, first_time, last_time, point_count, points)
+         SELECT series, chunk, first, last, to_timestamp(first_time), to_timestamp(last_time), count, points
+         FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bytea[])
+              AS row (series, chunk, first, last, first_time, last_time, count, points)
+         ON CONFLICT (series_id, chunk) DO UPDATE SET first_position = excluded.first_position,
+            last_position = excluded.last_position, first_time = excluded.first_time, last_time = excluded.last_time,
+            point_count = excluded.point_count, points = excluded.points
+         WHERE trace.points IS DISTINCT FROM excluded.points",
+    )
+    .bind(chunks.iter().map(|(series, _)| *series).collect::<Vec<_>>())
+    .bind(chunks.iter().map(|(_, chunk)| number(chunk)).collect::<Vec<_>>())
+    .bind(edge(false, |point| i64::from(point.position)))
+    .bind(edge(true, |point| i64::from(point.position)))
+    .bind(edge(false, |point| point.committed_at))
+    .bind(edge(true, |point| point.committed_at))
+    .bind(chunks.iter().map(|(_, chunk)| count(chunk)).collect::<Vec<_>>())
+    .bind(chunks.iter().map(|(_, chunk)| trace::pack(chunk)).collect::<Vec<_>>())
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected())
 }
 
 /// What to read of each series.
@@ -138,35 +144,39 @@ impl Default for Range {
     }
 }
 
+impl Range {
+    /// Whether a point is within the ends of the range.
+    pub fn holds(&self, point: &TracePoint) -> bool {
+        (self.from_position..=self.to_position).contains(&point.position)
+            && (self.from_time..=self.to_time).contains(&point.committed_at)
+    }
+}
+
 /// The year 4000 BC and 10000: what Postgres holds, with room.
 const EARLIEST: i64 = -188_000_000_000;
 const LATEST: i64 = 253_000_000_000;
 
-/// The points of series between two branch positions, both included. In the order of `series`; those without a point there are left out.
-pub async fn list(
-    db: impl PgExecutor<'_>,
-    series: &[i64],
-    from_position: i32,
-    to_position: i32,
-) -> sqlx::Result<Vec<Trace>> {
-    let range = Range {
-        from_position,
-        to_position,
-        ..Range::default()
-    };
-    list_range(db, series, &range).await
+/// A chunk of a series as it is now.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Chunk {
+    /// The series.
+    pub series_id: i64,
+    /// Its number.
+    pub chunk: i32,
+    /// SHA-256 of its packed points.
+    pub digest: Vec<u8>,
 }
 
-/// The points of series in a range. In the order of `series`; those without a point there are left out.
-pub async fn list_range(
+/// The chunks that hold the points of series in a range, and others at most at its edges. In the order of `series`, each one's by rising position.
+pub async fn list_chunks(
     db: impl PgExecutor<'_>,
     series: &[i64],
     range: &Range,
-) -> sqlx::Result<Vec<Trace>> {
+) -> sqlx::Result<Vec<Chunk>> {
     // A chunk is left out when later ones hold enough points that are surely in the range: those within it as a whole.
-    let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
-        "SELECT series_id, points FROM (
-            SELECT series_id, chunk, points, ordinal,
+    sqlx::query_as(
+        "SELECT series_id, chunk, digest FROM (
+            SELECT series_id, chunk, digest, ordinal,
                 sum(CASE WHEN last_position <= $3 AND last_time <= to_timestamp($5) AND first_time >= to_timestamp($4)
                     THEN point_count ELSE 0 END)
                     OVER (PARTITION BY ordinal ORDER BY chunk DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS later
@@ -182,54 +192,56 @@ pub async fn list_range(
     .bind(range.to_time.clamp(EARLIEST, LATEST) as f64)
     .bind(i64::try_from(range.newest).unwrap_or(i64::MAX))
     .fetch_all(db)
-    .await?;
-    let mut traces: Vec<Trace> = Vec::new();
-    for (series_id, bytes) in rows {
-        let points = trace::unpack(&bytes).map_err(|error| sqlx::Error::Decode(error.into()))?;
-        let within = points.into_iter().filter(|point| {
-            (range.from_position..=range.to_position).contains(&point.position)
-                && (range.from_time..=range.to_time).contains(&point.committed_at)
-        });
-        match traces.last_mut().filter(|last| last.series_id == series_id) {
-            Some(last) => last.points.extend(within),
-            None => traces.push(Trace {
-                series_id,
-                points: within.collect(),
-            }),
-        }
-    }
-    for one in &mut traces {
-        let surplus = one.points.len().saturating_sub(range.newest);
-        one.points.drain(..surplus);
-    }
-    traces.retain(|one| !one.points.is_empty());
-    Ok(traces)
+    .await
 }
 
-/// One point of each of these series, at a branch position; those without one there are left out.
-pub async fn list_at(
+/// The chunk of each of these series that a branch position lies in; those without one are left out.
+pub async fn list_chunks_at(
     db: impl PgExecutor<'_>,
     series: &[i64],
     positions: &[i32],
-) -> sqlx::Result<Vec<(i64, TracePoint)>> {
+) -> sqlx::Result<Vec<Chunk>> {
     let chunks: Vec<i32> = positions
         .iter()
         .map(|position| chunk_of(*position))
         .collect();
-    let rows: Vec<(i64, i32, Vec<u8>)> = sqlx::query_as(
-        "SELECT series_id, position, points FROM unnest($1::bigint[], $2::integer[], $3::integer[]) AS wanted (key, position, place)
+    sqlx::query_as(
+        "SELECT series_id, chunk, digest FROM unnest($1::bigint[], $2::integer[]) AS wanted (key, place)
          JOIN trace ON series_id = key AND chunk = place",
     )
     .bind(series)
-    .bind(positions)
     .bind(chunks)
     .fetch_all(db)
+    .await
+}
+
+/// The points of chunks as they are now, which may be another state than the one that they were listed in; a chunk that has gone is left out.
+pub async fn read_chunks(
+    db: impl PgExecutor<'_>,
+    chunks: &[&Chunk],
+) -> sqlx::Result<Vec<(Chunk, Vec<TracePoint>)>> {
+    let (series, numbers): (Vec<i64>, Vec<i32>) = chunks
+        .iter()
+        .map(|chunk| (chunk.series_id, chunk.chunk))
+        .unzip();
+    let rows: Vec<(i64, i32, Vec<u8>, Vec<u8>)> = sqlx::query_as(
+        "SELECT series_id, chunk, digest, points FROM unnest($1::bigint[], $2::integer[]) AS wanted (key, place)
+         JOIN trace ON series_id = key AND chunk = place",
+    )
+    .bind(series)
+    .bind(numbers)
+    .fetch_all(db)
     .await?;
-    let mut found = Vec::new();
-    for (series_id, position, bytes) in rows {
-        let points = trace::unpack(&bytes).map_err(|error| sqlx::Error::Decode(error.into()))?;
-        let at = points.into_iter().find(|point| point.position == position);
-        found.extend(at.map(|point| (series_id, point)));
-    }
-    Ok(found)
+    rows.into_iter()
+        .map(|(series_id, chunk, digest, bytes)| {
+            let points =
+                trace::unpack(&bytes).map_err(|error| sqlx::Error::Decode(error.into()))?;
+            let chunk = Chunk {
+                series_id,
+                chunk,
+                digest,
+            };
+            Ok((chunk, points))
+        })
+        .collect()
 }

@@ -18,7 +18,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("forge", &["domain"]),
     ("alerts", &["domain", "forge"]),
     ("db", &["domain", "detection"]),
-    ("context", &["artefacts", "config", "detection", "forge"]),
+    ("traces", &["db", "domain"]),
+    (
+        "context",
+        &["artefacts", "config", "detection", "forge", "traces"],
+    ),
     ("intake", &["artefacts", "db", "domain"]),
     (
         "scheduler",
@@ -52,6 +56,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "forge",
             "git",
             "intake",
+            "traces",
         ],
     ),
 ];
@@ -66,6 +71,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "context",
             "commands",
             "intake",
+            "traces",
             "web",
             "scheduler",
         ],

@@ -2,13 +2,16 @@
 
 use speedwell_backend::db::synthetic;
 use speedwell_backend::domain::synthetic::{PROCESSES, Plan, Values};
+use speedwell_backend::scheduler;
 use sqlx::PgPool;
+
+use crate::support::TestApp;
 
 const PLAN: Plan = Plan {
     runtimes: 2,
     benchmarks: 3,
     metrics: 2,
-    longest: 60,
+    longest: 300,
     commits: 20,
 };
 
@@ -58,6 +61,27 @@ async fn what_is_loaded_is_what_was_made_up(pool: PgPool) {
             }
         });
     }
+
+    // The tick would make the same traces.
+    let chunks: i64 = sqlx::query_scalar("SELECT count(*) FROM trace")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(
+        chunks,
+        6 * 2 + 6,
+        "the longer branch has points of two chunks"
+    );
+    sqlx::query("UPDATE series SET traced_at = NULL")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let app = TestApp::start(&pool).await;
+    let told = scheduler::trace::tick(&app.context).await.unwrap();
+    assert_eq!(
+        told.unwrap(),
+        "packed the points of 12 series, 0 chunk(s) anew"
+    );
 
     let others: String = sqlx::query_scalar("SHOW session_replication_role")
         .fetch_one(&pool)

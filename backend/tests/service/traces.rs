@@ -1,8 +1,9 @@
 //! Traces over a real database: they follow what is measured, and are cut by position, time and number.
 
-use speedwell_backend::db::traces::{self, Range, Trace};
+use speedwell_backend::db::traces::{self, Range};
 use speedwell_backend::db::{commits, repetitions};
 use speedwell_backend::scheduler::trace;
+use speedwell_backend::traces::Trace;
 use sqlx::PgPool;
 
 use crate::support::TestApp;
@@ -14,7 +15,8 @@ use crate::support::worker::{
 async fn traced(pool: &PgPool, app: &TestApp) -> Vec<(i32, f64)> {
     trace::tick(&app.context).await.unwrap();
     let id = series_id(pool).await;
-    let traces = traces::list(pool, &[id], 0, i32::MAX).await.unwrap();
+    let kept = &app.context.traces;
+    let traces = kept.list(pool, &[id], &Range::default()).await.unwrap();
     let points = traces.iter().flat_map(|one| &one.points);
     points
         .map(|point| (point.position, (point.median * 1e3).round() / 1e3))
@@ -36,7 +38,11 @@ async fn a_trace_follows_what_is_measured(pool: PgPool) {
     measure_places(&pool, &app, &rows, &[(1, 0.4), (1, 0.9)]).await;
     assert_eq!(traced(&pool, &app).await[1], (1, 0.4));
     let id = series_id(&pool).await;
-    let point = traces::list(&pool, &[id], 1, 1).await.unwrap()[0].points[0];
+    let kept = &app.context.traces;
+    let second = kept.list_at(&pool, &[id, id], &[1, 9]).await.unwrap();
+    let [(_, point)] = second[..] else {
+        panic!("nothing is at position 9: {second:?}")
+    };
     assert_eq!((point.samples, point.run_id), (24, 5));
     // A marked run is in, until its repetition stands in for it.
     let worker = TestWorker::register(&app, "secret").await;
@@ -62,7 +68,8 @@ async fn long_trace(pool: &PgPool) -> i64 {
     let id = series_id(pool).await;
     let series = traces::list_to_trace(pool, 10).await.unwrap();
     let series = series.into_iter().find(|one| one.id == id).unwrap();
-    let begin = traces::list(pool, &[id], 0, i32::MAX).await.unwrap();
+    let all = Range::default();
+    let begin = traces::list_chunks(pool, &[id], &all).await.unwrap();
     assert!(begin.is_empty(), "nothing is read from measurements");
     let points: Vec<_> = (0..2500)
         .map(|position| speedwell_backend::domain::trace::TracePoint {
@@ -98,7 +105,8 @@ async fn ranges_cut_traces_by_position_time_and_number(pool: PgPool) {
     measure(&pool, &app, &rows, &[0.1]).await;
     let id = long_trace(&pool).await;
     let read = async |range: Range| -> Vec<Trace> {
-        traces::list_range(&pool, &[id, 999], &range).await.unwrap()
+        let kept = &app.context.traces;
+        kept.list(&pool, &[id, 999], &range).await.unwrap()
     };
     let ends = |found: &[Trace]| {
         let points = &found[0].points;
@@ -137,6 +145,7 @@ async fn ranges_cut_traces_by_position_time_and_number(pool: PgPool) {
         .execute(&pool)
         .await
         .unwrap();
-    let error = traces::list(&pool, &[id], 0, 5000).await.unwrap_err();
+    let kept = &app.context.traces;
+    let error = kept.list(&pool, &[id], &all).await.unwrap_err();
     assert!(error.to_string().contains("cut or damaged"), "{error}");
 }

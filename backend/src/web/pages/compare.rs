@@ -18,7 +18,7 @@ use super::widgets::spark;
 use super::{PageError, Shell, render};
 use crate::context::Context;
 use crate::db::comparisons;
-use crate::db::traces::{self, Range};
+use crate::db::traces::Range;
 use crate::domain::comparison::{LeftOut, Mean, Verdict};
 use crate::web::comparison::{
     self, Address, Choice, LETTERS, Loaded, Mark, Resolved, interval, parameter, ratio_text,
@@ -142,7 +142,10 @@ async fn histories(context: &Context, loaded: &Loaded) -> Result<HashMap<String,
         newest: HISTORY,
         ..Range::default()
     };
-    let traces = traces::list_range(&context.planned, &keys, &newest).await?;
+    let traces = context
+        .traces
+        .list(&context.planned, &keys, &newest)
+        .await?;
     let drawn = |(identity, id): &(String, i64)| {
         let trace = traces.iter().find(|trace| trace.series_id == *id)?;
         let values: Vec<f64> = trace.points.iter().map(|point| point.median).collect();

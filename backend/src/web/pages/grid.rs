@@ -10,7 +10,7 @@ use speedwell_wire::{Direction, Metric};
 use super::{PageError, Shell, render};
 use crate::context::Context;
 use crate::db::timeline::{self, TimelineSeries, Wanted};
-use crate::db::traces::{self, Range};
+use crate::db::traces::Range;
 use crate::web::error::Error;
 use crate::web::timeline::asked::Asked;
 
@@ -109,7 +109,7 @@ async fn page(context: &Context, asked: &Asked, order: &Order) -> Result<Page, E
         newest: last,
         ..Range::default()
     };
-    let found = traces::list_range(pool, &keys, &range).await?;
+    let found = context.traces.list(pool, &keys, &range).await?;
     let floors = timeline::list_floors(pool, &keys).await?;
     let mut cells = cells(&series, found, &floors, &chosen, metric);
     if order.by_change {

@@ -1,4 +1,4 @@
-//! Reads a timeline: its series, their points, and the values that they are divided by. Six queries, whatever is asked for.
+//! Reads a timeline: its series, their points, and the values that they are divided by. Eight queries at most, whatever is asked for.
 
 use speedwell_wire::Metric;
 
@@ -6,7 +6,7 @@ use super::asked::{Asked, End, LAST, MOST_POINTS};
 use super::choose::{Chosen, choose};
 use crate::context::Context;
 use crate::db::timeline::{self, TimelineSeries, Wanted};
-use crate::db::traces::{self, Range};
+use crate::db::traces::Range;
 use crate::domain::trace::{TracePoint, m4};
 use crate::web::error::Error;
 
@@ -185,7 +185,10 @@ pub(in crate::web) async fn read(context: &Context, asked: &Asked) -> Result<Tim
         .into_iter()
         .partition(|one| one.traced);
     let keys: Vec<i64> = traced.iter().map(|one| one.id).collect();
-    let mut found = traces::list_range(&context.planned, &keys, &range(asked)).await?;
+    let mut found = context
+        .traces
+        .list(&context.planned, &keys, &range(asked))
+        .await?;
     let bases = bases(context, asked, &traced).await?;
     let label = labels(&traced);
     let mut without_base = Vec::new();
@@ -320,7 +323,10 @@ async fn bases(
         place.map(|(_, position)| (one.id, *position))
     };
     let (keys, positions): (Vec<i64>, Vec<i32>) = series.iter().filter_map(at).unzip();
-    let found = traces::list_at(&context.planned, &keys, &positions).await?;
+    let found = context
+        .traces
+        .list_at(&context.planned, &keys, &positions)
+        .await?;
     Ok(Some(
         found
             .into_iter()

@@ -32,6 +32,7 @@ use speedwell_backend::config::Config;
 use speedwell_backend::context::Context;
 use speedwell_backend::db;
 use speedwell_backend::forge::Tokens;
+use speedwell_backend::traces::Traces;
 use speedwell_backend::web;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
@@ -96,6 +97,7 @@ impl TestApp {
             artefacts,
             forge_tokens: Tokens::default(),
             judged: Arc::default(),
+            traces: Traces::default(),
         };
         let (sender, receiver) = mpsc::channel();
         let (running, ended) = tokio::sync::oneshot::channel::<()>();

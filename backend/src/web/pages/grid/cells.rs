@@ -4,9 +4,9 @@ use speedwell_wire::{Direction, Metric};
 
 use crate::chart::{self, Chart, Point};
 use crate::db::timeline::TimelineSeries;
-use crate::db::traces::Trace;
 use crate::domain::drift::{Drift, drift};
 use crate::domain::trace::TracePoint;
+use crate::traces::Trace;
 use crate::web::format;
 use crate::web::timeline::asked::Asked;
 use crate::web::timeline::choose::version_of;
