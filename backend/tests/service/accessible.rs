@@ -57,7 +57,17 @@ async fn picture(client: &Client, path: &str, kind: &str) {
         .take(80)
         .collect();
     std::fs::create_dir_all(&folder).unwrap();
+    // A picture holds what the window does: the whole page, but for the longest ones.
+    let (width, height) = client.get_window_size().await.unwrap();
+    let script =
+        "return document.documentElement.scrollHeight + window.outerHeight - window.innerHeight";
+    let whole = client.execute(script, vec![]).await.unwrap().as_u64();
+    let whole = whole.unwrap().clamp(height, 6000);
+    let tall = u32::try_from(whole).unwrap();
+    let [width, height] = [width, height].map(|one| u32::try_from(one).unwrap());
+    client.set_window_size(width, tall).await.unwrap();
     let image = client.screenshot().await.unwrap();
+    client.set_window_size(width, height).await.unwrap();
     std::fs::write(folder.join(format!("{name}-{kind}.png")), image).unwrap();
 }
 
