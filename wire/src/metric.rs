@@ -37,7 +37,7 @@ pub enum Unit {
 macro_rules! metrics {
     ($($(#[$doc:meta])* $variant:ident = $text:literal, $label:literal, $unit:ident, $direction:ident;)*) => {
         /// A metric of the glossary. Values are per iteration of the benchmark's own loop,
-        /// except [`Metric::WarmupTime`], memory, and what scripts report ([`Metric::is_reported`]), which are one value per
+        /// except [`Metric::WarmupTime`], [`Metric::BadWarmup`], memory, and what scripts report ([`Metric::is_reported`]), which are one value per
         /// process. A server workload's counters are per request, and its memory is the sum over the servers under test.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum Metric { $($(#[$doc])* #[serde(rename = $text)] $variant,)* }
@@ -77,6 +77,9 @@ metrics! {
     /// Time that a process's iterations took before its steady state; derived from [`Metric::WallTime`], one value per
     /// process, zero where it is steady from the first iteration on.
     WarmupTime = "warmup_time", "Warm-up time", Seconds, LowerIsBetter;
+    /// Whether a process slows down or never becomes steady: 1, else 0, one value per process; derived from [`Metric::WallTime`]. A run's
+    /// median is what most of its processes do.
+    BadWarmup = "bad_warmup", "Slows down or is never steady", Ratio, LowerIsBetter;
     /// Processor time of the process over the timed region (`PERF_COUNT_SW_TASK_CLOCK`).
     TaskClock = "task_clock", "Task clock", Seconds, LowerIsBetter;
     /// Retired instructions, user space only.
@@ -180,7 +183,13 @@ impl Metric {
 
     /// Whether the backend derives it from another metric's samples; workers never send it.
     pub fn is_derived(self) -> bool {
-        matches!(self, Self::SteadyTime | Self::WarmupTime)
+        matches!(self, Self::SteadyTime | Self::WarmupTime | Self::BadWarmup)
+    }
+
+    /// Whether single processes jump by themselves: it tells where change points were found among iterations, or which, and not how
+    /// long something took. A process that falls the other way by chance has another value altogether.
+    pub fn jumps(self) -> bool {
+        matches!(self, Self::WarmupTime | Self::BadWarmup)
     }
 
     /// Whether a benchmark's script reports it itself, one value per process; nothing else is taken from a script.
@@ -208,7 +217,11 @@ impl Metric {
             // The processor tells its energy once in a millisecond; a short iteration can see none.
             || matches!(
                 self,
-                Self::WarmupTime | Self::GcTimeShare | Self::PackageEnergy | Self::MemoryEnergy
+                Self::WarmupTime
+                    | Self::BadWarmup
+                    | Self::GcTimeShare
+                    | Self::PackageEnergy
+                    | Self::MemoryEnergy
             )
     }
 

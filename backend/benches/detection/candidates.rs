@@ -34,8 +34,9 @@ pub fn chosen(values: &[f64]) -> Vec<usize> {
 /// The scale of times.
 pub const TIME: Scale = Scale {
     floor: 0.01,
-    zero_is_a_value: false,
+    added: 0.0,
     higher_is_better: false,
+    jumps: false,
 };
 
 /// Values that are known exactly, all of one epoch.

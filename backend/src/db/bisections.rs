@@ -6,12 +6,20 @@ mod range;
 pub use range::{
     Evidence, RangeCommit, list_commits, list_evidence, list_hosts, skip, skip_failed,
 };
+use speedwell_wire::Metric;
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::detection::bisection::BISECTION_VERSION;
+use crate::detection::scale::OF_A_JUMP;
 use crate::domain::bisection::BisectionState;
 use crate::domain::plan::Reason;
 use crate::domain::regression::{OPENING, SPEEDWELL};
+
+/// The metrics of which single processes jump by themselves: next to others a search does not go by them.
+fn jumping() -> Vec<&'static str> {
+    let jumping = Metric::ALL.iter().filter(|metric| metric.jumps());
+    jumping.map(|metric| metric.as_str()).collect()
+}
 
 /// What a search is for.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,6 +99,8 @@ pub struct Waiting {
     pub counter_source: String,
     /// The series' host.
     pub host_id: i64,
+    /// The level before, in the metric's unit.
+    pub baseline: f64,
     /// Ratio minus one.
     pub change: f64,
     /// Deviation of one point.
@@ -107,14 +117,15 @@ pub async fn list_waiting(db: impl PgExecutor<'_>, limit: i64) -> sqlx::Result<V
          JOIN branch_commit first ON first.branch_id = regression.branch_id AND first.commit_id = regression.before_commit_id
          JOIN branch_commit last ON last.branch_id = regression.branch_id AND last.commit_id = regression.after_commit_id
          CROSS JOIN LATERAL (
-            SELECT series.runtime_id, benchmark.name AS benchmark, metric, counter_source, series.host_id, change, noise
+            SELECT series.runtime_id, benchmark.name AS benchmark, metric, counter_source, series.host_id, baseline, change, noise
             FROM change_point JOIN series ON series.id = series_id JOIN benchmark ON benchmark.id = benchmark_id
             JOIN runtime ON runtime.id = series.runtime_id JOIN host ON host.id = series.host_id AND NOT host.imported
             WHERE regression_id = regression.id AND change_point.state = 'confirmed'
-              AND runtime.branch_id = regression.branch_id AND runtime.enabled AND change > -1
+              AND runtime.branch_id = regression.branch_id AND runtime.enabled AND (change > -1 OR metric = ANY($3))
               AND metric = ANY($2) AND EXISTS (SELECT 1 FROM suite_benchmark WHERE suite_benchmark.benchmark_id = series.benchmark_id AND suite_id = (
                 SELECT suite.id FROM suite WHERE suite.name = runtime.suite_name ORDER BY version DESC LIMIT 1))
-            ORDER BY (counter_source = 'valgrind') DESC, abs(ln(1 + change)) / greatest(noise, 1e-6) DESC, change_point.id
+            ORDER BY (counter_source = 'valgrind') DESC, abs(ln(greatest(1 + change, 1e-9)))
+                / greatest(noise, 1e-6, CASE WHEN metric = ANY($3) THEN $4 * abs(ln(greatest(1 + change, 1e-9))) END) DESC, change_point.id
             LIMIT 1) best
          WHERE regression.state = 'confirmed' AND first.position < last.position
            AND NOT EXISTS (SELECT 1 FROM bisection WHERE bisection.regression_id = regression.id
@@ -124,6 +135,8 @@ pub async fn list_waiting(db: impl PgExecutor<'_>, limit: i64) -> sqlx::Result<V
     )
     .bind(limit)
     .bind(OPENING.map(|metric| metric.as_str()).to_vec())
+    .bind(jumping())
+    .bind(OF_A_JUMP)
     .fetch_all(db)
     .await
 }
@@ -207,9 +220,11 @@ pub struct Clearer {
     pub metric: String,
     /// The source.
     pub counter_source: String,
-    /// Logarithm of after / before.
-    pub expected: f64,
-    /// Deviation of one run, of logarithms.
+    /// The level before, in the metric's unit.
+    pub baseline: f64,
+    /// Ratio minus one.
+    pub change: f64,
+    /// Deviation of one point, of logarithms.
     pub noise: f64,
 }
 
@@ -218,14 +233,15 @@ pub struct Clearer {
 pub async fn find_clearer(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Option<Clearer>> {
     sqlx::query_as(
         "SELECT found.* FROM (
-            SELECT benchmark.name AS benchmark, series.metric, series.counter_source, ln(1 + change) AS expected, point.noise,
-                   abs(ln(1 + change)) / greatest(point.noise, 1e-4) AS clear,
+            SELECT benchmark.name AS benchmark, series.metric, series.counter_source, baseline, change, point.noise,
+                   abs(ln(greatest(1 + change, 1e-9))) / greatest(point.noise, 1e-4,
+                       CASE WHEN series.metric = ANY($3) THEN $4 * abs(ln(greatest(1 + change, 1e-9))) END) AS clear,
                    abs(bisection.expected) / greatest(bisection.noise, 1e-4) AS known
             FROM bisection JOIN change_point point ON point.regression_id = bisection.regression_id AND point.state = 'confirmed'
             JOIN series ON series.id = point.series_id AND series.runtime_id = bisection.runtime_id
             JOIN bisection_host own ON own.bisection_id = bisection.id AND own.host_id = series.host_id
             JOIN benchmark ON benchmark.id = series.benchmark_id JOIN runtime ON runtime.id = series.runtime_id
-            WHERE bisection.id = $1 AND series.metric = ANY($2) AND change > -1
+            WHERE bisection.id = $1 AND series.metric = ANY($2) AND (change > -1 OR series.metric = ANY($3))
               AND (benchmark.name, series.metric, series.counter_source)
                   IS DISTINCT FROM (bisection.benchmark, bisection.metric, bisection.counter_source)
               AND EXISTS (SELECT 1 FROM suite_benchmark WHERE suite_benchmark.benchmark_id = series.benchmark_id AND suite_id = (
@@ -234,13 +250,21 @@ pub async fn find_clearer(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Opti
     )
     .bind(id)
     .bind(OPENING.map(|metric| metric.as_str()).to_vec())
+    .bind(jumping())
+    .bind(OF_A_JUMP)
     .fetch_optional(db)
     .await
 }
 
 /// Lets a search go by a clearer series: its evidence is read anew from what was measured. What it has asked for of another benchmark
-/// is taken out of the queue.
-pub async fn retarget(db: &mut PgConnection, id: i64, to: &Clearer) -> sqlx::Result<()> {
+/// is taken out of the queue. `expected`: the logarithm of after / before; `noise`: the deviation of one run.
+pub async fn retarget(
+    db: &mut PgConnection,
+    id: i64,
+    to: &Clearer,
+    expected: f64,
+    noise: f64,
+) -> sqlx::Result<()> {
     sqlx::query(
         "UPDATE job SET state = 'cancelled', cancel_requested = true, finished_at = now()
          WHERE bisection_id = $1 AND state = 'queued' AND NOT $2 = ANY(benchmarks)",
@@ -256,8 +280,8 @@ pub async fn retarget(db: &mut PgConnection, id: i64, to: &Clearer) -> sqlx::Res
     .bind(&to.benchmark)
     .bind(&to.metric)
     .bind(&to.counter_source)
-    .bind(to.expected)
-    .bind(to.noise)
+    .bind(expected)
+    .bind(noise)
     .execute(db)
     .await
     .map(drop)

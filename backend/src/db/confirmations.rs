@@ -2,6 +2,7 @@
 
 use sqlx::{PgConnection, PgExecutor};
 
+use crate::db::warmup;
 use crate::domain::plan::Reason;
 use crate::domain::regression::OPENING;
 
@@ -140,15 +141,22 @@ pub struct Measured {
     pub builds: i32,
 }
 
-/// Open confirmations without a job that waits or runs.
+/// Open confirmations without a job that waits or runs, nor a run whose warm-up is still to be looked at where that is asked for.
 pub async fn list_measured(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Measured>> {
     sqlx::query_as(
         "SELECT confirmation.id, regression_id, regression.state AS regression_state, runtime_id, host_id, host.name AS host, rounds, builds
          FROM confirmation JOIN regression ON regression.id = regression_id JOIN host ON host.id = host_id
          WHERE confirmation.state = 'measuring' AND (regression.state = 'invalid' OR NOT EXISTS (
-            SELECT 1 FROM job WHERE confirmation_id = confirmation.id AND state IN ('queued', 'running')))
+            SELECT 1 FROM job WHERE confirmation_id = confirmation.id AND state IN ('queued', 'running'))
+            AND NOT EXISTS (
+                SELECT 1 FROM job JOIN run ON run.job_id = job.id WHERE confirmation_id = confirmation.id AND warmup_version = ''
+                AND EXISTS (SELECT 1 FROM change_point point JOIN series ON series.id = series_id
+                    WHERE point.regression_id = confirmation.regression_id AND point.state = 'suspected'
+                      AND series.runtime_id = confirmation.runtime_id AND series.host_id = confirmation.host_id
+                      AND metric = ANY($1))))
          ORDER BY confirmation.id",
     )
+    .bind(warmup::derived_metrics())
     .fetch_all(db)
     .await
 }
@@ -164,6 +172,8 @@ pub struct Side {
     pub benchmark: String,
     /// Its metric.
     pub metric: String,
+    /// The level before, in the metric's unit.
+    pub baseline: f64,
     /// Its size, as a ratio minus one.
     pub change: f64,
     /// Its noise, of logarithms; with that between builds where the rounds take several.
@@ -180,7 +190,7 @@ pub struct Side {
 pub async fn list_sides(db: impl PgExecutor<'_>, confirmation_id: i64) -> sqlx::Result<Vec<Side>> {
     sqlx::query_as(
         "SELECT DISTINCT ON (point.id, job.confirmation_round, run.commit_id) point.id AS change_point_id, point.series_id,
-                benchmark.name AS benchmark, metric, point.change, job.confirmation_round AS round,
+                benchmark.name AS benchmark, metric, point.baseline, point.change, job.confirmation_round AS round,
                 CASE WHEN builds > 1 THEN sqrt(point.noise ^ 2 + coalesce(rebuild_deviation, 0) ^ 2) ELSE point.noise END AS noise,
                 run.commit_id = confirmation.after_commit_id AS after, median
          FROM confirmation JOIN job ON job.confirmation_id = confirmation.id JOIN run ON run.job_id = job.id
@@ -192,6 +202,41 @@ pub async fn list_sides(db: impl PgExecutor<'_>, confirmation_id: i64) -> sqlx::
          ORDER BY point.id, job.confirmation_round, run.commit_id, run.id DESC",
     )
     .bind(confirmation_id)
+    .fetch_all(db)
+    .await
+}
+
+/// What the warm-up tick has made of one side of one round, of one benchmark.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub struct WarmupSide {
+    /// The benchmark.
+    pub benchmark: String,
+    /// One of the metrics that are derived.
+    pub metric: String,
+    /// The round, from 0.
+    pub round: i32,
+    /// True: the side after.
+    pub after: bool,
+    /// What was measured, in the metric's unit.
+    pub median: f64,
+}
+
+/// The warm-ups that a confirmation has measured, in the order of its rounds; of a side that was measured twice, the last.
+pub async fn list_warmup_sides(
+    db: impl PgExecutor<'_>,
+    confirmation_id: i64,
+) -> sqlx::Result<Vec<WarmupSide>> {
+    sqlx::query_as(
+        "SELECT DISTINCT ON (benchmark.name, metric, job.confirmation_round, run.commit_id) benchmark.name AS benchmark, metric,
+                job.confirmation_round AS round, run.commit_id = confirmation.after_commit_id AS after, median
+         FROM confirmation JOIN job ON job.confirmation_id = confirmation.id JOIN run ON run.job_id = job.id
+         JOIN measurement ON measurement.run_id = run.id JOIN series ON series.id = measurement.series_id
+         JOIN benchmark ON benchmark.id = series.benchmark_id
+         WHERE confirmation.id = $1 AND metric = ANY($2)
+         ORDER BY benchmark.name, metric, job.confirmation_round, run.commit_id, run.id DESC",
+    )
+    .bind(confirmation_id)
+    .bind(warmup::derived_metrics())
     .fetch_all(db)
     .await
 }

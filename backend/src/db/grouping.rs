@@ -4,10 +4,16 @@ use sqlx::{PgConnection, PgExecutor};
 
 use super::change_points::Ungrouped;
 use super::regressions;
+use crate::detection::Scale;
 use crate::domain::regression::{EventKind, OPENING, SPEEDWELL};
 
 fn opening() -> Vec<&'static str> {
     OPENING.map(|metric| metric.as_str()).to_vec()
+}
+
+/// What is added to the values of the same metrics before they are compared.
+fn added() -> Vec<f64> {
+    OPENING.map(|metric| Scale::of(metric).added).to_vec()
 }
 
 /// Puts a change point into the regression that it belongs to, or makes one of it; the regression's number, and whether it is new.
@@ -161,7 +167,8 @@ pub async fn list_returned(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Moved>> 
         "SELECT regression.id, (array_agg(back.commit_id ORDER BY back.position DESC))[1] AS commit_id,
                 (array_agg(back.regression_id ORDER BY back.position DESC))[1] AS by
          FROM regression JOIN change_point point ON point.regression_id = regression.id AND point.state = 'confirmed'
-         JOIN series ON series.id = point.series_id AND metric = ANY($1)
+         JOIN series ON series.id = point.series_id
+         JOIN unnest($1::text[], $2::float8[]) AS main (metric, added) ON main.metric = series.metric
          JOIN branch_commit place ON place.branch_id = regression.branch_id AND place.commit_id = point.commit_id
          LEFT JOIN LATERAL (
             SELECT later.*, later_place.position FROM change_point later
@@ -169,12 +176,15 @@ pub async fn list_returned(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Moved>> 
             WHERE later.series_id = point.series_id AND later.state = 'confirmed' AND later_place.position > place.position
             ORDER BY later_place.position DESC LIMIT 1) last ON true
          LEFT JOIN LATERAL (SELECT last.commit_id, last.regression_id, last.position
-            WHERE last.better <> point.better AND last.value > 0 AND point.baseline > 0 AND point.value > 0
-              AND abs(ln(last.value / point.baseline)) < abs(ln(point.value / point.baseline)) / 2) back ON true
+            WHERE last.better <> point.better
+              AND last.value + added > 0 AND point.baseline + added > 0 AND point.value + added > 0
+              AND abs(ln((last.value + added) / (point.baseline + added)))
+                  < abs(ln((point.value + added) / (point.baseline + added))) / 2) back ON true
          WHERE regression.state IN ('confirmed', 'bisecting', 'found', 'acknowledged')
          GROUP BY regression.id HAVING bool_and(back.commit_id IS NOT NULL) ORDER BY regression.id",
     )
     .bind(opening())
+    .bind(added())
     .fetch_all(db)
     .await
 }
@@ -184,17 +194,19 @@ pub async fn list_come_back(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Moved>>
     sqlx::query_as(
         "SELECT DISTINCT ON (regression.id) regression.id, later.commit_id, later.regression_id AS by
          FROM regression JOIN change_point point ON point.regression_id = regression.id AND point.state = 'confirmed'
-         JOIN series ON series.id = point.series_id AND metric = ANY($1)
+         JOIN series ON series.id = point.series_id
+         JOIN unnest($1::text[], $2::float8[]) AS main (metric, added) ON main.metric = series.metric
          JOIN branch_commit fix ON fix.branch_id = regression.branch_id AND fix.commit_id = regression.fixed_commit_id
          JOIN change_point later ON later.series_id = point.series_id AND later.state = 'confirmed' AND later.better = point.better
               AND later.id <> point.id
          JOIN branch_commit later_place ON later_place.branch_id = regression.branch_id AND later_place.commit_id = later.commit_id
               AND later_place.position > fix.position
-         WHERE regression.state = 'fixed' AND later.value > 0 AND point.baseline > 0 AND point.value > 0
-           AND abs(ln(later.value / point.value)) < abs(ln(point.value / point.baseline)) / 2
+         WHERE regression.state = 'fixed' AND later.value + added > 0 AND point.baseline + added > 0 AND point.value + added > 0
+           AND abs(ln((later.value + added) / (point.value + added))) < abs(ln((point.value + added) / (point.baseline + added))) / 2
          ORDER BY regression.id, later_place.position",
     )
     .bind(opening())
+    .bind(added())
     .fetch_all(db)
     .await
 }

@@ -312,13 +312,14 @@ async fn replace(
     sqlx::query(
         "UPDATE run SET superseded_by = $2 WHERE id = ANY($1) AND ($3 OR NOT EXISTS (
             SELECT 1 FROM measurement own JOIN series ON series.id = own.series_id
-            WHERE own.run_id = run.id AND metric NOT IN ('steady_time', 'warmup_time') AND NOT EXISTS (
+            WHERE own.run_id = run.id AND metric <> ALL($4) AND NOT EXISTS (
                 SELECT 1 FROM measurement newer WHERE newer.series_id = own.series_id AND newer.run_id > run.id
                     AND newer.run_id = ANY($1 || $2))))",
     )
     .bind(before)
     .bind(run_id)
     .bind(benchmarks.is_none())
+    .bind(super::warmup::derived_metrics())
     .execute(db)
     .await
     .map(drop)

@@ -1,10 +1,20 @@
 //! The queries of the warmup tick, and what pages read of its answers.
 
+mod of_regression;
+
 use chrono::{DateTime, Utc};
+pub use of_regression::{SideClass, list_classes};
+use speedwell_wire::Metric;
 use sqlx::{PgConnection, PgExecutor};
 
 use super::ingest::{self, Place};
 use crate::domain::run_report::NewMeasurement;
+
+/// The metrics that the warmup tick derives.
+pub fn derived_metrics() -> Vec<&'static str> {
+    let derived = Metric::ALL.iter().filter(|metric| metric.is_derived());
+    derived.map(|metric| metric.as_str()).collect()
+}
 
 /// Runs that were not looked at with these rules yet, oldest first.
 pub async fn list_runs_to_judge(
@@ -97,9 +107,10 @@ pub async fn replace(
         .await?;
     sqlx::query(
         "DELETE FROM measurement USING series WHERE series.id = series_id AND run_id = $1
-           AND metric IN ('steady_time', 'warmup_time')",
+           AND metric = ANY($2)",
     )
     .bind(run_id)
+    .bind(derived_metrics())
     .execute(&mut *db)
     .await?;
     for one in judged {

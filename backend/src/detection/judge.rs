@@ -8,6 +8,7 @@
 mod epoch;
 mod kept;
 
+use super::scale::Scale;
 use super::segments::Settings;
 pub use kept::{Kept, Shelf};
 
@@ -22,27 +23,6 @@ pub struct Point {
     pub high: f64,
     /// Points of different epochs are never compared.
     pub epoch: i64,
-}
-
-/// How values of a metric are compared.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Scale {
-    /// Smallest change that is worth a word, as a ratio (0.01 is 1 %).
-    pub floor: f64,
-    /// True for counts, where zero is a value: 1 is added before the logarithm.
-    pub zero_is_a_value: bool,
-    /// True when more is better.
-    pub higher_is_better: bool,
-}
-
-impl Scale {
-    fn shift(&self) -> f64 {
-        if self.zero_is_a_value { 1.0 } else { 0.0 }
-    }
-
-    fn is_better(&self, difference: f64) -> bool {
-        (difference > 0.0) == self.higher_is_better
-    }
 }
 
 /// A verdict's outcome.

@@ -78,13 +78,14 @@ pub struct NoiseFloor {
     runs_of_build: f64,
 }
 
-/// The noise floor from measurements of one series in one epoch. `zero_is_a_value`: counts, which get 1 added first.
-pub fn measure(observations: &[Observation], zero_is_a_value: bool) -> NoiseFloor {
+/// The noise floor from measurements of one series in one epoch. `added`: what is added to values before their
+/// logarithm ([`super::Scale::added`]).
+pub fn measure(observations: &[Observation], added: f64) -> NoiseFloor {
     let mut processes = Vec::new();
     let mut builds: BTreeMap<(i64, i64), Vec<f64>> = BTreeMap::new();
     for one in observations {
-        let medians = process_medians(&one.samples, zero_is_a_value);
-        let mut all: Vec<f64> = logarithms(one.samples.iter().map(|(_, v)| *v), zero_is_a_value);
+        let medians = process_medians(&one.samples, added);
+        let mut all: Vec<f64> = logarithms(one.samples.iter().map(|(_, v)| *v), added);
         if let Some(median) = median(&mut all) {
             let of_build = builds.entry((one.source, one.build)).or_default();
             of_build.push(median);
@@ -144,20 +145,18 @@ impl NoiseFloor {
 }
 
 /// The median of each process's logarithms.
-fn process_medians(samples: &[(i16, f64)], zero_is_a_value: bool) -> Vec<f64> {
+fn process_medians(samples: &[(i16, f64)], added: f64) -> Vec<f64> {
     let mut processes: BTreeMap<i16, Vec<f64>> = BTreeMap::new();
     for (process, value) in samples {
         processes.entry(*process).or_default().push(*value);
     }
     let values = processes.into_values();
-    let of_process =
-        |values: Vec<f64>| median(&mut logarithms(values.into_iter(), zero_is_a_value));
+    let of_process = |values: Vec<f64>| median(&mut logarithms(values.into_iter(), added));
     values.filter_map(of_process).collect()
 }
 
 /// What has no logarithm is left out.
-fn logarithms(values: impl Iterator<Item = f64>, zero_is_a_value: bool) -> Vec<f64> {
-    let added = if zero_is_a_value { 1.0 } else { 0.0 };
+fn logarithms(values: impl Iterator<Item = f64>, added: f64) -> Vec<f64> {
     let logarithm = |value: f64| (value + added).ln();
     values
         .map(logarithm)
@@ -252,7 +251,7 @@ mod tests {
                 },
             ],
         ] {
-            let floor = measure(&observations, false);
+            let floor = measure(&observations, 0.0);
             assert_eq!(
                 (floor.processes, floor.runs, floor.rebuilds),
                 (None, None, None)
@@ -263,7 +262,7 @@ mod tests {
 
     #[test]
     fn what_is_always_the_same_has_a_spread_of_nothing() {
-        let floor = measure(&[run(1, &[5.0, 5.0]), run(1, &[5.0, 5.0])], false);
+        let floor = measure(&[run(1, &[5.0, 5.0]), run(1, &[5.0, 5.0])], 0.0);
         let nothing = |count| {
             Some(Spread {
                 deviation: 0.0,
@@ -275,15 +274,15 @@ mod tests {
             (nothing(4), nothing(2), None)
         );
         assert_eq!(floor.smallest_change(1), Some((0.0, Basis::Runs)));
-        let counts = measure(&[run(1, &[0.0, 0.0])], true);
+        let counts = measure(&[run(1, &[0.0, 0.0])], 1.0);
         assert_eq!(counts.processes, nothing(2));
-        assert_eq!(measure(&[run(1, &[0.0, 0.0])], false).processes, None);
+        assert_eq!(measure(&[run(1, &[0.0, 0.0])], 0.0).processes, None);
     }
 
     #[test]
     fn a_pair_of_values_gives_its_difference() {
         // ln 1.01 apart: a deviation of 0.00995 / 0.9539.
-        let floor = measure(&[run(1, &[100.0, 101.0])], false);
+        let floor = measure(&[run(1, &[100.0, 101.0])], 0.0);
         let expected = 1.01_f64.ln() / 0.953_872_552_417_339_9;
         assert!((floor.processes.unwrap().deviation - expected).abs() < 1e-9);
         // Rebuilds of 1 %: 2.8016 x √2 x 1 % of a logarithm of one run a side.
@@ -314,7 +313,7 @@ mod tests {
                 run(2, &[200.0]),
                 run(2, &[202.0]),
             ],
-            false,
+            0.0,
         );
         assert!(floor.runs.unwrap().deviation < 0.011);
         assert_eq!(floor.runs.unwrap().count, 4);
@@ -333,7 +332,7 @@ mod tests {
             .iter()
             .map(|noise| (noise * 0.01).exp())
             .collect();
-        let calm = measure(&[run(1, &values)], false)
+        let calm = measure(&[run(1, &values)], 0.0)
             .processes
             .unwrap()
             .deviation;
@@ -341,7 +340,7 @@ mod tests {
         for value in values.iter_mut().take(10) {
             *value = 1e6;
         }
-        let wild = measure(&[run(1, &values)], false)
+        let wild = measure(&[run(1, &values)], 0.0)
             .processes
             .unwrap()
             .deviation;
@@ -351,10 +350,10 @@ mod tests {
     #[test]
     fn huge_input_and_huge_values_are_finite() {
         let many: Vec<f64> = uniform(30_000).iter().map(|noise| noise.exp()).collect();
-        let spread = measure(&[run(1, &many)], false).processes.unwrap();
+        let spread = measure(&[run(1, &many)], 0.0).processes.unwrap();
         assert_eq!(spread.count, 30_000);
         assert!((spread.deviation - 0.307).abs() < 0.01, "{spread:?}");
-        let floor = measure(&[run(1, &[f64::MAX]), run(2, &[f64::MIN_POSITIVE])], false);
+        let floor = measure(&[run(1, &[f64::MAX]), run(2, &[f64::MIN_POSITIVE])], 0.0);
         assert!(floor.rebuilds.unwrap().deviation.is_finite());
         assert_eq!(floor.smallest_change(1), None, "no number is that large");
     }

@@ -1,6 +1,7 @@
 //! What a detector would have said of a series, point by point, as they came in branch order: the alarms of a history.
 
-use super::judge::{ChangePoint, Kept, Point, Scale};
+use super::judge::{ChangePoint, Kept, Point};
+use super::scale::Scale;
 use super::segments::Settings;
 
 /// Newest points that are replayed one by one; what lies before is read at once.
@@ -67,8 +68,9 @@ mod tests {
 
     const TIME: Scale = Scale {
         floor: 0.01,
-        zero_is_a_value: false,
+        added: 0.0,
         higher_is_better: false,
+        jumps: false,
     };
 
     fn points(values: &[f64]) -> Vec<Point> {

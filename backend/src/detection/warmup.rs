@@ -9,7 +9,7 @@
 use crate::domain::summary::median_of_sorted;
 
 /// Version of these rules, stored with what they gave.
-pub const WARMUP_VERSION: &str = "warmup-1";
+pub const WARMUP_VERSION: &str = "warmup-2";
 /// Fewer iterations than this say nothing about a steady state.
 pub const FEWEST: usize = 20;
 /// Longer series are looked at in groups of neighbours, to bound the time.
@@ -69,13 +69,19 @@ impl Class {
         if rest.iter().all(|class| class == first) {
             return Some(*first);
         }
-        let good =
-            |class: &Self| matches!(class, Self::Flat | Self::Warmup | Self::GoodInconsistent);
-        Some(if classes.iter().all(good) {
-            Self::GoodInconsistent
-        } else {
+        Some(if classes.iter().any(|class| class.is_bad()) {
             Self::BadInconsistent
+        } else {
+            Self::GoodInconsistent
         })
+    }
+
+    /// Whether it slows down, or never becomes steady, at least in some process.
+    pub fn is_bad(self) -> bool {
+        match self {
+            Self::Flat | Self::Warmup | Self::GoodInconsistent => false,
+            Self::Slowdown | Self::NoSteadyState | Self::BadInconsistent => true,
+        }
     }
 }
 
@@ -255,6 +261,8 @@ fn median(values: &[f64]) -> f64 {
     median_of_sorted(&sorted)
 }
 
+#[cfg(test)]
+mod histories;
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,7 @@
 //! can be told and adds up. Only counters of one benchmark on one host are compared, and the benchmarks weigh the same.
 
 mod counters;
+mod warmup;
 mod words;
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ use speedwell_wire::{CounterSource, Metric};
 use super::compare::{Estimate, Ratio, geometric_mean};
 
 /// Explanations of another version are made again.
-pub const EXPLAIN_VERSION: i32 = 2;
+pub const EXPLAIN_VERSION: i32 = 3;
 
 /// Part of the change from which on something accounts for it.
 const MAJOR: f64 = 0.6;
@@ -110,6 +111,8 @@ pub enum Kind {
     Clock,
     /// Instructions are the same, and the front end or mispredicted branches account for it.
     Layout,
+    /// How long it takes to become steady, and whether it does.
+    Warmup,
     /// An event that became more or less frequent.
     Event,
     /// Where it is in the profile.
@@ -226,7 +229,8 @@ impl Evidence {
 
 /// The metrics that were confirmed, where time is none of them.
 fn confirmed(evidence: &Evidence, findings: &mut Vec<Finding>) {
-    for metric in &evidence.confirmed {
+    // What jumps is told with all that is known of the warm-up.
+    for metric in evidence.confirmed.iter().filter(|metric| !metric.jumps()) {
         if let Some(logarithm) = logarithm(&evidence.metrics, *metric) {
             findings.push(Finding {
                 kind: if *metric == Metric::Instructions {
@@ -253,6 +257,7 @@ pub fn explain(evidence: &Evidence) -> Explanation {
     {
         counters::counters(parts, evidence, &mut findings);
     }
+    findings.extend(warmup::findings(evidence));
     events(evidence, &mut findings);
     profile_findings(evidence, &mut findings);
     sizes(evidence, &mut findings);

@@ -45,4 +45,5 @@ pub mod token;
 pub mod trace;
 pub mod triage;
 pub mod try_run;
+pub mod warmup;
 pub mod waterfall;

@@ -9,9 +9,11 @@ use speedwell_wire::metric::UnknownName;
 pub const SPEEDWELL: &str = "speedwell";
 
 /// The metrics whose steps are regressions and improvements. A step of any other is evidence beside one of these.
-pub const OPENING: [Metric; 11] = [
+pub const OPENING: [Metric; 13] = [
     Metric::WallTime,
     Metric::SteadyTime,
+    Metric::WarmupTime,
+    Metric::BadWarmup,
     Metric::Instructions,
     Metric::MaxRss,
     Metric::SteadyRss,

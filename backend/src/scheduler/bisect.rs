@@ -3,6 +3,8 @@
 //! Every pass decides anew from what was measured; a search's step is one transaction under the lock of its row, so that a pass that
 //! is killed is simply repeated. What a search may do is in `detection/bisection.rs`.
 
+mod words;
+
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
@@ -12,11 +14,13 @@ use super::Outcome;
 use crate::context::Context;
 use crate::db::bisections::{self, Evidence, NewBisection, NewChange, Open, RangeCommit, Waiting};
 use crate::db::regressions;
+use crate::detection::Scale;
 use crate::detection::bisection::{
     Candidate, Host, Located, Next, Opinion, Reading, Search, decide, runs_for, usable_noise,
 };
 use crate::domain::bisection::{BisectionState, Skipped, budget, cannot_matter};
 use crate::domain::regression::{RegressionState, SPEEDWELL, Transition};
+use words::{describe, left, short, told};
 
 /// Regressions that one pass opens searches for.
 const BATCH: i64 = 50;
@@ -64,9 +68,13 @@ async fn open(db: &mut PgConnection, waiting: &Waiting) -> anyhow::Result<Option
         return Ok(None);
     }
     let hosts = bisections::list_fitting_hosts(&mut *db, waiting).await?;
-    let expected = Some(waiting.change.ln_1p());
-    let noise = usable_noise(waiting.noise, expected);
-    let runs = runs_for(waiting.change.ln_1p().abs() / noise);
+    let (size, noise) = reckoned(
+        &waiting.metric,
+        waiting.baseline,
+        waiting.change,
+        waiting.noise,
+    );
+    let runs = runs_for(size.abs() / noise);
     let new = NewBisection {
         regression_id: Some(regression),
         runtime_id: waiting.runtime_id,
@@ -75,7 +83,7 @@ async fn open(db: &mut PgConnection, waiting: &Waiting) -> anyhow::Result<Option
         counter_source: waiting.counter_source.clone(),
         before_commit_id: waiting.before_commit_id,
         after_commit_id: waiting.after_commit_id,
-        expected,
+        expected: Some(size),
         noise,
         requester: SPEEDWELL.to_owned(),
         budget: budget(usize::try_from(waiting.commits)?, runs, hosts.len()),
@@ -84,6 +92,18 @@ async fn open(db: &mut PgConnection, waiting: &Waiting) -> anyhow::Result<Option
     Ok(Some(format!(
         "bisection {id} of regression {regression} begins"
     )))
+}
+
+/// A change as logarithm, and the deviation of one run that it is held against.
+fn reckoned(metric: &str, baseline: f64, change: f64, noise: f64) -> (f64, f64) {
+    let (size, noise) = match Scale::named(metric) {
+        Some(scale) => {
+            let size = scale.difference(baseline, change);
+            (size, scale.deviation(noise, size))
+        }
+        None => (change.ln_1p(), noise),
+    };
+    (size, usable_noise(noise, Some(size)))
 }
 
 /// One step of a search.
@@ -96,8 +116,9 @@ async fn step(db: &mut PgConnection, id: i64) -> anyhow::Result<Option<String>> 
         return Ok(Some(format!("bisection {id} ends: {why}")));
     }
     if let Some(clearer) = bisections::find_clearer(&mut *db, id).await? {
-        bisections::retarget(&mut *db, id, &clearer).await?;
         let (metric, benchmark) = (&clearer.metric, &clearer.benchmark);
+        let (size, noise) = reckoned(metric, clearer.baseline, clearer.change, clearer.noise);
+        bisections::retarget(&mut *db, id, &clearer, size, noise).await?;
         return Ok(Some(format!(
             "bisection {id} goes on by {metric} of {benchmark}"
         )));
@@ -110,7 +131,18 @@ async fn step(db: &mut PgConnection, id: i64) -> anyhow::Result<Option<String>> 
     let hosts = bisections::list_hosts(&mut *db, id).await?;
     let opinion = judge(&search, &commits, &evidence, &hosts);
     bisections::update_posterior(&mut *db, id, &opinion.probability, &opinion.likeness).await?;
-    act(db, &search, &commits, &hosts, opinion).await
+    let range = Range {
+        commits: &commits,
+        evidence: &evidence,
+    };
+    act(db, &search, range, &hosts, opinion).await
+}
+
+/// The commits of a search, and what was measured on them.
+#[derive(Clone, Copy)]
+struct Range<'a> {
+    commits: &'a [RangeCommit],
+    evidence: &'a [Evidence],
 }
 
 /// Why nobody needs the search any more.
@@ -178,6 +210,7 @@ fn judge(
         .collect();
     let mut groups: BTreeMap<(i64, i64, i64), usize> = BTreeMap::new();
     let mut current: BTreeMap<i64, usize> = BTreeMap::new();
+    let scale = Scale::named(&search.metric);
     let mut readings = Vec::with_capacity(evidence.len());
     for one in evidence {
         let next = groups.len();
@@ -190,7 +223,7 @@ fn judge(
         readings.push(Reading {
             index: usize::try_from(one.ordinal).unwrap_or(usize::MAX),
             group,
-            value: one.median.ln(),
+            value: scale.map_or(one.median.ln(), |scale| scale.logarithm(one.median)),
         });
     }
     // A host without comparable readings gets a group of its own.
@@ -220,11 +253,11 @@ fn judge(
 async fn act(
     db: &mut PgConnection,
     search: &Open,
-    commits: &[RangeCommit],
+    range: Range<'_>,
     hosts: &[(i64, Vec<i32>)],
     opinion: Opinion,
 ) -> anyhow::Result<Option<String>> {
-    let id = search.id;
+    let (id, commits) = (search.id, range.commits);
     let last = commits.len().saturating_sub(1);
     let lost = |index: usize| {
         commits[index]
@@ -234,7 +267,7 @@ async fn act(
     };
     let given_up = match &opinion.next {
         Next::Found(located) => {
-            let words = found(db, search, commits, located).await?;
+            let words = found(db, search, range, located).await?;
             return Ok(Some(format!("bisection {id}: {words}")));
         }
         Next::Flat => Some("The two ends do not differ by more than the noise.".to_owned()),
@@ -283,20 +316,24 @@ async fn act(
 async fn found(
     db: &mut PgConnection,
     search: &Open,
-    commits: &[RangeCommit],
+    range: Range<'_>,
     located: &[Located],
 ) -> anyhow::Result<String> {
+    let commits = range.commits;
     let changes: Vec<NewChange> = located
         .iter()
         .map(|one| NewChange {
             before_commit_id: commits[one.low].commit_id,
             after_commit_id: commits[one.high].commit_id,
             culprit_commit_id: one.culprit.map(|index| commits[index].commit_id),
-            change: one.change.exp_m1(),
+            change: told(one, search, range.evidence),
             probability: one.probability,
         })
         .collect();
-    let told: Vec<String> = located.iter().map(|one| describe(one, commits)).collect();
+    let each = located.iter().zip(&changes);
+    let told: Vec<String> = each
+        .map(|(one, new)| describe(one, new.change, commits))
+        .collect();
     let words = match told.as_slice() {
         [one] => format!("The change came with {one}."),
         _ => format!(
@@ -312,47 +349,6 @@ async fn found(
     };
     end(db, search, state, &changes, &words).await?;
     Ok(words)
-}
-
-fn describe(one: &Located, commits: &[RangeCommit]) -> String {
-    let size = one.change.exp_m1() * 100.0;
-    let sure = one.probability.min(0.999) * 100.0;
-    match one.culprit {
-        Some(index) => format!(
-            "{} ({size:+.2} %, {sure:.1} % sure)",
-            short(&commits[index].hash)
-        ),
-        None => format!(
-            "one of the {} commits after {} up to {}, which cannot be told apart ({size:+.2} %, {sure:.1} % sure)",
-            one.high - one.low,
-            short(&commits[one.low].hash),
-            short(&commits[one.high].hash)
-        ),
-    }
-}
-
-/// What is left of the range, in words: the shortest stretch with 95 % of the probability.
-fn left(commits: &[RangeCommit], opinion: &Opinion) -> String {
-    let known = &opinion.probability;
-    let total: f64 = known.iter().sum();
-    let beyond = |mut all: Box<dyn Iterator<Item = (usize, f64)> + '_>| {
-        let mut passed = 0.0;
-        all.find_map(|(index, one)| {
-            passed += one;
-            (passed > 0.025 * total).then_some(index)
-        })
-    };
-    let first = beyond(Box::new(known.iter().copied().enumerate()));
-    let last = beyond(Box::new(known.iter().copied().enumerate().rev()));
-    match (first, last) {
-        (Some(first), Some(last)) if total > 0.0 && first <= last => format!(
-            "It is between {} and {}, {} commit(s), with 95 % confidence.",
-            short(&commits[first].hash),
-            short(&commits[last].hash),
-            last - first + 1
-        ),
-        _ => "Nothing is known of where it is.".to_owned(),
-    }
 }
 
 /// Ends a search and moves its regression on.
@@ -389,8 +385,4 @@ async fn end(
     // Where the regression has moved on by itself, nothing happens.
     regressions::transition(db, regression, &next, SPEEDWELL, words).await?;
     Ok(())
-}
-
-fn short(hash: &str) -> &str {
-    hash.get(..10).unwrap_or(hash)
 }

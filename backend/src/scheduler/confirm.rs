@@ -1,6 +1,8 @@
 //! Has both sides of suspected changes measured again, and draws the conclusion. One transaction for each step: a killed pass leaves
 //! an open confirmation whose jobs are over, which the next pass takes up.
 
+mod words;
+
 use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
@@ -8,12 +10,14 @@ use sqlx::PgConnection;
 use super::Outcome;
 use crate::context::Context;
 use crate::db::change_points::{self, ChangePointState};
-use crate::db::confirmations::{self, Measured, Side, Wanted};
+use crate::db::confirmations::{self, Measured, Side, Wanted, WarmupSide};
 use crate::db::{holds, regressions};
+use crate::detection::Scale;
 use crate::detection::confirmation::{
-    Decision, Evidence, FEWEST_ROUNDS, MOST_ROUNDS, Suspicion, builds_of, decide,
+    Decision, FEWEST_ROUNDS, MOST_ROUNDS, Suspicion, builds_of, decide,
 };
 use crate::domain::regression::{RegressionState, SPEEDWELL, Transition, opens};
+use words::words;
 
 /// One pass.
 pub async fn tick(context: &Context) -> Outcome {
@@ -65,7 +69,8 @@ async fn conclude(db: &mut PgConnection, measured: &Measured) -> sqlx::Result<Op
         return Ok(Some(format!("confirmation {} abandoned", measured.id)));
     }
     let sides = confirmations::list_sides(&mut *db, measured.id).await?;
-    let answers = answers(&sides, measured);
+    let warmups = confirmations::list_warmup_sides(&mut *db, measured.id).await?;
+    let answers = answers(&sides, &warmups, measured);
     store(&mut *db, measured, &answers).await?;
     let message = message(&answers);
     let complete = answers.iter().any(|one| one.decision.evidence().pairs > 0);
@@ -107,64 +112,46 @@ async fn conclude(db: &mut PgConnection, measured: &Measured) -> sqlx::Result<Op
 }
 
 /// Decides about each change point that has been measured.
-fn answers(sides: &[Side], measured: &Measured) -> Vec<Answer> {
+fn answers(sides: &[Side], warmups: &[WarmupSide], measured: &Measured) -> Vec<Answer> {
     let of_point = sides.chunk_by(|a, b| a.change_point_id == b.change_point_id);
     let answer = |sides: &[Side]| {
+        let first = &sides[0];
+        let scale = Scale::named(&first.metric);
         let mut pairs: BTreeMap<i32, (f64, f64)> = (0..measured.rounds)
             .map(|round| (round, (f64::NAN, f64::NAN)))
             .collect();
         for side in sides {
             let pair = pairs.entry(side.round).or_insert((f64::NAN, f64::NAN));
             let place = if side.after { &mut pair.1 } else { &mut pair.0 };
-            *place = side.median.ln();
+            *place = scale.map_or(side.median.ln(), |scale| scale.logarithm(side.median));
         }
         let pairs: Vec<(f64, f64)> = pairs.into_values().collect();
-        let first = &sides[0];
-        let suspicion = Suspicion {
-            size: first.change.ln_1p(),
-            noise: first.noise,
-        };
+        let suspicion = suspicion(first, scale);
         let decision = decide(&pairs, suspicion);
         Answer {
             change_point_id: first.change_point_id,
             series_id: first.series_id,
             opens: opens(&first.metric),
-            words: words(first, &decision, measured),
+            words: words(sides, scale, &decision, warmups, measured),
             decision,
         }
     };
     of_point.map(answer).collect()
 }
 
-/// One change point's answer for people.
-fn words(side: &Side, decision: &Decision, measured: &Measured) -> String {
-    let Evidence {
-        pairs,
-        change,
-        low,
-        high,
-        ..
-    } = decision.evidence();
-    let what = match decision {
-        Decision::Open(_) => "not clear yet",
-        Decision::Confirmed(_) => "confirmed",
-        Decision::Refuted(_) => "not confirmed",
-        Decision::Undecided(_) => "still not clear",
+/// What is tested for.
+fn suspicion(side: &Side, scale: Option<Scale>) -> Suspicion {
+    let Some(scale) = scale else {
+        return Suspicion {
+            size: side.change.ln_1p(),
+            noise: side.noise,
+        };
     };
-    let builds = match measured.rounds.min(measured.builds) {
-        1 => String::new(),
-        several => format!(" of {several} builds of each side"),
-    };
-    format!(
-        "{} {} {what}: {:+.2} % ({:+.2} to {:+.2} %) where {:+.2} % was suspected, by {pairs} pairs of runs{builds} on {}",
-        side.benchmark,
-        side.metric,
-        change * 100.0,
-        low * 100.0,
-        high * 100.0,
-        side.change * 100.0,
-        measured.host
-    )
+    let size = scale.difference(side.baseline, side.change);
+    Suspicion {
+        size,
+        noise: scale.deviation(side.noise, size),
+    }
 }
 
 fn message(answers: &[Answer]) -> String {

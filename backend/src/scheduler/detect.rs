@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::PoisonError;
 
-use speedwell_wire::{Direction, Metric};
+use speedwell_wire::Metric;
 
 use super::Outcome;
 use crate::context::Context;
@@ -35,7 +35,7 @@ pub async fn tick(context: &Context) -> Outcome {
                     .judged
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner);
-                kept.judge(series.id, &values, scale_of(metric), &own)
+                kept.judge(series.id, &values, Scale::of(metric), &own)
             }
             Err(unknown) => {
                 // A series that a newer version has written: its own detector judges it.
@@ -83,60 +83,4 @@ pub(super) fn values(points: &[DetectPoint]) -> Vec<Point> {
         }
     };
     points.iter().map(value).collect()
-}
-
-/// The smallest change worth a word: 1 % of a time or size; counted instructions repeat to a few parts in ten thousand.
-pub(super) fn scale_of(metric: Metric) -> Scale {
-    let floor = match metric {
-        Metric::Instructions | Metric::Branches => 0.002,
-        Metric::WallTime
-        | Metric::SteadyTime
-        | Metric::TaskClock
-        | Metric::Cycles
-        | Metric::Ipc
-        | Metric::MaxRss
-        | Metric::SteadyRss
-        | Metric::GcCollections => 0.01,
-        // When a compiler kicks in varies by whole iterations.
-        Metric::WarmupTime => 0.2,
-        Metric::RequestsPerSecond | Metric::CpuPerRequest | Metric::LatencyP50 => 0.03,
-        Metric::BranchMisses | Metric::PageFaults | Metric::ContextSwitches => 0.05,
-        // Events that are few, shares that the processor tells in 256ths, and what else ran on the machine.
-        Metric::L1iMpki
-        | Metric::L1dMpki
-        | Metric::LlcMpki
-        | Metric::ItlbMpki
-        | Metric::DtlbMpki
-        | Metric::Retiring
-        | Metric::BadSpeculation
-        | Metric::FrontendBound
-        | Metric::BackendBound
-        | Metric::HeavyOperations
-        | Metric::LightOperations
-        | Metric::BranchMispredicts
-        | Metric::MachineClears
-        | Metric::FetchLatency
-        | Metric::FetchBandwidth
-        | Metric::MemoryBound
-        | Metric::CoreBound
-        | Metric::PackageEnergy
-        | Metric::MemoryEnergy => 0.05,
-        // A share of some hundred samples.
-        Metric::MainLoopShare | Metric::CompiledShare => 0.1,
-        // A few of the slowest answers decide it.
-        Metric::LatencyP95 | Metric::LatencyP99 => 0.05,
-        Metric::StepP50 => 0.02,
-        Metric::StepP99
-        | Metric::StepP999
-        | Metric::GcPauseP50
-        | Metric::GcPauseP99
-        | Metric::GcTimeShare => 0.05,
-        // A single stop decides it.
-        Metric::StepMax | Metric::GcPauseMax => 0.2,
-    };
-    Scale {
-        floor,
-        zero_is_a_value: metric.can_be_zero(),
-        higher_is_better: metric.direction() == Direction::HigherIsBetter,
-    }
 }

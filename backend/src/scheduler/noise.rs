@@ -1,12 +1,9 @@
 //! Measures the noise floor of series that have new measurements. Each series stands alone; a killed pass leaves the rest.
 
-use std::str::FromStr;
-
-use speedwell_wire::Metric;
-
 use super::Outcome;
 use crate::context::Context;
 use crate::db::noise::{self, Repetition};
+use crate::detection::Scale;
 use crate::detection::noise::{Observation, measure};
 
 /// Series in one pass.
@@ -28,14 +25,14 @@ pub async fn tick(context: &Context) -> Outcome {
             count += 1;
             continue;
         }
-        let zero_is_a_value = Metric::from_str(&series.metric).is_ok_and(Metric::can_be_zero);
+        let added = Scale::named(&series.metric).map_or(0.0, |scale| scale.added);
         let floor = tokio::task::spawn_blocking(move || {
             let observations: Vec<Observation> = repetitions
                 .iter()
                 .filter(|one| !one.sample_values.is_empty())
                 .map(observation)
                 .collect();
-            measure(&observations, zero_is_a_value)
+            measure(&observations, added)
         })
         .await?;
         noise::replace(&context.pool, series, environment_id, &floor).await?;

@@ -8,10 +8,11 @@ use speedwell_wire::Metric;
 use sqlx::PgPool;
 
 use super::Outcome;
-use super::detect::{scale_of, values};
+use super::detect::values;
 use crate::context::Context;
 use crate::db::recomputes::{self, SeriesToReplay};
 use crate::db::verdicts::{self, DetectPoint};
+use crate::detection::Scale;
 use crate::detection::replay::{Alarm, difference, replay};
 use crate::detection::segments::Settings;
 use crate::domain::recompute::{AlarmRow, Preview};
@@ -51,7 +52,7 @@ pub async fn preview(
         let settings = [*present, *proposed];
         let read = values(&points);
         let [before, after] = tokio::task::spawn_blocking(move || {
-            settings.map(|settings| replay(&read, scale_of(metric), &settings))
+            settings.map(|settings| replay(&read, Scale::of(metric), &settings))
         })
         .await?;
         let stay = |alarms: &[Alarm]| alarms.iter().filter(|one| one.stays).count();

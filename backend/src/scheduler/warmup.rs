@@ -76,7 +76,12 @@ fn judge(iterations: &[Iterations]) -> (Vec<Judged>, Vec<NewMeasurement>) {
         let warmup = one
             .loops
             .and_then(|loops| of_all(&|curve| Some(curve.warmup? * loops as f64)));
-        let found = [(Metric::SteadyTime, steady), (Metric::WarmupTime, warmup)];
+        let bad = of_all(&|curve| Some(f64::from(u8::from(curve.class.is_bad()))));
+        let found = [
+            (Metric::SteadyTime, steady),
+            (Metric::WarmupTime, warmup),
+            (Metric::BadWarmup, bad),
+        ];
         derived.extend(
             found
                 .into_iter()

@@ -2,6 +2,7 @@
 
 use sqlx::{PgConnection, PgExecutor};
 
+use crate::db::warmup;
 use crate::domain::bisection::Skipped;
 
 /// A commit of a search's range.
@@ -66,7 +67,7 @@ pub async fn skip_failed(db: &mut PgConnection, id: i64) -> sqlx::Result<()> {
            AND NOT EXISTS (SELECT 1 FROM job WHERE job.bisection_id = bisection.id AND job.commit_id = place.commit_id
                            AND job.state IN ('queued', 'running'))
            AND NOT EXISTS (SELECT 1 FROM run WHERE run.runtime_id = bisection.runtime_id AND run.commit_id = place.commit_id
-                           AND warmup_version = '' AND metric IN ('steady_time', 'warmup_time'))
+                           AND warmup_version = '' AND metric = ANY($2))
            AND NOT EXISTS (
                 SELECT 1 FROM measurement JOIN series ON series.id = series_id JOIN benchmark ON benchmark.id = benchmark_id
                 WHERE measurement.commit_id = place.commit_id AND series.runtime_id = bisection.runtime_id
@@ -74,6 +75,7 @@ pub async fn skip_failed(db: &mut PgConnection, id: i64) -> sqlx::Result<()> {
                   AND series.counter_source = bisection.counter_source)",
     )
     .bind(id)
+    .bind(warmup::derived_metrics())
     .execute(db)
     .await
     .map(drop)

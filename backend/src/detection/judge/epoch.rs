@@ -1,7 +1,8 @@
 //! Verdicts on the points of one epoch.
 
+use super::super::scale::Scale;
 use super::super::segments::{self, Reading, Segmentation, Settings, Stay, Step, median};
-use super::{Change, ChangePoint, Judged, Judgement, Point, Scale, State};
+use super::{Change, ChangePoint, Judged, Judgement, Point, State};
 use crate::domain::summary::median_of_sorted;
 
 /// Fewest predecessors in the epoch before a point is judged.
@@ -66,13 +67,13 @@ impl Epoch {
 
     /// Reads further points, the first of which is number `from` in the series.
     pub(super) fn read(&mut self, points: &[Point], from: usize) {
-        let shift = self.scale.shift();
+        let scale = self.scale;
         let mut logarithms = self.reading.logarithms.clone();
         let known = logarithms.len();
         for (index, point) in points.iter().enumerate() {
-            let value = (point.value + shift).ln();
+            let value = scale.logarithm(point.value);
             // A 95 % interval is 2 x 1.96 standard deviations wide.
-            let within = ((point.high + shift).ln() - (point.low + shift).ln()) / 3.92;
+            let within = (scale.logarithm(point.high) - scale.logarithm(point.low)) / 3.92;
             if value.is_finite() && within.is_finite() && within >= 0.0 {
                 self.places.push(from + index);
                 logarithms.push(value);
@@ -185,9 +186,18 @@ impl Epoch {
         (DEVIATIONS * self.few() * self.deviation(count)).max(self.floor)
     }
 
-    /// A logarithm in the metric's unit.
-    fn value(&self, logarithm: f64) -> f64 {
-        logarithm.exp() - self.scale.shift()
+    /// A change from a level, for people: its size, how far that may be off (a standard deviation), and the noise, all differences of
+    /// logarithms.
+    fn told(&self, level: f64, size: f64, error: f64, threshold: f64) -> Change {
+        let baseline = self.scale.value(level);
+        let told = |difference: f64| self.scale.told(baseline, difference);
+        Change {
+            baseline,
+            change: told(size),
+            low: told(size - 1.96 * error),
+            high: told(size + 1.96 * error),
+            threshold: told(threshold),
+        }
     }
 
     /// A point against the level of those before it.
@@ -203,13 +213,8 @@ impl Epoch {
         let difference = self.reading.logarithms[index] - level;
         let deviation = self.deviation(predecessors);
         judgement.state = State::Unchanged;
-        judgement.change = Some(Change {
-            baseline: self.value(level),
-            change: difference.exp_m1(),
-            low: (difference - 1.96 * deviation).exp_m1(),
-            high: (difference + 1.96 * deviation).exp_m1(),
-            threshold: self.threshold(predecessors).exp_m1(),
-        });
+        let threshold = self.threshold(predecessors);
+        judgement.change = Some(self.told(level, difference, deviation, threshold));
         judgement
     }
 
@@ -221,14 +226,13 @@ impl Epoch {
             at: self.places[step.at],
             between: (self.places[first - 1], self.places[last]),
             better: self.scale.is_better(step.size),
-            value: self.value(after.level),
-            change: Change {
-                baseline: self.value(before.level),
-                change: step.size.exp_m1(),
-                low: (step.size - 1.96 * step.error).exp_m1(),
-                high: (step.size + 1.96 * step.error).exp_m1(),
-                threshold: self.threshold(step.at - before.from).exp_m1(),
-            },
+            value: self.scale.value(after.level),
+            change: self.told(
+                before.level,
+                step.size,
+                step.error,
+                self.threshold(step.at - before.from),
+            ),
             noise: self.found.noise,
             // Twice a gain in likelihood is distributed as chi-squared, with two degrees for a level and a place; and every
             // place had its chance.
@@ -294,6 +298,10 @@ impl Epoch {
 
     /// The last point, when it lies alone far from its level.
     fn suspect_last(&mut self, judged: &mut Judged) {
+        // A single run of what jumps by itself says too little.
+        if self.scale.jumps {
+            return;
+        }
         let values = &self.reading.logarithms;
         let (Some(last), Some(newest)) = (values.len().checked_sub(1), self.levels.last()) else {
             return;
@@ -325,7 +333,7 @@ impl Epoch {
             at: self.places[last],
             between: (self.places[last - 1], self.places[last]),
             better: state == State::Improved,
-            value: self.value(values[last]),
+            value: self.scale.value(values[last]),
             change,
             noise: self.found.noise,
             chance: two_sided(difference.abs() / (self.few() * self.deviation(predecessors))),

@@ -142,8 +142,9 @@ mod tests {
 
     const TIME: Scale = Scale {
         floor: 0.01,
-        zero_is_a_value: false,
+        added: 0.0,
         higher_is_better: false,
+        jumps: false,
     };
 
     /// Steps, outliers, rubbish and a second epoch; the same for ever.

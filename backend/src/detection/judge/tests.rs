@@ -6,8 +6,9 @@ use super::*;
 
 const TIME: Scale = Scale {
     floor: 0.01,
-    zero_is_a_value: false,
+    added: 0.0,
     higher_is_better: false,
+    jumps: false,
 };
 
 fn points(values: &[f64]) -> Vec<Point> {
@@ -206,8 +207,9 @@ fn what_is_no_number_is_left_out_and_huge_ones_do_not_overflow() {
 fn counts_may_be_zero_and_show_small_steps() {
     let counts = Scale {
         floor: 0.002,
-        zero_is_a_value: true,
+        added: 1.0,
         higher_is_better: false,
+        jumps: false,
     };
     let zeros = judge(
         &exact(&[0.0, 0.0, 0.0, 0.0, 5.0]),

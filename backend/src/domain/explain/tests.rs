@@ -286,3 +286,62 @@ fn what_single_runs_differ_by_is_not_taken_for_a_change_of_time() {
     evidence.confirmed = vec![Metric::Instructions, Metric::WallTime];
     assert!(explain(&evidence).sentence.contains("40.0 % faster"));
 }
+
+#[test]
+fn a_longer_warm_up_is_told_with_the_steady_speed() {
+    let mut sides = evidence(vec![
+        pair(Metric::WallTime, 1.0, 1.001),
+        pair(Metric::SteadyTime, 1.0, 1.001),
+        pair(Metric::WarmupTime, 0.6, 0.84),
+        pair(Metric::BadWarmup, 0.0, 0.0),
+    ]);
+    assert!(
+        !explain(&sides).sentence.contains("steady"),
+        "nobody has confirmed a change of the warm-up"
+    );
+    sides.confirmed = vec![Metric::WarmupTime];
+    let found = explain(&sides);
+    assert!(
+        found.sentence.starts_with(
+            "richards takes 40 % longer until it is steady (0.84 s, before 0.60 s); the steady speed is the same"
+        ),
+        "{}",
+        found.sentence
+    );
+    assert!(found.findings.iter().any(|one| one.kind == Kind::Warmup));
+    // With memory, both are told; with time, that comes first.
+    sides.confirmed.push(Metric::MaxRss);
+    sides.metrics.push(pair(Metric::MaxRss, 1e6, 2e6));
+    let sentence = explain(&sides).sentence;
+    assert!(
+        sentence.contains("40 % longer") && sentence.contains("Peak memory +100.0 %"),
+        "{sentence}"
+    );
+    sides.confirmed = vec![Metric::WallTime, Metric::WarmupTime];
+    sides.metrics[0] = pair(Metric::WallTime, 1.0, 1.1);
+    let sentence = explain(&sides).sentence;
+    assert!(
+        sentence.starts_with("10.0 % slower") && sentence.contains("40 % longer"),
+        "{sentence}"
+    );
+}
+
+#[test]
+fn a_warm_up_that_was_none_and_a_class_that_is_lost_are_told() {
+    let mut sides = evidence(vec![
+        pair(Metric::WarmupTime, 0.0, 0.9),
+        pair(Metric::BadWarmup, 0.0, 0.0),
+    ]);
+    sides.confirmed = vec![Metric::WarmupTime];
+    assert!(
+        explain(&sides).sentence.contains("it was steady at once"),
+        "{}",
+        explain(&sides).sentence
+    );
+    sides.metrics = vec![pair(Metric::BadWarmup, 0.0, 1.0)];
+    sides.confirmed = vec![Metric::BadWarmup];
+    assert_eq!(
+        explain(&sides).sentence,
+        "richards slows down or never becomes steady in most processes, which it did not."
+    );
+}

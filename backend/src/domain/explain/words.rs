@@ -143,9 +143,23 @@ pub(super) fn paths(paths: &[String], count: usize, commits: i64) -> String {
 
 /// What is known in a sentence, and what is not.
 pub(super) fn sentence(time: Option<f64>, findings: &[Finding], evidence: &Evidence) -> String {
-    if !evidence.is_about_time() {
-        return beside_time(evidence);
+    let warmup = super::warmup::warmups(evidence).into_iter().next();
+    let is_other = |metric: &Metric| !metric.jumps();
+    match warmup {
+        None if evidence.is_about_time() => of_time(time, findings, evidence),
+        None => beside_time(evidence),
+        Some(words) if evidence.is_about_time() => {
+            format!("{} {words}.", of_time(time, findings, evidence))
+        }
+        Some(words) if evidence.confirmed.iter().any(is_other) => {
+            format!("{words}. {}", beside_time(evidence))
+        }
+        Some(words) => format!("{words}.{}", place(evidence)),
     }
+}
+
+/// The sentence of a change of time.
+fn of_time(time: Option<f64>, findings: &[Finding], evidence: &Evidence) -> String {
     let Some(time) = time else {
         return "Nothing is known: no benchmark concerned has been measured on both sides on one host.".to_owned();
     };
@@ -205,7 +219,8 @@ fn beside_time(evidence: &Evidence) -> String {
             _ => format!("{} {}", lower_first(metric.label()), percent(logarithm)),
         })
     };
-    let changes: Vec<String> = evidence.confirmed.iter().filter_map(change).collect();
+    let told = evidence.confirmed.iter().filter(|metric| !metric.jumps());
+    let changes: Vec<String> = told.filter_map(change).collect();
     if changes.is_empty() {
         return "Nothing is known: what was confirmed has not been measured on these two sides on one host.".to_owned();
     }

@@ -1,6 +1,7 @@
 //! One regression or improvement: its chart, its evidence, what explains it, its timeline, and what can be decided.
 
 mod explanation;
+mod warmups;
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
@@ -20,6 +21,7 @@ use crate::db::regression_lists::{
 };
 use crate::db::searches::{self, SearchRow};
 use crate::db::series::{self, SeriesName, SeriesPoint};
+use crate::db::warmup;
 use crate::domain::regression::RegressionState;
 use crate::domain::role::Role;
 use crate::web::error::Error;
@@ -28,6 +30,7 @@ use crate::web::session::{Triager, Visitor};
 use crate::web::timeline::asked::Asked;
 use crate::web::triage::{decide, request_of};
 use explanation::{Explained, explained};
+use warmups::{WarmupRow, warmup_rows};
 
 /// Change points that are shown.
 const POINTS: i64 = 200;
@@ -49,6 +52,7 @@ struct Page {
     one: Row,
     chart: Option<Picture>,
     points: Vec<PointRow>,
+    warmups: Vec<WarmupRow>,
     confirmations: Vec<Confirmation>,
     explanation: Option<Explained>,
     timeline: Vec<Line>,
@@ -112,6 +116,7 @@ pub(super) async fn regression(
     let relatives = regression_lists::list_relatives(pool, *id).await?;
     let explanation = explanations::find(pool, *id).await?;
     let searches = searches::list_of_regression(pool, *id).await?;
+    let classes = warmup::list_classes(pool, *id).await?;
     let elsewhere = imports::list_imported(pool, &row.hosts).await?;
     let may_act = visitor.may(Role::Triager);
     let word = if row.better {
@@ -125,6 +130,7 @@ pub(super) async fn regression(
         chart: picture(&context, &row).await?,
         may_split: points.len() > 1 && row.state.parse().is_ok_and(RegressionState::is_open),
         points: points.into_iter().map(point_row).collect(),
+        warmups: warmup_rows(&classes),
         confirmations: confirmations.into_iter().map(confirmation).collect(),
         explanation: explanation.map(explained),
         timeline: timeline(events, notes),

@@ -11,6 +11,7 @@ use crate::db::explanations;
 use crate::db::regression_lists::{
     self, ChangePointRow, ConfirmationRow, EventRow, RegressionRow, Relative,
 };
+use crate::db::warmup::{self, SideClass};
 use crate::domain::triage::Request;
 use crate::web::error::Error;
 use crate::web::pages::parse_filter;
@@ -69,6 +70,8 @@ pub(super) struct RegressionAnswer {
     /// On its commits and hosts.
     annotations: Vec<Annotation>,
     relatives: Vec<Relative>,
+    /// What the processes of its benchmarks do over their iterations, by runs of the commits next to its range.
+    warmups: Vec<SideClass>,
     explanation: Option<ExplanationAnswer>,
 }
 
@@ -115,6 +118,7 @@ pub(super) async fn regression(
         events: regression_lists::list_events(pool, *id, MOST).await?,
         annotations: annotations::list_of_regression(pool, *id, MOST).await?,
         relatives: regression_lists::list_relatives(pool, *id).await?,
+        warmups: warmup::list_classes(pool, *id).await?,
         explanation,
         regression,
     }))
