@@ -134,6 +134,10 @@ pub struct Standing {
     pub rebuild_deviation: Option<f64>,
     /// Values that it is from.
     pub rebuild_count: Option<i32>,
+    /// Between commits that are neighbours on the branch.
+    pub neighbour_deviation: Option<f64>,
+    /// Commits that it is from.
+    pub neighbour_count: Option<i32>,
     /// Smallest change that one run a side shows.
     pub smallest_change: Option<f64>,
     /// That five runs a side show.
@@ -153,7 +157,7 @@ pub async fn list_standings(
     sqlx::query_as(
         "SELECT series.id AS series_id, series.benchmark_id, metric, runtime.name AS runtime, host.name AS host, commit.hash,
                 point.run_id, point.measured_at, point.median, point.interval_low, point.interval_high, point.sample_count,
-                process_deviation, process_count, run_deviation, run_count, rebuild_deviation, rebuild_count, smallest_change,
+                process_deviation, process_count, run_deviation, run_count, rebuild_deviation, rebuild_count, neighbour_deviation, neighbour_count, smallest_change,
                 smallest_change_of_five, basis, warmup.class
          FROM series JOIN runtime ON runtime.id = runtime_id JOIN host ON host.id = host_id
          CROSS JOIN LATERAL (

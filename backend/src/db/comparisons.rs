@@ -53,13 +53,14 @@ macro_rules! select_measurements {
                 SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::int[], $6::timestamptz[], $7::timestamptz[])
                     AS wanted (subject, run_id, runtime_id, host_id, position, earliest, latest)),
              series AS MATERIALIZED (
-                SELECT series.id, runtime_id, host_id, benchmark.name AS benchmark, benchmark.identity, metric, counter_source, run_deviation, rebuild_deviation
+                SELECT series.id, runtime_id, host_id, benchmark.name AS benchmark, benchmark.identity, metric, counter_source, run_deviation,
+                    coalesce(rebuild_deviation, neighbour_deviation) AS build_deviation
                 FROM series JOIN benchmark ON benchmark.id = series.benchmark_id LEFT JOIN noise_floor ON noise_floor.series_id = series.id
                 WHERE runtime_id = ANY($3) AND host_id = ANY($4) AND ",
             $chosen,
             ")
              SELECT wanted.subject, wanted.run_id, series.benchmark, series.identity, series.metric, series.counter_source, own.median,
-                own.interval_low AS low, own.interval_high AS high, own.sample_count::bigint AS samples, run_deviation, rebuild_deviation",
+                own.interval_low AS low, own.interval_high AS high, own.sample_count::bigint AS samples, run_deviation, build_deviation",
             $columns,
             " FROM wanted JOIN series ON series.runtime_id = wanted.runtime_id AND series.host_id = wanted.host_id
              CROSS JOIN LATERAL (
@@ -123,8 +124,8 @@ pub struct Value {
     pub samples: i64,
     /// Deviation between runs of one build.
     pub run_deviation: Option<f64>,
-    /// Deviation between builds of one commit.
-    pub rebuild_deviation: Option<f64>,
+    /// Deviation between builds of one commit; where none was repeated, between neighbours on the branch.
+    pub build_deviation: Option<f64>,
 }
 
 /// One metric of every benchmark of the runs.

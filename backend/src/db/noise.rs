@@ -45,6 +45,8 @@ pub struct Repetition {
     pub source: i64,
     /// The build.
     pub build_id: i64,
+    /// The commit's place on its branch.
+    pub position: Option<i32>,
     /// Every sample.
     pub sample_values: Vec<f64>,
     /// Its process.
@@ -66,7 +68,7 @@ pub async fn list_repetitions(
             SELECT environment_id, (SELECT max(begins_at) FROM host_epoch
                 WHERE host_epoch.host_id = newest.host_id AND begins_at <= measured_at) AS begins_at
             FROM newest)
-         SELECT measurement.environment_id, build_id, sample_values, sample_process, sample_warmup,
+         SELECT measurement.environment_id, build_id, measurement.position, sample_values, sample_process, sample_warmup,
                 dense_rank() OVER (ORDER BY build.commit_id, build.recipe_sha256, build.toolchain) AS source
          FROM epoch JOIN measurement ON measurement.series_id = $1 AND measurement.environment_id = epoch.environment_id
               AND (epoch.begins_at IS NULL OR measured_at >= epoch.begins_at)
@@ -105,14 +107,15 @@ pub async fn replace(
     sqlx::query(
         "INSERT INTO noise_floor (series_id, environment_id, version, answers_for, process_deviation, process_count,
                                   run_deviation, run_count, rebuild_deviation, rebuild_count, smallest_change,
-                                  smallest_change_of_five, basis)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                                  smallest_change_of_five, basis, neighbour_deviation, neighbour_count)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
          ON CONFLICT (series_id) DO UPDATE SET environment_id = excluded.environment_id, version = excluded.version,
              answers_for = excluded.answers_for, made_at = now(), process_deviation = excluded.process_deviation,
              process_count = excluded.process_count, run_deviation = excluded.run_deviation,
              run_count = excluded.run_count, rebuild_deviation = excluded.rebuild_deviation,
              rebuild_count = excluded.rebuild_count, smallest_change = excluded.smallest_change,
-             smallest_change_of_five = excluded.smallest_change_of_five, basis = excluded.basis",
+             smallest_change_of_five = excluded.smallest_change_of_five, basis = excluded.basis,
+             neighbour_deviation = excluded.neighbour_deviation, neighbour_count = excluded.neighbour_count",
     )
     .bind(series.id)
     .bind(environment_id)
@@ -127,6 +130,8 @@ pub async fn replace(
     .bind(five.and(one).map(|(change, _)| change))
     .bind(five.map(|(change, _)| change))
     .bind(five.map(|(_, basis)| basis.as_str()))
+    .bind(floor.neighbours.map(|spread| spread.deviation))
+    .bind(floor.neighbours.map(|spread| count(spread.count)))
     .execute(db)
     .await
     .map(drop)
@@ -155,6 +160,10 @@ pub struct FloorRow {
     pub rebuild_deviation: Option<f64>,
     /// Values that it is from.
     pub rebuild_count: Option<i32>,
+    /// Between commits that are neighbours on the branch.
+    pub neighbour_deviation: Option<f64>,
+    /// Commits that it is from.
+    pub neighbour_count: Option<i32>,
     /// Smallest change that one run a side shows.
     pub smallest_change: Option<f64>,
     /// That five runs a side show.
@@ -183,7 +192,7 @@ pub async fn list_floors(
 ) -> sqlx::Result<Vec<FloorRow>> {
     sqlx::query_as(
         "SELECT benchmark.name AS benchmark, identity, metric, counter_source, process_deviation, process_count,
-                run_deviation, run_count, rebuild_deviation, rebuild_count, smallest_change, smallest_change_of_five, basis
+                run_deviation, run_count, rebuild_deviation, rebuild_count, neighbour_deviation, neighbour_count, smallest_change, smallest_change_of_five, basis
          FROM noise_floor JOIN series ON series.id = series_id JOIN benchmark ON benchmark.id = benchmark_id
          JOIN runtime ON runtime.id = runtime_id
          WHERE host_id = $1 AND runtime.name = $2 ORDER BY benchmark.name, origin IS NOT NULL, benchmark.id DESC, metric, counter_source",

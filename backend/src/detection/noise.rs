@@ -6,18 +6,23 @@
 //! absolute difference of all pairs within a group, divided by that of a standard normal distribution: a pair has two
 //! values' noise whatever the group's size, so that groups of two and of twenty can be put together and no group's own
 //! centre is compared with another's (Rousseeuw and Croux, *Alternatives to the Median Absolute Deviation*, JASA 1993).
+//!
+//! Where no build was repeated, neighbours on the branch stand in: what differs between two commits measured after each other is all of
+//! the noise, and what the second changed. Most commits change nothing, and the median of the differences does not see those that do.
 
 use std::collections::BTreeMap;
 
 use crate::domain::summary::median_of_sorted;
 
 /// Version of the rules in this module, stored with every floor.
-pub const NOISE_VERSION: &str = "pairs-1";
+pub const NOISE_VERSION: &str = "pairs-2";
 
 /// Median absolute difference of two values of a standard normal distribution: the third quartile times the root of two.
 const PAIR_OF_NORMAL: f64 = 0.674_489_750_196_081_7 * std::f64::consts::SQRT_2;
 /// Partners of each value in a large group; all pairs would be its square.
 const PARTNERS: usize = 64;
+/// Commits of an epoch from which on the differences of neighbours say something.
+const FEWEST_NEIGHBOURS: usize = 6;
 /// Two-sided 95 % that a change which is called so is one, and 80 % that one of this size is called so.
 const CONFIDENCE_AND_POWER: f64 = 1.959_963_985 + 0.841_621_234;
 
@@ -28,6 +33,8 @@ pub struct Observation {
     pub source: i64,
     /// The build that was run.
     pub build: i64,
+    /// The commit's place on its branch; `None`: it is not there.
+    pub position: Option<i32>,
     /// The samples that are no warm-ups, each with its process.
     pub samples: Vec<(i16, f64)>,
 }
@@ -46,6 +53,8 @@ pub struct Spread {
 pub enum Basis {
     /// Builds of one commit: everything that differs between two commits but the commit.
     Rebuilds,
+    /// Neighbours on the branch: the same, and what commits change.
+    Neighbours,
     /// Runs of one build; what a build does by its layout alone comes on top.
     Runs,
     /// Processes of one run; what a run and a build do comes on top.
@@ -57,6 +66,7 @@ impl Basis {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Rebuilds => "rebuilds",
+            Self::Neighbours => "neighbours",
             Self::Runs => "runs",
             Self::Processes => "processes",
         }
@@ -72,6 +82,8 @@ pub struct NoiseFloor {
     pub runs: Option<Spread>,
     /// Between builds of one commit.
     pub rebuilds: Option<Spread>,
+    /// Between commits that are neighbours on the branch.
+    pub neighbours: Option<Spread>,
     /// Processes of a run, in the mean.
     processes_of_run: f64,
     /// Runs of a build, in the mean over the builds that were repeated.
@@ -83,7 +95,9 @@ pub struct NoiseFloor {
 pub fn measure(observations: &[Observation], added: f64) -> NoiseFloor {
     let mut processes = Vec::new();
     let mut builds: BTreeMap<(i64, i64), Vec<f64>> = BTreeMap::new();
+    let mut places: BTreeMap<i64, i32> = BTreeMap::new();
     for one in observations {
+        places.extend(one.position.map(|position| (one.source, position)));
         let medians = process_medians(&one.samples, added);
         let mut all: Vec<f64> = logarithms(one.samples.iter().map(|(_, v)| *v), added);
         if let Some(median) = median(&mut all) {
@@ -103,12 +117,14 @@ pub fn measure(observations: &[Observation], added: f64) -> NoiseFloor {
         let of_source = sources.entry(*source).or_default();
         of_source.extend(median(&mut values.clone()));
     }
+    let neighbours = neighbours(&sources, &places);
     let rebuilds: Vec<Vec<f64>> = sources.into_values().collect();
     let share = |(parts, whole): (usize, usize)| parts as f64 / whole.max(1) as f64;
     NoiseFloor {
         processes: spread(&processes),
         runs: spread(&runs),
         rebuilds: spread(&rebuilds),
+        neighbours,
         processes_of_run: share((processes.iter().map(Vec::len).sum(), processes.len())),
         runs_of_build: share(repeated),
     }
@@ -123,15 +139,17 @@ impl NoiseFloor {
     pub fn smallest_change(&self, runs: usize) -> Option<(f64, Basis)> {
         let number = runs.max(1) as f64;
         let of_runs = self.runs.map(|runs| runs.deviation.powi(2));
-        let (variance, basis) = if let Some(rebuilds) = self.rebuilds {
-            let whole = rebuilds.deviation.powi(2);
+        let rebuilds = self.rebuilds.map(|one| (one, Basis::Rebuilds));
+        let neighbours = self.neighbours.map(|one| (one, Basis::Neighbours));
+        let (variance, basis) = if let Some((whole, basis)) = rebuilds.or(neighbours) {
+            let whole = whole.deviation.powi(2);
             let variance = match of_runs {
                 Some(of_runs) => {
                     (whole - of_runs / self.runs_of_build.max(1.0)).max(0.0) + of_runs / number
                 }
                 None => whole,
             };
-            (variance, Basis::Rebuilds)
+            (variance, basis)
         } else if let Some(of_runs) = of_runs {
             (of_runs / number, Basis::Runs)
         } else {
@@ -142,6 +160,27 @@ impl NoiseFloor {
         let change = (CONFIDENCE_AND_POWER * (2.0 * variance).sqrt()).exp_m1();
         change.is_finite().then_some((change, basis))
     }
+}
+
+/// Between the commits (sources by their builds' medians) of neighbouring places.
+fn neighbours(sources: &BTreeMap<i64, Vec<f64>>, places: &BTreeMap<i64, i32>) -> Option<Spread> {
+    let placed = |(source, builds): (&i64, &Vec<f64>)| {
+        let value = median(&mut builds.clone())?;
+        Some((*places.get(source)?, value))
+    };
+    let mut values: Vec<(i32, f64)> = sources.iter().filter_map(placed).collect();
+    if values.len() < FEWEST_NEIGHBOURS {
+        return None;
+    }
+    values.sort_by_key(|(place, _)| *place);
+    let pairs: Vec<Vec<f64>> = values
+        .windows(2)
+        .map(|pair| pair.iter().map(|one| one.1).collect())
+        .collect();
+    spread(&pairs).map(|found| Spread {
+        count: values.len(),
+        ..found
+    })
 }
 
 /// The median of each process's logarithms.
@@ -223,6 +262,7 @@ mod tests {
         Observation {
             source: 1,
             build,
+            position: None,
             samples: samples
                 .map(|(process, value)| (i16::try_from(process % 30_000).unwrap(), *value))
                 .collect(),
@@ -345,6 +385,55 @@ mod tests {
             .unwrap()
             .deviation;
         assert!(wild < calm * 1.5, "{wild}");
+    }
+
+    /// Commits of one run each, in the order of their places.
+    fn commits(values: &[f64]) -> Vec<Observation> {
+        let commit = |(place, value): (i32, &f64)| Observation {
+            source: i64::from(place) * 7 % 1000,
+            position: Some(place),
+            ..run(i64::from(place), &[*value])
+        };
+        (0..).zip(values).map(commit).collect()
+    }
+
+    #[test]
+    fn neighbours_stand_in_for_builds_that_nobody_repeated() {
+        let values: Vec<f64> = uniform(60).iter().map(|one| (one * 0.1).exp()).collect();
+        let floor = measure(&commits(&values), 0.0);
+        let found = floor.neighbours.unwrap();
+        // The low-discrepancy sequence's neighbours differ by more than chance would have them: within a factor of two.
+        assert!((0.02..0.06).contains(&found.deviation), "{found:?}");
+        assert_eq!((found.count, floor.runs, floor.rebuilds), (60, None, None));
+        let (one, basis) = floor.smallest_change(1).unwrap();
+        assert_eq!(
+            (basis, Some(one)),
+            (
+                Basis::Neighbours,
+                floor.smallest_change(5).map(|five| five.0)
+            )
+        );
+        // A step of 30 % is one difference among many.
+        let mut stepped = values.clone();
+        stepped.iter_mut().skip(30).for_each(|value| *value *= 1.3);
+        let stepped = measure(&commits(&stepped), 0.0).neighbours.unwrap();
+        assert!(
+            (stepped.deviation / found.deviation - 1.0).abs() < 0.1,
+            "{stepped:?}"
+        );
+        // Few, constant, off the branch, rubbish and huge ones.
+        assert_eq!(measure(&commits(&values[..5]), 0.0).neighbours, None);
+        let constant = measure(&commits(&[3.0; 9]), 0.0).neighbours.unwrap();
+        assert_eq!((constant.deviation, constant.count), (0.0, 9));
+        let mut off = commits(&values);
+        off.iter_mut().for_each(|one| one.position = None);
+        assert_eq!(measure(&off, 0.0).neighbours, None);
+        assert_eq!(measure(&commits(&[f64::NAN; 9]), 0.0).neighbours, None);
+        let huge = measure(
+            &commits(&[1e300, 1e-300, 1e300, 1e-300, 1e300, 1e-300]),
+            0.0,
+        );
+        assert!(huge.neighbours.unwrap().deviation.is_finite());
     }
 
     #[test]

@@ -49,6 +49,7 @@ fn observation(one: &Repetition) -> Observation {
     Observation {
         source: one.source,
         build: one.build_id,
+        position: one.position,
         samples: counted
             .map(|((value, process), _)| (*process, *value))
             .collect(),

@@ -394,7 +394,7 @@ pub(super) fn entry(value: &Value) -> Option<Entry> {
             samples: value.samples,
             noise: Repeatability {
                 runs: value.run_deviation,
-                rebuilds: value.rebuild_deviation,
+                rebuilds: value.build_deviation,
             },
         }),
     })

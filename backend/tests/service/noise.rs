@@ -5,7 +5,8 @@ use speedwell_backend::scheduler::noise;
 use sqlx::PgPool;
 
 use crate::support::TestApp;
-use crate::support::worker::{TestWorker, insert_rows};
+use crate::support::comparing::{json, row};
+use crate::support::worker::{TestWorker, insert_rows, measure, measure_places};
 
 type Floor = (
     Option<f64>,
@@ -100,4 +101,46 @@ async fn repeats_become_noise_floors(pool: PgPool) {
     noise::tick(&app.context).await.unwrap();
     let (_, processes, _, runs, _, rebuilds, _, _) = floor(&pool).await;
     assert_eq!((processes, runs, rebuilds), (Some(2), None, None));
+}
+
+/// Seven commits of one run each stray by some 10 %, whatever their processes say.
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn neighbours_stand_in_for_repeats(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    let rows = insert_rows(&pool, 7).await;
+    let seconds = [1.0, 1.1, 0.97, 1.08, 1.0, 1.12, 1.02];
+    measure(&pool, &app, &rows, &seconds[..5]).await;
+    noise::tick(&app.context).await.unwrap();
+    let compared = async || {
+        let hash = |place: usize| format!("{:0>40}", place + 1);
+        let path = format!("a=cpython-main@{}&b=cpython-main@{}", hash(0), hash(1));
+        let answer = json(&app, &path).await;
+        row(&answer, "nbody")["values"][1].clone()
+    };
+    // By the spread of their processes alone a tenth more is worse for sure.
+    let few = compared().await;
+    assert_eq!(
+        (&few["verdict"], &few["noise_is_known"]),
+        (&"worse".into(), &false.into())
+    );
+    measure_places(&pool, &app, &rows, &[(5, seconds[5]), (6, seconds[6])]).await;
+    noise::tick(&app.context).await.unwrap();
+    let (deviation, count): (Option<f64>, Option<i32>) = sqlx::query_as(
+        "SELECT neighbour_deviation, neighbour_count FROM noise_floor JOIN series ON series.id = series_id
+         JOIN benchmark ON benchmark.id = benchmark_id WHERE benchmark.name = 'nbody' AND metric = 'wall_time'",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    // The middle of the six differences, 0.107, over 0.954.
+    assert!((deviation.unwrap() - 0.112).abs() < 0.01, "{deviation:?}");
+    assert_eq!(count, Some(7));
+    let (.., smallest, basis) = floor(&pool).await;
+    assert!(smallest.unwrap() > 0.4 && basis.as_deref() == Some("neighbours"));
+    let known = compared().await;
+    assert_eq!(
+        (&known["verdict"], &known["noise_is_known"]),
+        (&"within_noise".into(), &true.into()),
+        "{known}"
+    );
 }

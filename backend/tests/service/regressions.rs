@@ -278,7 +278,7 @@ async fn the_list_filters_and_many_are_decided_at_once(pool: PgPool) {
         200
     );
     let (_, text) = app.get("/regressions").await;
-    assert!(text.contains("1 of 2 decided were none: 50\u{a0}% (95\u{a0}% interval 9 to 91\u{a0}%), 1 by noise and 0 by a host"), "{text}");
+    assert!(text.contains("Of those that people were told of and decided about, 1 of 2 were none: 50\u{a0}% (95\u{a0}% interval 9 to 91\u{a0}%), 1 by noise and 0 by a host"), "{text}");
 }
 
 #[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]

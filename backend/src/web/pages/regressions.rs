@@ -265,9 +265,9 @@ pub(super) fn keep_private(response: &mut HttpResponse) {
 fn alarm_words(decisions: &Decisions) -> String {
     let wrong = decisions.noise + decisions.infrastructure;
     match false_alarms(wrong, decisions.decided) {
-        None => "none of those that people were told of has been decided about yet".to_owned(),
+        None => "Nobody has decided yet about any that people were told of.".to_owned(),
         Some(rate) => format!(
-            "{wrong} of {} decided were none: {:.0}\u{a0}% (95\u{a0}% interval {:.0} to {:.0}\u{a0}%), {} by noise and {} by a host; not decided: {}",
+            "Of those that people were told of and decided about, {wrong} of {} were none: {:.0}\u{a0}% (95\u{a0}% interval {:.0} to {:.0}\u{a0}%), {} by noise and {} by a host; not decided: {}.",
             decisions.decided,
             rate.rate * 100.0,
             rate.low * 100.0,

@@ -17,7 +17,7 @@ pub(super) struct Listed {
     pub(super) encoded: String,
     pub(super) newest: String,
     pub(super) smallest: Option<String>,
-    /// What the smallest change leaves out; empty when it rests on rebuilds.
+    /// What the smallest change leaves out; empty when it rests on rebuilds, or on neighbours.
     pub(super) caution: &'static str,
 }
 
@@ -110,6 +110,7 @@ pub(super) struct Measured {
     pub(super) processes: Cell,
     pub(super) runs: Cell,
     pub(super) rebuilds: Cell,
+    pub(super) neighbours: Cell,
     pub(super) one: Option<String>,
     pub(super) five: Option<String>,
     pub(super) caution: &'static str,
@@ -153,6 +154,7 @@ pub(super) fn measured(
         processes: cell(row.process_deviation, row.process_count),
         runs: cell(row.run_deviation, row.run_count),
         rebuilds: cell(row.rebuild_deviation, row.rebuild_count),
+        neighbours: cell(row.neighbour_deviation, row.neighbour_count),
         one: row.smallest_change.map(percent),
         five: row.smallest_change_of_five.map(percent),
         caution: caution(row.basis.as_deref()),

@@ -22,9 +22,10 @@ pub(super) struct Row {
     pub(super) processes: Cell,
     pub(super) runs: Cell,
     pub(super) rebuilds: Cell,
+    pub(super) neighbours: Cell,
     pub(super) one: Option<String>,
     pub(super) five: Option<String>,
-    /// What the smallest changes leave out; empty when they rest on rebuilds.
+    /// What the smallest changes leave out; empty when they rest on rebuilds, or on neighbours.
     pub(super) caution: &'static str,
 }
 
@@ -71,6 +72,7 @@ fn row(one: &FloorRow, host: &str, runtime: &str) -> Row {
         processes: cell(one.process_deviation, one.process_count),
         runs: cell(one.run_deviation, one.run_count),
         rebuilds: cell(one.rebuild_deviation, one.rebuild_count),
+        neighbours: cell(one.neighbour_deviation, one.neighbour_count),
         one: one.smallest_change.map(percent),
         five: one.smallest_change_of_five.map(percent),
         caution: match one.basis.as_deref() {
@@ -112,6 +114,8 @@ mod tests {
             run_count: None,
             rebuild_deviation: None,
             rebuild_count: None,
+            neighbour_deviation: None,
+            neighbour_count: None,
             smallest_change: basis.map(|_| 0.0123),
             smallest_change_of_five: basis.map(|_| 0.0000042),
             basis: basis.map(str::to_owned),
