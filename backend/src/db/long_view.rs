@@ -53,6 +53,8 @@ pub struct Stop {
     pub tag: Option<String>,
     /// When it was measured.
     pub measured_at: DateTime<Utc>,
+    /// Whether something on the host disturbed it.
+    pub marked: bool,
     /// The build's recipe.
     pub recipe_sha256: String,
     /// The build's toolchain.
@@ -79,7 +81,7 @@ pub async fn list_stops(
             ORDER BY runtime_id, host_id, environment_id, epoch_begins_at, commit_id, run_id DESC)
          SELECT chosen.run_id, chosen.runtime_id, runtime.name AS runtime, chosen.host_id, host.name AS host,
             chosen.environment_id, chosen.epoch_begins_at, chosen.commit_id, commit.hash, chosen.position, chosen.tag,
-            chosen.measured_at, build.recipe_sha256, build.toolchain
+            chosen.measured_at, run.marked, build.recipe_sha256, build.toolchain
          FROM chosen JOIN runtime ON runtime.id = chosen.runtime_id JOIN host ON host.id = chosen.host_id
          JOIN commit ON commit.id = chosen.commit_id JOIN run ON run.id = chosen.run_id JOIN build ON build.id = run.build_id
          ORDER BY array_position($1, chosen.runtime_id), host.name, chosen.position, chosen.run_id LIMIT $2",

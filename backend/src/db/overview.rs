@@ -78,6 +78,8 @@ pub struct RuntimeOverview {
     pub common: Option<i32>,
     /// Left out of the mean: benchmarks that only one of the two has.
     pub left_out: Option<i32>,
+    /// Whether something on the host disturbed one of the two runs.
+    pub disturbed: bool,
 }
 
 /// Every enabled runtime, or the one of a name, with the newest of its points that the index tick has made.
@@ -94,6 +96,7 @@ pub async fn list_runtimes(
             host.name AS host, newest.run_id, reference_commit.hash AS reference_hash,
             reference.position AS reference_position, reference.tag AS reference_tag, newest.mean, newest.deviation,
             newest.common, cardinality(newest.only_here) + cardinality(newest.only_reference) AS left_out,
+            EXISTS (SELECT 1 FROM run WHERE run.id IN (newest.run_id, newest.reference_run_id) AND marked) AS disturbed,
             coalesce((SELECT commits FROM index_state WHERE index_state.runtime_id = runtime.id
                       AND index_state.host_id = newest.host_id), 0) AS measured_count
          FROM runtime

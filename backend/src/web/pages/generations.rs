@@ -78,6 +78,7 @@ enum Shown {
         interval: String,
         class: String,
         is_base: bool,
+        marked: bool,
         counters: String,
     },
     /// Why there is no value.
@@ -327,6 +328,7 @@ fn shown(asked: &Asked, grid: &Grid, row: &Software) -> Row {
                 ),
                 class: format!("heat {side} h{heat}"),
                 is_base: value.run_id == grid.base,
+                marked: value.marked,
                 counters: format!("{ipc}, {front}"),
             }
         }

@@ -64,6 +64,8 @@ struct End {
     words: String,
     hash: String,
     run_id: i64,
+    /// Whether something on the host disturbed it.
+    marked: bool,
     measured: String,
 }
 
@@ -367,6 +369,7 @@ fn assemble(
         words: words(stop),
         hash: stop.hash.clone(),
         run_id: stop.run_id,
+        marked: stop.marked,
         measured: format::day(stop.measured_at),
     };
     Fall {

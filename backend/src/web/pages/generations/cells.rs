@@ -69,6 +69,8 @@ pub(super) enum Cell {
 /// A cell's run against the base, over the benchmarks that every cell has.
 pub(super) struct Measured {
     pub(super) run_id: i64,
+    /// Whether something on the host disturbed it.
+    pub(super) marked: bool,
     values: Values,
     against_base: Total,
     /// Geometric mean.
@@ -189,6 +191,7 @@ impl<'a, F: Fn(i64) -> bool> Layout<'a, F> {
         let packed = self.packed.get(&stop.run_id);
         Cell::Value(Measured {
             run_id: stop.run_id,
+            marked: stop.marked,
             ipc: counter(packed, &self.common, |one| &one.ipc, true),
             frontend_bound: counter(packed, &self.common, |one| &one.frontend_bound, false),
             // Nothing is unsure about a run against itself.

@@ -38,6 +38,8 @@ pub(in crate::web::pages) struct Mean {
     pub(in crate::web::pages) against: String,
     pub(in crate::web::pages) hash: String,
     pub(in crate::web::pages) within: bool,
+    /// Whether something on the host disturbed one of the two runs.
+    pub(in crate::web::pages) disturbed: bool,
 }
 
 /// A change of this week.
@@ -137,6 +139,7 @@ pub(in crate::web::pages) fn mean(row: &RuntimeOverview) -> Option<Mean> {
         interval,
         count,
         left_out: row.left_out.unwrap_or(0),
+        disturbed: row.disturbed,
         against,
         hash,
     })
@@ -252,6 +255,7 @@ pub(super) mod tests {
             deviation: Some(0.01),
             common: Some(2),
             left_out: Some(1),
+            disturbed: false,
         }
     }
 

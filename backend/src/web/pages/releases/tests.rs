@@ -18,6 +18,7 @@ fn stop(run_id: i64, position: i32, tag: Option<&str>, environment_id: i64) -> S
         position,
         tag: tag.map(str::to_owned),
         measured_at: DateTime::UNIX_EPOCH,
+        marked: false,
         recipe_sha256: "r".to_owned(),
         toolchain: "gcc".to_owned(),
     }

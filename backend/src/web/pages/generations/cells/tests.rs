@@ -19,6 +19,7 @@ fn stop(run_id: i64, host_id: i64, commit_id: i64) -> Stop {
         position: i32::try_from(commit_id).unwrap(),
         tag: Some(format!("v{commit_id}")),
         measured_at: DateTime::UNIX_EPOCH + Duration::days(run_id),
+        marked: false,
         recipe_sha256: "r".to_owned(),
         toolchain: "gcc".to_owned(),
     }
