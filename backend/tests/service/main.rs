@@ -71,6 +71,7 @@ mod tries;
 mod try_doors;
 mod trying;
 mod verdicts;
+mod warming;
 mod warmup;
 mod worker_protocol;
 mod workloads;
