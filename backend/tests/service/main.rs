@@ -59,6 +59,7 @@ mod recompute;
 mod regressions;
 mod reproduce;
 mod retention;
+mod rewritten;
 mod search;
 mod sessions;
 mod settling;

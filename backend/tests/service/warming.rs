@@ -110,6 +110,24 @@ async fn confirm_all(
     panic!("it never ends: {} jobs", jobs.len());
 }
 
+/// Lets the search and the worker take turns until the first regression's commit is found.
+async fn search(
+    pool: &PgPool,
+    app: &TestApp,
+    worker: &TestWorker<'_>,
+    truth: Truth,
+    random: &mut SmallRng,
+) {
+    for _ in 0..12 {
+        bisect::tick(&app.context).await.unwrap();
+        let asked = work(worker, truth, random).await;
+        ticks(app).await;
+        if asked.is_empty() && regressions(pool).await[0].1 == "found" {
+            return;
+        }
+    }
+}
+
 async fn regressions(pool: &PgPool) -> Vec<(i64, String, bool)> {
     sqlx::query_as("SELECT id, state, better FROM regression ORDER BY id")
         .fetch_all(pool)
@@ -185,14 +203,7 @@ async fn a_longer_warm_up_is_confirmed_told_in_words_and_searched(pool: PgPool) 
     );
 
     // The commit is searched by the warm-up.
-    for _ in 0..12 {
-        bisect::tick(&app.context).await.unwrap();
-        let asked = work(&worker, truth, &mut random).await;
-        ticks(&app).await;
-        if asked.is_empty() && regressions(&pool).await[0].1 == "found" {
-            break;
-        }
-    }
+    search(&pool, &app, &worker, truth, &mut random).await;
     let culprit: Option<String> = sqlx::query_scalar(
         "SELECT subject FROM regression JOIN commit ON commit.id = culprit_commit_id WHERE regression.id = 1",
     )
