@@ -259,8 +259,7 @@ impl Lab {
 
     /// Adds a host of the same class, and starts its worker. It ends with the lab.
     pub async fn start_another_worker(&mut self, name: &str) {
-        let token = self.path(&format!("{name}.token"));
-        let file = token.display().to_string();
+        let file = self.path(&format!("{name}.token")).display().to_string();
         let (well, said) = self
             .command(&["host", "add", name, "--token-file", &file])
             .await;
@@ -277,8 +276,7 @@ impl Lab {
     }
 
     fn open_log(&self, name: &str) -> fs::File {
-        let mut options = fs::OpenOptions::new();
-        options.create(true).append(true);
+        let options = fs::File::options().create(true).append(true).clone();
         options.open(self.path(name)).unwrap()
     }
 
