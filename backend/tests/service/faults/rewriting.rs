@@ -41,8 +41,8 @@ async fn request(lab: &Lab, revision: &str) {
     assert!(well, "{said}");
 }
 
-#[tokio::test]
-async fn a_force_push_in_the_middle_of_a_search_on_two_hosts() {
+/// A lab whose two hosts look for the one slow commit of eight.
+async fn searching() -> (Lab, PgPool) {
     let mut lab = Lab::new(&[("work", WORK)]);
     for _ in 0..5 {
         lab.commit_with(BUILD, FAST);
@@ -95,6 +95,12 @@ async fn a_force_push_in_the_middle_of_a_search_on_two_hosts() {
         number(&pool, asked).await == 2
     })
     .await;
+    (lab, pool)
+}
+
+#[tokio::test]
+async fn a_force_push_in_the_middle_of_a_search_on_two_hosts() {
+    let (mut lab, pool) = searching().await;
     // The tail is written anew: the slow commit stays, the end of the range goes.
     lab.git(&["reset", "--quiet", "--hard", "HEAD~2"]);
     for _ in 0..2 {
