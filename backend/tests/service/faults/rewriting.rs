@@ -10,8 +10,8 @@ use crate::support::lab::Lab;
 const WORK: &str = "import os, pyperf, time\n\
                     pyperf.Runner().bench_func('work', time.sleep, float(os.environ['WORK']))\n";
 const BUILD: &str = "echo compiled\n";
-const FAST: &str = "export WORK=0.05";
-const SLOW: &str = "export WORK=0.2";
+const FAST: &str = "export WORK=0.1";
+const SLOW: &str = "export WORK=0.6";
 const LIMIT: Duration = Duration::from_secs(120);
 
 async fn number(pool: &PgPool, question: &'static str) -> i64 {
