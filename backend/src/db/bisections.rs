@@ -108,7 +108,7 @@ pub struct Waiting {
 }
 
 /// Confirmed regressions to search. One that was searched since it was last reopened, merged or split is left alone, and so is one
-/// whose ends are not on its branch (any more).
+/// whose ends are not on its branch (any more). A search of commits that a force push has removed since does not count.
 pub async fn list_waiting(db: impl PgExecutor<'_>, limit: i64) -> sqlx::Result<Vec<Waiting>> {
     sqlx::query_as(
         "SELECT regression.id AS regression_id, regression.before_commit_id, regression.after_commit_id,
@@ -129,6 +129,8 @@ pub async fn list_waiting(db: impl PgExecutor<'_>, limit: i64) -> sqlx::Result<V
             LIMIT 1) best
          WHERE regression.state = 'confirmed' AND first.position < last.position
            AND NOT EXISTS (SELECT 1 FROM bisection WHERE bisection.regression_id = regression.id
+               AND 2 = (SELECT count(*) FROM branch_commit place WHERE place.branch_id = regression.branch_id
+                        AND place.commit_id IN (bisection.before_commit_id, bisection.after_commit_id))
                AND bisection.created_at > coalesce((SELECT max(at) FROM regression_event event
                    WHERE event.regression_id = regression.id AND kind IN ('reopened', 'merged', 'split')), '-infinity'))
          ORDER BY regression.id LIMIT $1",

@@ -15,6 +15,9 @@ struct Stored {
     before: Option<i32>,
     at: Option<i32>,
     after: Option<i32>,
+    change: f64,
+    /// Confirmed, of a regression whose commit is not known, and off its branch since a force push.
+    may_move: bool,
 }
 
 impl Stored {
@@ -28,6 +31,13 @@ impl Stored {
         self.better == change.better && before < ends && begins < after
     }
 
+    /// Whether it may be the same step of a branch that was rewritten: as large, within half of it.
+    fn is_moved(&self, change: &ChangePoint) -> bool {
+        let size = self.change.ln_1p();
+        let apart = (change.change.change.ln_1p() - size).abs();
+        self.may_move && self.better == change.better && apart < size.abs() / 2.0
+    }
+
     /// How far apart the likeliest places are.
     fn distance(&self, change: &ChangePoint, points: &[DetectPoint]) -> u32 {
         self.at
@@ -36,8 +46,8 @@ impl Stored {
 }
 
 /// Writes what the detector sees in a series now. A step that is known keeps its row, its state and its regression, with new numbers; a
-/// suspicion that is seen no longer is withdrawn; what was confirmed or refuted stays as it is. Run it in the transaction that
-/// replaces the verdicts.
+/// suspicion that is seen no longer is withdrawn; what was confirmed or refuted stays as it is. What was confirmed on commits that a force
+/// push took away goes on at its new place, as a suspicion of its regression. Run it in the transaction that replaces the verdicts.
 pub async fn reconcile(
     db: &mut PgConnection,
     series: &SeriesToDetect,
@@ -46,7 +56,11 @@ pub async fn reconcile(
     changes: &[ChangePoint],
 ) -> sqlx::Result<()> {
     let mut known: Vec<Stored> = sqlx::query_as(
-        "SELECT point.id, better, point.state, point.commit_id, before.position AS before, at.position AS at, after.position AS after
+        "SELECT point.id, point.better, point.state, point.commit_id, before.position AS before, at.position AS at,
+                after.position AS after, point.change,
+                point.state = 'confirmed' AND (before.position IS NULL OR at.position IS NULL OR after.position IS NULL)
+                AND EXISTS (SELECT 1 FROM regression WHERE regression.id = point.regression_id AND culprit_commit_id IS NULL
+                            AND regression.state IN ('confirmed', 'bisecting', 'acknowledged')) AS may_move
          FROM change_point point JOIN series ON series.id = series_id JOIN runtime ON runtime.id = series.runtime_id
          LEFT JOIN branch_commit before ON before.branch_id = runtime.branch_id AND before.commit_id = point.before_commit_id
          LEFT JOIN branch_commit at ON at.branch_id = runtime.branch_id AND at.commit_id = point.commit_id
@@ -61,10 +75,13 @@ pub async fn reconcile(
             one.is(change, points) || one.commit_id == points[change.at].commit_id
         });
         let nearest = candidates.min_by_key(|(_, one)| one.distance(change, points));
-        match nearest.map(|(index, _)| index) {
+        let nearest = nearest.map(|(index, _)| index);
+        let moved = || known.iter().position(|one| one.is_moved(change));
+        match nearest.or_else(moved) {
             Some(index) => {
                 let stored = known.swap_remove(index);
-                update(&mut *db, &stored, detector, points, change).await?;
+                let moves = nearest.is_none();
+                update(&mut *db, &stored, moves, detector, points, change).await?;
             }
             None => insert(&mut *db, series.id, detector, points, change).await?,
         }
@@ -115,15 +132,17 @@ async fn insert(
     .map(drop)
 }
 
-/// New numbers for a known step. Of one that was confirmed the range stays: a search may rest on it.
+/// New numbers for a known step. Of one that was confirmed the range stays: a search may rest on it. One that moves to the commits of a
+/// rewritten branch is to be measured again there.
 async fn update(
     db: &mut PgConnection,
     stored: &Stored,
+    moves: bool,
     detector: &str,
     points: &[DetectPoint],
     change: &ChangePoint,
 ) -> sqlx::Result<()> {
-    let settled = matches!(stored.state.as_str(), "confirmed" | "refuted");
+    let settled = !moves && matches!(stored.state.as_str(), "confirmed" | "refuted");
     sqlx::query(
         "UPDATE change_point SET baseline = $2, value = $3, change = $4, change_low = $5, change_high = $6, noise = $7, chance = $8,
                 placed = $9, points_after = $10, detector = $11, better = $12,
@@ -131,8 +150,8 @@ async fn update(
                 after_commit_id = CASE WHEN $13 THEN after_commit_id ELSE $15 END,
                 commit_id = CASE WHEN EXISTS (SELECT 1 FROM change_point other WHERE other.series_id = change_point.series_id
                                               AND other.commit_id = $16 AND other.id <> $1) THEN commit_id ELSE $16 END,
-                state = CASE WHEN state = 'withdrawn' THEN 'suspected' ELSE state END,
-                changed_at = CASE WHEN state = 'withdrawn' THEN now() ELSE changed_at END
+                state = CASE WHEN state = 'withdrawn' OR $17 THEN 'suspected' ELSE state END,
+                changed_at = CASE WHEN state = 'withdrawn' OR $17 THEN now() ELSE changed_at END
          WHERE id = $1",
     )
     .bind(stored.id)
@@ -151,6 +170,7 @@ async fn update(
     .bind(points[change.between.0].commit_id)
     .bind(points[change.between.1].commit_id)
     .bind(points[change.at].commit_id)
+    .bind(moves)
     .execute(db)
     .await
     .map(drop)

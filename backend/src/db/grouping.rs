@@ -1,5 +1,7 @@
 //! Which change points have one cause: the same branch and direction, and ranges of commits that overlap.
 
+pub mod rewritten;
+
 use sqlx::{PgConnection, PgExecutor};
 
 use super::change_points::Ungrouped;
@@ -135,14 +137,15 @@ pub struct Empty {
     pub refuted: bool,
 }
 
-/// Suspicions of which nothing is left.
+/// Suspicions of which nothing is left, and what was confirmed before a force push and refuted after it.
 pub async fn list_empty(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Empty>> {
     sqlx::query_as(
         "SELECT regression.id, coalesce(bool_or(point.state = 'refuted'), false) AS refuted
          FROM regression LEFT JOIN (change_point point JOIN series ON series.id = point.series_id AND metric = ANY($1))
               ON point.regression_id = regression.id
-         WHERE regression.state = 'suspected' GROUP BY regression.id
-         HAVING NOT coalesce(bool_or(point.state IN ('suspected', 'confirmed')), false) ORDER BY regression.id",
+         WHERE regression.state IN ('suspected', 'confirmed') GROUP BY regression.id
+         HAVING NOT coalesce(bool_or(point.state IN ('suspected', 'confirmed')), false)
+            AND (regression.state = 'suspected' OR coalesce(bool_or(point.state = 'refuted'), false)) ORDER BY regression.id",
     )
     .bind(opening())
     .fetch_all(db)

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::Outcome;
 use crate::context::Context;
 use crate::db::change_points::{self, Ungrouped};
-use crate::db::grouping::{self, WithCulprit};
+use crate::db::grouping::{self, WithCulprit, rewritten};
 use crate::db::regressions;
 use crate::detection::discovery::discoveries;
 use crate::domain::regression::{InvalidReason, SPEEDWELL, Transition, opens};
@@ -40,6 +40,7 @@ pub async fn tick(context: &Context) -> Outcome {
         .collect();
     grouping::attach_evidence(&context.pool, &evidence).await?;
     grouping::narrow_suspected(&context.pool).await?;
+    notes.extend(place_again(context).await?);
     notes.extend(close(context).await?);
     notes.extend(follow(context).await?);
     link_siblings(context).await?;
@@ -71,6 +72,29 @@ async fn believed(context: &Context, points: &[Ungrouped]) -> sqlx::Result<BTree
         kept.extend(believed.map(|(point, _)| point.id));
     }
     Ok(kept)
+}
+
+/// Follows regressions over force pushes: to where their change is seen now, or to their end.
+async fn place_again(context: &Context) -> anyhow::Result<Vec<String>> {
+    let mut notes = Vec::new();
+    for moved in rewritten::list_moved(&context.pool).await? {
+        let mut transaction = context.pool.begin().await?;
+        rewritten::place(&mut transaction, &moved).await?;
+        transaction.commit().await?;
+        notes.push(format!("regression {} lies elsewhere now", moved.id));
+    }
+    for id in rewritten::list_taken_away(&context.pool).await? {
+        let invalidate = Transition::Invalidate {
+            reason: InvalidReason::Withdrawn,
+        };
+        let words = "a force push took its commits off the branch, and those in their place do not show the change";
+        let mut transaction = context.pool.begin().await?;
+        if regressions::transition(&mut transaction, id, &invalidate, SPEEDWELL, words).await? {
+            notes.push(format!("regression {id} was taken away by a force push"));
+        }
+        transaction.commit().await?;
+    }
+    Ok(notes)
 }
 
 /// Ends the suspicions of which nothing is left.

@@ -1,6 +1,8 @@
 //! Faults, tested by doing them to real processes. Afterwards: nothing lost, nothing twice, nothing stuck, and the page
 //! says what happened.
 
+mod rewriting;
+
 use std::time::Duration;
 
 use sqlx::{Executor as _, PgPool};

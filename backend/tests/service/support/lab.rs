@@ -41,6 +41,8 @@ pub struct Lab {
     port: u16,
     backend: Option<Child>,
     worker: Option<Child>,
+    /// Workers of other hosts.
+    others: Vec<Child>,
     commits: u32,
     /// One for all requests: making one reads all root certificates, which costs a waiting test half a core that is measured on.
     client: reqwest::Client,
@@ -69,6 +71,7 @@ impl Lab {
             port,
             backend: None,
             worker: None,
+            others: Vec::new(),
             commits: 0,
             client: super::client(),
             worker_data,
@@ -182,6 +185,17 @@ impl Lab {
         );
     }
 
+    /// The hash of a revision of the project.
+    pub fn revision(&self, name: &str) -> String {
+        let output = Command::new("git")
+            .args(["rev-parse", name])
+            .current_dir(self.path("project"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{name}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
     /// Runs git in the project.
     pub fn git(&self, arguments: &[&str]) {
         git(&self.path("project"), arguments);
@@ -206,11 +220,7 @@ impl Lab {
 
     /// Starts the backend and registers the host.
     pub async fn start_backend(&mut self) {
-        let log = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.path("backend.log"))
-            .unwrap();
+        let log = self.open_log("backend.log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_speedwell-backend"));
         command
             .args(["--config", self.path("speedwell.toml").to_str().unwrap()])
@@ -244,39 +254,47 @@ impl Lab {
 
     /// Starts the worker.
     pub fn start_worker(&mut self) {
-        let binary =
-            Path::new(env!("CARGO_BIN_EXE_speedwell-backend")).with_file_name("speedwell-worker");
-        assert!(
-            binary.exists(),
-            "{} is missing: cargo build --workspace",
-            binary.display()
-        );
-        let log = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.path("worker.log"))
-            .unwrap();
-        let mut command = Command::new(binary);
-        command.args([
-            "--config",
-            self.path("worker.toml").to_str().unwrap(),
-            "run",
-        ]);
-        self.worker = Some(
-            command
-                .stdout(log.try_clone().unwrap())
-                .stderr(log)
-                .spawn()
-                .unwrap(),
-        );
+        self.worker = Some(self.spawn_worker("worker"));
+    }
+
+    /// Adds a host of the same class, and starts its worker. It ends with the lab.
+    pub async fn start_another_worker(&mut self, name: &str) {
+        let file = self.path(&format!("{name}.token")).display().to_string();
+        let (well, said) = self
+            .command(&["host", "add", name, "--token-file", &file])
+            .await;
+        assert!(well, "{said}");
+        let text = fs::read_to_string(self.path("worker.toml")).unwrap();
+        let text = text
+            .replace("host.token", &format!("{name}.token"))
+            .replace("data = \"worker\"", &format!("data = \"{name}\""));
+        fs::write(self.path(&format!("{name}.toml")), text).unwrap();
+        let folder = self.path(name);
+        fs::create_dir_all(&folder).unwrap();
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+        self.others.push(self.spawn_worker(name));
+    }
+
+    fn open_log(&self, name: &str) -> fs::File {
+        let options = fs::File::options().create(true).append(true).clone();
+        options.open(self.path(name)).unwrap()
+    }
+
+    fn spawn_worker(&self, name: &str) -> Child {
+        let log = self.open_log(&format!("{name}.log"));
+        let configuration = self.path(&format!("{name}.toml")).display().to_string();
+        Command::new(worker_program())
+            .args(["--config", &configuration, "run"])
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap()
     }
 
     /// Lets a worker do one job; whether it ended well, and what it said.
     pub async fn work_once(&self) -> (bool, String) {
-        let binary =
-            Path::new(env!("CARGO_BIN_EXE_speedwell-backend")).with_file_name("speedwell-worker");
         let configuration = self.path("worker.toml").display().to_string();
-        let mut command = tokio::process::Command::new(binary);
+        let mut command = tokio::process::Command::new(worker_program());
         command
             .args(["--config", &configuration, "once"])
             .kill_on_drop(true);
@@ -441,7 +459,8 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        for child in [&mut self.worker, &mut self.backend].into_iter().flatten() {
+        let own = [&mut self.worker, &mut self.backend].into_iter().flatten();
+        for child in self.others.iter_mut().chain(own) {
             let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
             // Fails when it is gone already.
             if nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).is_err() {
@@ -450,6 +469,17 @@ impl Drop for Lab {
             drop(child.wait());
         }
     }
+}
+
+fn worker_program() -> PathBuf {
+    let program =
+        Path::new(env!("CARGO_BIN_EXE_speedwell-backend")).with_file_name("speedwell-worker");
+    assert!(
+        program.exists(),
+        "{} is missing: cargo build --workspace",
+        program.display()
+    );
+    program
 }
 
 fn git(folder: &Path, arguments: &[&str]) {
