@@ -74,18 +74,13 @@ async fn runs_the_portable_suite(name: &str, configuration: &str, says: &str) {
         async |lab| measured(lab, name).await.is_some(),
     )
     .await;
-    let run = measured(&lab, name).await.unwrap();
-    let text = lab.get(&format!("/api/v1/runs/{run}")).await;
-    let run: Value = serde_json::from_str(&text).unwrap();
-    let interpreter = run["run"]["interpreter"].as_str().unwrap();
-    assert!(interpreter.starts_with(says), "{interpreter}");
-    let times = run["measurements"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|one| one["metric"] == "wall_time")
-        .count();
-    assert_eq!(times, 41, "{name}: {:#}", run["unavailable"]);
+    let run = run_of(&lab, name, says).await;
+    assert_eq!(
+        count(&run, "wall_time"),
+        41,
+        "{name}: {:#}",
+        run["unavailable"]
+    );
     let page = lab.get(&format!("/runtimes/{name}")).await;
     assert!(page.contains(name), "{page}");
     // A second start finds the same version: nothing new to measure.
@@ -138,21 +133,28 @@ async fn other_languages_run_their_ported_suites() {
             async |lab| measured(lab, name).await.is_some(),
         )
         .await;
-        let run = measured(&lab, name).await.unwrap();
-        let text = lab.get(&format!("/api/v1/runs/{run}")).await;
-        let run: Value = serde_json::from_str(&text).unwrap();
-        let interpreter = run["run"]["interpreter"].as_str().unwrap();
-        assert!(interpreter.starts_with(says), "{interpreter}");
+        let run = run_of(&lab, name, says).await;
         for metric in ["wall_time", "max_rss"] {
-            let count = run["measurements"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .filter(|one| one["metric"] == metric)
-                .count();
-            assert_eq!(count, 3, "{name}, {metric}: {:#}", run["unavailable"]);
+            let found = count(&run, metric);
+            assert_eq!(found, 3, "{name}, {metric}: {:#}", run["unavailable"]);
         }
     }
+}
+
+/// The newest run of a runtime as the API has it. `says`: how its interpreter's own words begin.
+async fn run_of(lab: &Lab, runtime: &str, says: &str) -> Value {
+    let run = measured(lab, runtime).await.unwrap();
+    let text = lab.get(&format!("/api/v1/runs/{run}")).await;
+    let run: Value = serde_json::from_str(&text).unwrap();
+    let interpreter = run["run"]["interpreter"].as_str().unwrap();
+    assert!(interpreter.starts_with(says), "{interpreter}");
+    run
+}
+
+/// How many benchmarks of a run have a metric.
+fn count(run: &Value, metric: &str) -> usize {
+    let measurements = run["measurements"].as_array().unwrap().iter();
+    measurements.filter(|one| one["metric"] == metric).count()
 }
 
 /// The newest run of a runtime.
