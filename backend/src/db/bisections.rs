@@ -213,9 +213,9 @@ pub async fn list_fitting_hosts(
     .await
 }
 
-/// What a search would better go by.
+/// What a search could go by instead.
 #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
-pub struct Clearer {
+pub struct Other {
     /// The benchmark.
     pub benchmark: String,
     /// The metric.
@@ -230,31 +230,25 @@ pub struct Clearer {
     pub noise: f64,
 }
 
-/// A series of the search's regression, runtime and hosts that was confirmed since and stands out three times as far from its noise as
-/// the one that the search goes by.
-pub async fn find_clearer(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Option<Clearer>> {
+/// The other series of a search's regression, runtime and hosts that are confirmed by now.
+pub async fn list_others(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Vec<Other>> {
     sqlx::query_as(
-        "SELECT found.* FROM (
-            SELECT benchmark.name AS benchmark, series.metric, series.counter_source, baseline, change, point.noise,
-                   abs(ln(greatest(1 + change, 1e-9))) / greatest(point.noise, 1e-4,
-                       CASE WHEN series.metric = ANY($3) THEN $4 * abs(ln(greatest(1 + change, 1e-9))) END) AS clear,
-                   abs(bisection.expected) / greatest(bisection.noise, 1e-4) AS known
-            FROM bisection JOIN change_point point ON point.regression_id = bisection.regression_id AND point.state = 'confirmed'
-            JOIN series ON series.id = point.series_id AND series.runtime_id = bisection.runtime_id
-            JOIN bisection_host own ON own.bisection_id = bisection.id AND own.host_id = series.host_id
-            JOIN benchmark ON benchmark.id = series.benchmark_id JOIN runtime ON runtime.id = series.runtime_id
-            WHERE bisection.id = $1 AND series.metric = ANY($2) AND (change > -1 OR series.metric = ANY($3))
-              AND (benchmark.name, series.metric, series.counter_source)
-                  IS DISTINCT FROM (bisection.benchmark, bisection.metric, bisection.counter_source)
-              AND EXISTS (SELECT 1 FROM suite_benchmark WHERE suite_benchmark.benchmark_id = series.benchmark_id AND suite_id = (
-                SELECT suite.id FROM suite WHERE suite.name = runtime.suite_name ORDER BY version DESC LIMIT 1))) found
-         WHERE clear >= 3 * known ORDER BY clear DESC LIMIT 1",
+        "SELECT benchmark.name AS benchmark, series.metric, series.counter_source, baseline, change, point.noise
+         FROM bisection JOIN change_point point ON point.regression_id = bisection.regression_id AND point.state = 'confirmed'
+         JOIN series ON series.id = point.series_id AND series.runtime_id = bisection.runtime_id
+         JOIN bisection_host own ON own.bisection_id = bisection.id AND own.host_id = series.host_id
+         JOIN benchmark ON benchmark.id = series.benchmark_id JOIN runtime ON runtime.id = series.runtime_id
+         WHERE bisection.id = $1 AND series.metric = ANY($2) AND (change > -1 OR series.metric = ANY($3))
+           AND (benchmark.name, series.metric, series.counter_source)
+               IS DISTINCT FROM (bisection.benchmark, bisection.metric, bisection.counter_source)
+           AND EXISTS (SELECT 1 FROM suite_benchmark WHERE suite_benchmark.benchmark_id = series.benchmark_id AND suite_id = (
+             SELECT suite.id FROM suite WHERE suite.name = runtime.suite_name ORDER BY version DESC LIMIT 1))
+         ORDER BY point.id LIMIT 1000",
     )
     .bind(id)
     .bind(OPENING.map(|metric| metric.as_str()).to_vec())
     .bind(jumping())
-    .bind(OF_A_JUMP)
-    .fetch_optional(db)
+    .fetch_all(db)
     .await
 }
 
@@ -263,7 +257,7 @@ pub async fn find_clearer(db: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Opti
 pub async fn retarget(
     db: &mut PgConnection,
     id: i64,
-    to: &Clearer,
+    to: &Other,
     expected: f64,
     noise: f64,
 ) -> sqlx::Result<()> {

@@ -12,7 +12,9 @@ use sqlx::PgConnection;
 
 use super::Outcome;
 use crate::context::Context;
-use crate::db::bisections::{self, Evidence, NewBisection, NewChange, Open, RangeCommit, Waiting};
+use crate::db::bisections::{
+    self, Evidence, NewBisection, NewChange, Open, Other, RangeCommit, Waiting,
+};
 use crate::db::regressions;
 use crate::detection::Scale;
 use crate::detection::bisection::{
@@ -115,9 +117,11 @@ async fn step(db: &mut PgConnection, id: i64) -> anyhow::Result<Option<String>> 
         end(db, &search, BisectionState::Cancelled, &[], why).await?;
         return Ok(Some(format!("bisection {id} ends: {why}")));
     }
-    if let Some(clearer) = bisections::find_clearer(&mut *db, id).await? {
+    if let Some((clearer, size, noise)) = clearer(
+        (search.expected, search.noise),
+        bisections::list_others(&mut *db, id).await?,
+    ) {
         let (metric, benchmark) = (&clearer.metric, &clearer.benchmark);
-        let (size, noise) = reckoned(metric, clearer.baseline, clearer.change, clearer.noise);
         bisections::retarget(&mut *db, id, &clearer, size, noise).await?;
         return Ok(Some(format!(
             "bisection {id} goes on by {metric} of {benchmark}"
@@ -136,6 +140,23 @@ async fn step(db: &mut PgConnection, id: i64) -> anyhow::Result<Option<String>> 
         evidence: &evidence,
     };
     act(db, &search, range, &hosts, opinion).await
+}
+
+/// The series that stands out most, when it does so three times as far from its noise as the one that the search goes by; with its size
+/// and noise. `known`: these of that one. Both are reckoned in the same way: by different ones, two series would take turns for ever.
+fn clearer(known: (Option<f64>, f64), others: Vec<Other>) -> Option<(Other, f64, f64)> {
+    let (expected, noise) = known;
+    let known = expected?.abs() / noise;
+    let reckon = |other: Other| {
+        let (size, noise) = reckoned(&other.metric, other.baseline, other.change, other.noise);
+        (other, size, noise)
+    };
+    let standing_out = |found: &(Other, f64, f64)| found.1.abs() / found.2;
+    let best = others
+        .into_iter()
+        .map(reckon)
+        .max_by(|a, b| standing_out(a).total_cmp(&standing_out(b)))?;
+    (standing_out(&best) >= 3.0 * known).then_some(best)
 }
 
 /// The commits of a search, and what was measured on them.
@@ -385,4 +406,49 @@ async fn end(
     // Where the regression has moved on by itself, nothing happens.
     regressions::transition(db, regression, &next, SPEEDWELL, words).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn other(benchmark: &str, change: f64, noise: f64) -> Other {
+        Other {
+            benchmark: benchmark.to_owned(),
+            metric: "instructions".to_owned(),
+            counter_source: "valgrind".to_owned(),
+            baseline: 1e9,
+            change,
+            noise,
+        }
+    }
+
+    /// Exact counts have a noise that is next to nothing: whichever a search goes by, it stays with.
+    #[test]
+    fn two_exact_series_do_not_take_turns() {
+        let all = [other("nbody", -0.08, 1e-7), other("richards", -0.067, 2e-6)];
+        for (mine, theirs) in [(0, 1), (1, 0)] {
+            let (size, noise) = reckoned("instructions", 1e9, all[mine].change, all[mine].noise);
+            assert_eq!(
+                clearer((Some(size), noise), vec![all[theirs].clone()]),
+                None
+            );
+        }
+        // From a time in noise to a count, once.
+        let (size, noise) = reckoned("wall_time", 1.0, -0.08, 0.02);
+        let (found, size, noise) = clearer((Some(size), noise), all.to_vec()).unwrap();
+        let rest = all.iter().filter(|one| one.benchmark != found.benchmark);
+        assert_eq!(clearer((Some(size), noise), rest.cloned().collect()), None);
+    }
+
+    #[test]
+    fn nothing_and_rubbish_are_not_clearer() {
+        assert_eq!(clearer((Some(0.05), 0.01), vec![]), None);
+        assert_eq!(clearer((None, 0.01), vec![other("nbody", 0.5, 1e-6)]), None);
+        let rubbish = vec![
+            other("nbody", f64::NAN, 0.01),
+            other("nbody", 0.5, f64::NAN),
+        ];
+        assert_eq!(clearer((Some(0.5), 0.01), rubbish), None);
+    }
 }
