@@ -93,41 +93,9 @@ pub fn spin(turns: u64) {
     }
 }
 
-/// How often a counter may be asked. One that is wrong is wrong each time; on a loaded machine a right one was seen to miss all of the work for a
-/// moment, and what is found here holds for the worker's life.
-const TRIES: usize = 3;
-/// Between two tries.
-const PAUSE: Duration = Duration::from_secs(1);
-
-/// Counts the known work with every counter that this host opens, again while one is wrong. Takes some 30 ms each time.
+/// Counts the known work with every counter that this host opens. Takes some 30 ms.
 pub fn calibrate() -> Vec<Calibration> {
-    again_while_wrong(PAUSE, || prove(CounterSet::open_unproven(0)))
-}
-
-fn again_while_wrong(
-    pause: Duration,
-    mut count: impl FnMut() -> Vec<Calibration>,
-) -> Vec<Calibration> {
-    let mut all = count();
-    for _ in 1..TRIES {
-        if all.iter().all(|one| one.wrong().is_none()) {
-            break;
-        }
-        std::thread::sleep(pause);
-        let again = count();
-        for one in all.iter_mut().filter(|one| one.wrong().is_some()) {
-            let same =
-                |other: &&Calibration| other.metric == one.metric && other.source == one.source;
-            if let Some(right) = again
-                .iter()
-                .find(same)
-                .filter(|other| other.wrong().is_none())
-            {
-                *one = right.clone();
-            }
-        }
-    }
-    all
+    prove(CounterSet::open_unproven(0))
 }
 
 /// Counts it with the counters of this thread that are given.
@@ -364,27 +332,6 @@ mod tests {
         for metric in crate::counters::ALL {
             assert!(all.iter().any(|one| one.metric == *metric), "{metric}");
         }
-    }
-
-    #[test]
-    fn what_is_wrong_once_is_asked_again_and_what_is_wrong_each_time_stays_wrong() {
-        let page_faults = |counted: f64| Calibration {
-            metric: Metric::PageFaults,
-            source: CounterSource::Software,
-            outcome: Outcome::of(counted, 8.0..=4352.0),
-        };
-        let mut answers = [0.0, 0.0, 4100.0].into_iter();
-        let found = again_while_wrong(Duration::ZERO, || {
-            vec![page_faults(answers.next().unwrap())]
-        });
-        assert!(found[0].wrong().is_none(), "{}", found[0].describe());
-        let mut asked = 0;
-        let found = again_while_wrong(Duration::ZERO, || {
-            asked += 1;
-            vec![page_faults(0.0)]
-        });
-        assert!(found[0].wrong().is_some());
-        assert_eq!(asked, TRIES);
     }
 
     #[test]
