@@ -403,6 +403,11 @@ async fn check_ledger(fleet: &Fleet, sent: i64, read: &AtomicUsize, failed: &Ato
     );
     assert_eq!((stored, runs, jobs), (sent, sent, sent));
     assert_eq!(times, 2 * sent, "each benchmark of each run once");
+    // Whatever they were asked for.
+    let doubled = fleet
+        .count("SELECT count(*) - count(DISTINCT job_id) FROM run")
+        .await;
+    assert_eq!(doubled, 0, "no job has two runs");
     assert_eq!(hosts, 3, "each worker has had a part in it");
     assert!(read > 20, "{read}");
     assert_eq!(failed, 0, "of {read} pages");
