@@ -33,7 +33,13 @@ pub async fn transition(
         return Ok(false);
     };
     let mut next = transition.target(standing.culprit_commit_id.is_some());
-    let searched = matches!(transition, Transition::Find { .. } | Transition::GiveUp);
+    let searched = matches!(
+        transition,
+        Transition::Bisect
+            | Transition::Find { .. }
+            | Transition::GiveUp
+            | Transition::CancelSearch
+    );
     if present == RegressionState::Acknowledged && searched {
         next = present;
     } else if !present.may_become(next) {
@@ -47,6 +53,7 @@ pub async fn transition(
         Transition::Confirm
         | Transition::Bisect
         | Transition::GiveUp
+        | Transition::CancelSearch
         | Transition::Reopen
         | Transition::Accept
         | Transition::Suspect => (None, None, None, None),

@@ -118,6 +118,7 @@ fn describe(step: &Transition, note: &str) -> String {
         Transition::Confirm
         | Transition::Bisect
         | Transition::GiveUp
+        | Transition::CancelSearch
         | Transition::Find { .. }
         | Transition::Fix { .. } => step.event().as_str().to_owned(),
     };

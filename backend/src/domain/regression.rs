@@ -181,6 +181,8 @@ pub enum EventKind {
     Bisecting,
     /// The search ended without a commit.
     BisectionEnded,
+    /// The search was ended: by a person, or by a force push.
+    BisectionCancelled,
     /// The commit is known.
     Found,
     /// Somebody took it on.
@@ -212,6 +214,7 @@ impl EventKind {
         Self::Confirmed,
         Self::Bisecting,
         Self::BisectionEnded,
+        Self::BisectionCancelled,
         Self::Found,
         Self::Acknowledged,
         Self::Fixed,
@@ -232,6 +235,7 @@ impl EventKind {
             Self::Confirmed => "confirmed",
             Self::Bisecting => "bisecting",
             Self::BisectionEnded => "bisection_ended",
+            Self::BisectionCancelled => "bisection_cancelled",
             Self::Found => "found",
             Self::Acknowledged => "acknowledged",
             Self::Fixed => "fixed",
@@ -265,6 +269,8 @@ pub enum Transition {
     Bisect,
     /// A search ended without a commit: it stays confirmed.
     GiveUp,
+    /// A search was ended before it knew: it stays confirmed.
+    CancelSearch,
     /// The commit is known.
     Find {
         /// The commit.
@@ -297,7 +303,7 @@ impl Transition {
     /// The state that it leads to; `culprit`: whether the commit is known by now.
     pub fn target(&self, culprit: bool) -> RegressionState {
         match self {
-            Self::Confirm | Self::GiveUp => RegressionState::Confirmed,
+            Self::Confirm | Self::GiveUp | Self::CancelSearch => RegressionState::Confirmed,
             Self::Reopen if culprit => RegressionState::Found,
             Self::Reopen => RegressionState::Confirmed,
             Self::Bisect => RegressionState::Bisecting,
@@ -316,6 +322,7 @@ impl Transition {
             Self::Confirm => EventKind::Confirmed,
             Self::Bisect => EventKind::Bisecting,
             Self::GiveUp => EventKind::BisectionEnded,
+            Self::CancelSearch => EventKind::BisectionCancelled,
             Self::Find { .. } => EventKind::Found,
             Self::Acknowledge { .. } => EventKind::Acknowledged,
             Self::Fix { .. } => EventKind::Fixed,

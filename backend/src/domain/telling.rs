@@ -122,6 +122,7 @@ pub fn is_told(kind: EventKind) -> bool {
         | EventKind::Reopened => true,
         EventKind::Suspected
         | EventKind::Bisecting
+        | EventKind::BisectionCancelled
         | EventKind::Acknowledged
         | EventKind::Accepted
         | EventKind::Invalid

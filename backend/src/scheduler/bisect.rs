@@ -401,6 +401,7 @@ async fn end(
     }
     let next = match culprit {
         Some(culprit_commit_id) => Transition::Find { culprit_commit_id },
+        None if state == BisectionState::Cancelled => Transition::CancelSearch,
         None => Transition::GiveUp,
     };
     // Where the regression has moved on by itself, nothing happens.

@@ -172,6 +172,7 @@ fn changes_check(kind: EventKind) -> bool {
         | EventKind::Confirmed
         | EventKind::Bisecting
         | EventKind::BisectionEnded
+        | EventKind::BisectionCancelled
         | EventKind::Note => false,
     }
 }

@@ -2,6 +2,7 @@
 
 use speedwell_backend::db::enqueue;
 use speedwell_backend::domain::role::Role;
+use speedwell_backend::domain::telling::is_told;
 use speedwell_backend::scheduler::bisect;
 use sqlx::PgPool;
 
@@ -10,7 +11,12 @@ use crate::support::triage::insert_token;
 use crate::support::worker::{Rows, TestWorker, insert_job, insert_rows, measure};
 
 /// Measures both ends of the rows' commits and writes the confirmed regression that a change between them is.
-async fn regress(pool: &PgPool, worker: &TestWorker<'_>, rows: &Rows, levels: (f64, f64)) -> i64 {
+pub(crate) async fn regress(
+    pool: &PgPool,
+    worker: &TestWorker<'_>,
+    rows: &Rows,
+    levels: (f64, f64),
+) -> i64 {
     let last = rows.commits.len() - 1;
     for (commit, seconds) in [(0, levels.0), (last, levels.1)] {
         insert_job(pool, rows, commit, 300).await;
@@ -317,6 +323,17 @@ async fn a_search_has_a_page_and_a_triager_ends_it(pool: PgPool) {
         ("confirmed", None, "cancelled")
     );
     assert!(words.contains("ada"), "{words}");
+    let (kind, actor): (String, String) =
+        sqlx::query_as("SELECT kind, actor FROM regression_event ORDER BY id DESC LIMIT 1")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert_eq!((&*kind, &*actor), ("bisection_cancelled", "ada"));
+    let kind = kind.parse().unwrap();
+    assert!(
+        !is_told(kind),
+        "nobody is told that it could not be traced to a commit"
+    );
     assert_eq!(cancel(&ada).await, 409, "it is over");
     let (status, page) = app.get(&format!("/bisections/{id}")).await;
     assert!(status == 200 && page.contains("ended by ada"), "{page}");

@@ -245,8 +245,8 @@ pub(super) async fn cancel(
     bisections::finish(&mut transaction, *id, state, None, &[], &words).await?;
     if let Some(regression) = open.regression_id {
         // One that has moved on by itself stays where it is.
-        let give_up = Transition::GiveUp;
-        regressions::transition(&mut transaction, regression, &give_up, actor, &words).await?;
+        let step = Transition::CancelSearch;
+        regressions::transition(&mut transaction, regression, &step, actor, &words).await?;
     }
     let subject = format!("bisection {id}");
     let details = json!({ "regression": open.regression_id });
