@@ -16,7 +16,7 @@ struct Stored {
     at: Option<i32>,
     after: Option<i32>,
     change: f64,
-    /// Confirmed, of a regression whose commit is not known, and off its branch since a force push.
+    /// Confirmed, off its branch since a force push, and of a regression whose commit is not known or is off it, too.
     may_move: bool,
 }
 
@@ -59,8 +59,10 @@ pub async fn reconcile(
         "SELECT point.id, point.better, point.state, point.commit_id, before.position AS before, at.position AS at,
                 after.position AS after, point.change,
                 point.state = 'confirmed' AND (before.position IS NULL OR at.position IS NULL OR after.position IS NULL)
-                AND EXISTS (SELECT 1 FROM regression WHERE regression.id = point.regression_id AND culprit_commit_id IS NULL
-                            AND regression.state IN ('confirmed', 'bisecting', 'acknowledged')) AS may_move
+                AND EXISTS (SELECT 1 FROM regression WHERE regression.id = point.regression_id
+                            AND regression.state IN ('confirmed', 'bisecting', 'found', 'acknowledged')
+                            AND NOT EXISTS (SELECT 1 FROM branch_commit place WHERE place.branch_id = regression.branch_id
+                                            AND place.commit_id = culprit_commit_id)) AS may_move
          FROM change_point point JOIN series ON series.id = series_id JOIN runtime ON runtime.id = series.runtime_id
          LEFT JOIN branch_commit before ON before.branch_id = runtime.branch_id AND before.commit_id = point.before_commit_id
          LEFT JOIN branch_commit at ON at.branch_id = runtime.branch_id AND at.commit_id = point.commit_id

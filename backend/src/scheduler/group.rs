@@ -77,6 +77,15 @@ async fn believed(context: &Context, points: &[Ungrouped]) -> sqlx::Result<BTree
 /// Follows regressions over force pushes: to where their change is seen now, or to their end.
 async fn place_again(context: &Context) -> anyhow::Result<Vec<String>> {
     let mut notes = Vec::new();
+    for lost in rewritten::list_lost(&context.pool).await? {
+        let mut transaction = context.pool.begin().await?;
+        rewritten::lose(&mut transaction, &lost).await?;
+        transaction.commit().await?;
+        notes.push(format!(
+            "regression {}: its commit is off the branch",
+            lost.id
+        ));
+    }
     for moved in rewritten::list_moved(&context.pool).await? {
         let mut transaction = context.pool.begin().await?;
         rewritten::place(&mut transaction, &moved).await?;

@@ -2,7 +2,7 @@
 //! force push: `faults::rewriting`.
 
 use speedwell_backend::db::commits;
-use speedwell_backend::scheduler::{confirm, detect, group};
+use speedwell_backend::scheduler::{bisect, confirm, detect, group};
 use sqlx::PgPool;
 
 use crate::support::TestApp;
@@ -39,7 +39,8 @@ async fn settle(app: &TestApp, worker: &TestWorker<'_>, slow: impl Fn(usize) -> 
 }
 
 /// A confirmed regression, and a branch whose tail was written anew since; the rows with the new commits in the place of the old ones.
-async fn rewritten<'a>(pool: &PgPool, app: &'a TestApp) -> (Rows, TestWorker<'a>) {
+/// `found`: its commit was known.
+async fn rewritten<'a>(pool: &PgPool, app: &'a TestApp, found: bool) -> (Rows, TestWorker<'a>) {
     let mut rows = insert_rows(pool, i32::try_from(ALL).unwrap()).await;
     let worker = TestWorker::register(app, "secret").await;
     for commit in 0..ALL {
@@ -50,6 +51,13 @@ async fn rewritten<'a>(pool: &PgPool, app: &'a TestApp) -> (Rows, TestWorker<'a>
         state(pool).await,
         [("confirmed".to_owned(), None, Some(8), Some(9))]
     );
+    if found {
+        bisect::tick(&app.context).await.unwrap();
+        assert_eq!(
+            culprit(pool).await,
+            ("found".to_owned(), Some(rows.commits[BEFORE]))
+        );
+    }
     let hashes: Vec<String> = (ALL..2 * ALL - BEFORE)
         .map(|number| format!("{:040x}", number + 1))
         .collect();
@@ -82,6 +90,14 @@ async fn rewritten<'a>(pool: &PgPool, app: &'a TestApp) -> (Rows, TestWorker<'a>
     (rows, worker)
 }
 
+/// State and known commit of the only regression.
+async fn culprit(pool: &PgPool) -> (String, Option<i64>) {
+    sqlx::query_as("SELECT state, culprit_commit_id FROM regression")
+        .fetch_one(pool)
+        .await
+        .unwrap()
+}
+
 /// State, reason, and the places of the range's ends of each regression.
 async fn state(pool: &PgPool) -> Vec<(String, Option<String>, Option<i32>, Option<i32>)> {
     sqlx::query_as(
@@ -97,7 +113,7 @@ async fn state(pool: &PgPool) -> Vec<(String, Option<String>, Option<i32>, Optio
 #[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
 async fn a_change_that_the_new_tail_has_too_goes_on_there_and_is_measured_again(pool: PgPool) {
     let app = TestApp::start(&pool).await;
-    let (rows, worker) = rewritten(&pool, &app).await;
+    let (rows, worker) = rewritten(&pool, &app, false).await;
     for commit in BEFORE..ALL {
         insert_job(&pool, &rows, commit, 1).await;
     }
@@ -125,7 +141,7 @@ async fn a_change_that_the_new_tail_has_too_goes_on_there_and_is_measured_again(
 #[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
 async fn a_change_that_the_new_tail_only_seems_to_have_ends(pool: PgPool) {
     let app = TestApp::start(&pool).await;
-    let (rows, worker) = rewritten(&pool, &app).await;
+    let (rows, worker) = rewritten(&pool, &app, false).await;
     for commit in BEFORE..ALL {
         insert_job(&pool, &rows, commit, 1).await;
         let slow = worker.deliver(0.12, &[]).await;
@@ -149,7 +165,7 @@ async fn a_change_that_the_new_tail_only_seems_to_have_ends(pool: PgPool) {
 #[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
 async fn a_change_that_a_force_push_took_away_ends_when_the_new_tail_was_measured(pool: PgPool) {
     let app = TestApp::start(&pool).await;
-    let (rows, worker) = rewritten(&pool, &app).await;
+    let (rows, worker) = rewritten(&pool, &app, false).await;
     for commit in BEFORE..ALL {
         let all = state(&pool).await;
         assert_eq!(
@@ -160,6 +176,52 @@ async fn a_change_that_a_force_push_took_away_ends_when_the_new_tail_was_measure
         insert_job(&pool, &rows, commit, 1).await;
         settle(&app, &worker, |_| false).await;
     }
+    let all = state(&pool).await;
+    assert!(
+        all.len() == 1 && all[0].0 == "invalid" && all[0].1.as_deref() == Some("withdrawn"),
+        "{all:?}"
+    );
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn a_known_commit_that_was_pushed_away_is_found_again_under_its_new_hash(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    let (rows, worker) = rewritten(&pool, &app, true).await;
+    assert_eq!(culprit(&pool).await, ("confirmed".to_owned(), None));
+    bisect::tick(&app.context).await.unwrap();
+    assert_eq!(
+        culprit(&pool).await,
+        ("confirmed".to_owned(), None),
+        "nothing to search yet"
+    );
+    for commit in BEFORE..ALL {
+        insert_job(&pool, &rows, commit, 1).await;
+    }
+    settle(&app, &worker, |commit| commit >= BEFORE).await;
+    bisect::tick(&app.context).await.unwrap();
+    assert_eq!(
+        culprit(&pool).await,
+        ("found".to_owned(), Some(rows.commits[BEFORE])),
+        "and there is no second regression"
+    );
+    let kinds: Vec<String> = sqlx::query_scalar(
+        "SELECT kind FROM regression_event WHERE kind IN ('found', 'changed') AND (kind = 'found' OR message LIKE 'a force push took%')
+         ORDER BY id",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    assert_eq!(kinds, ["found", "changed", "changed", "found"]);
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn a_known_commit_that_was_pushed_away_for_good_ends_its_regression(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    let (rows, worker) = rewritten(&pool, &app, true).await;
+    for commit in BEFORE..ALL {
+        insert_job(&pool, &rows, commit, 1).await;
+    }
+    settle(&app, &worker, |_| false).await;
     let all = state(&pool).await;
     assert!(
         all.len() == 1 && all[0].0 == "invalid" && all[0].1.as_deref() == Some("withdrawn"),

@@ -50,6 +50,48 @@ pub async fn place(db: &mut PgConnection, moved: &Moved) -> sqlx::Result<()> {
     regressions::insert_event(db, moved.id, SPEEDWELL, EventKind::Changed, words).await
 }
 
+/// A regression whose known commit a force push took off its branch.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Lost {
+    /// The regression.
+    pub id: i64,
+    /// Key of the commit.
+    pub culprit_commit_id: i64,
+    /// Its hash.
+    pub hash: String,
+}
+
+/// Regressions that a person may still act on, with a known commit that is no longer on their branch.
+pub async fn list_lost(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Lost>> {
+    sqlx::query_as(
+        "SELECT regression.id, culprit_commit_id, commit.hash FROM regression JOIN branch ON branch.id = regression.branch_id
+         JOIN commit ON commit.id = culprit_commit_id
+         WHERE regression.state IN ('found', 'acknowledged') AND rewritten_at IS NOT NULL
+           AND NOT EXISTS (SELECT 1 FROM branch_commit place WHERE place.branch_id = regression.branch_id
+                           AND place.commit_id = culprit_commit_id)
+         ORDER BY regression.id",
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Forgets the commit of a regression: what stands in its place is to be found. Run it in a transaction.
+pub async fn lose(db: &mut PgConnection, lost: &Lost) -> sqlx::Result<()> {
+    sqlx::query(
+        "UPDATE regression SET culprit_commit_id = NULL, state = CASE state WHEN 'found' THEN 'confirmed' ELSE state END, changed_at = now()
+         WHERE id = $1 AND culprit_commit_id = $2",
+    )
+    .bind(lost.id)
+    .bind(lost.culprit_commit_id)
+    .execute(&mut *db)
+    .await?;
+    let words = format!(
+        "a force push took commit {} off the branch; the change is looked for among the commits that are there now",
+        lost.hash
+    );
+    regressions::insert_event(db, lost.id, SPEEDWELL, EventKind::Changed, &words).await
+}
+
 /// Commits that must have been measured since a force push before it is told to have taken a change away.
 const MEASURED: i64 = 3;
 
