@@ -127,7 +127,8 @@ pub async fn list_waiting(db: impl PgExecutor<'_>, limit: i64) -> sqlx::Result<V
             ORDER BY (counter_source = 'valgrind') DESC, abs(ln(greatest(1 + change, 1e-9)))
                 / greatest(noise, 1e-6, CASE WHEN metric = ANY($3) THEN $4 * abs(ln(greatest(1 + change, 1e-9))) END) DESC, change_point.id
             LIMIT 1) best
-         WHERE regression.state = 'confirmed' AND first.position < last.position
+         WHERE (regression.state = 'confirmed' OR regression.state = 'acknowledged' AND culprit_commit_id IS NULL)
+           AND first.position < last.position
            AND NOT EXISTS (SELECT 1 FROM bisection WHERE bisection.regression_id = regression.id
                AND 2 = (SELECT count(*) FROM branch_commit place WHERE place.branch_id = regression.branch_id
                         AND place.commit_id IN (bisection.before_commit_id, bisection.after_commit_id))
@@ -188,27 +189,38 @@ pub async fn insert(db: &mut PgConnection, new: &NewBisection, hosts: &[i64]) ->
     Ok(id)
 }
 
-/// The hosts that a search of a regression's series may use: its own, and those of the same class where both ends were measured.
+/// From so many commits on it pays that another host measures both ends first: the search through the rest takes steps by thirds then
+/// instead of halves.
+const WIDE: i64 = 16;
+
+/// The hosts that may share a search with its own one: those of the same class that are there and have measured the same series, or, of a
+/// range that is not wide, both its ends. Its own one is among them. `commits`: in `(before, after]`.
 pub async fn list_fitting_hosts(
     db: impl PgExecutor<'_>,
-    waiting: &Waiting,
+    host_id: i64,
+    new: &NewBisection,
+    commits: i64,
 ) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar(
         "SELECT host.id FROM host JOIN host own ON own.id = $1 AND own.class = host.class
-         WHERE host.id = own.id OR 2 = (
-            SELECT count(DISTINCT measurement.commit_id) FROM measurement JOIN series ON series.id = series_id
-            JOIN benchmark ON benchmark.id = benchmark_id JOIN run ON run.id = run_id
-            WHERE series.host_id = host.id AND series.runtime_id = $2 AND benchmark.name = $3 AND metric = $4
-              AND counter_source = $5 AND measurement.commit_id IN ($6, $7) AND superseded_by IS NULL)
+         WHERE host.id = own.id
+            OR NOT host.imported AND host.disabled_at IS NULL AND host.last_seen_at > now() - interval '15 minutes'
+               AND EXISTS (
+                SELECT 1 FROM series JOIN benchmark ON benchmark.id = benchmark_id
+                WHERE series.host_id = host.id AND series.runtime_id = $2 AND benchmark.name = $3 AND metric = $4 AND counter_source = $5
+                  AND ($8 OR 2 = (SELECT count(DISTINCT measurement.commit_id) FROM measurement JOIN run ON run.id = run_id
+                                  WHERE measurement.series_id = series.id AND measurement.commit_id IN ($6, $7)
+                                    AND superseded_by IS NULL)))
          ORDER BY host.id",
     )
-    .bind(waiting.host_id)
-    .bind(waiting.runtime_id)
-    .bind(&waiting.benchmark)
-    .bind(&waiting.metric)
-    .bind(&waiting.counter_source)
-    .bind(waiting.before_commit_id)
-    .bind(waiting.after_commit_id)
+    .bind(host_id)
+    .bind(new.runtime_id)
+    .bind(&new.benchmark)
+    .bind(&new.metric)
+    .bind(&new.counter_source)
+    .bind(new.before_commit_id)
+    .bind(new.after_commit_id)
+    .bind(commits >= WIDE)
     .fetch_all(db)
     .await
 }

@@ -69,7 +69,6 @@ async fn open(db: &mut PgConnection, waiting: &Waiting) -> anyhow::Result<Option
     {
         return Ok(None);
     }
-    let hosts = bisections::list_fitting_hosts(&mut *db, waiting).await?;
     let (size, noise) = reckoned(
         &waiting.metric,
         waiting.baseline,
@@ -77,7 +76,7 @@ async fn open(db: &mut PgConnection, waiting: &Waiting) -> anyhow::Result<Option
         waiting.noise,
     );
     let runs = runs_for(size.abs() / noise);
-    let new = NewBisection {
+    let mut new = NewBisection {
         regression_id: Some(regression),
         runtime_id: waiting.runtime_id,
         benchmark: waiting.benchmark.clone(),
@@ -88,8 +87,11 @@ async fn open(db: &mut PgConnection, waiting: &Waiting) -> anyhow::Result<Option
         expected: Some(size),
         noise,
         requester: SPEEDWELL.to_owned(),
-        budget: budget(usize::try_from(waiting.commits)?, runs, hosts.len()),
+        budget: 0,
     };
+    let (own, commits) = (waiting.host_id, waiting.commits);
+    let hosts = bisections::list_fitting_hosts(&mut *db, own, &new, commits).await?;
+    new.budget = budget(usize::try_from(commits)?, runs, hosts.len());
     let id = bisections::insert(db, &new, &hosts).await?;
     Ok(Some(format!(
         "bisection {id} of regression {regression} begins"

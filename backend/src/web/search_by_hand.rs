@@ -146,7 +146,7 @@ pub async fn open(pool: &PgPool, wanted: &ByHand, requester: &str) -> Result<Ope
         source.as_str(),
     )
     .await?;
-    let new = NewBisection {
+    let mut new = NewBisection {
         regression_id: None,
         runtime_id: runtime.id,
         benchmark: benchmark.to_owned(),
@@ -157,14 +157,13 @@ pub async fn open(pool: &PgPool, wanted: &ByHand, requester: &str) -> Result<Ope
         expected: None,
         noise: usable_noise(noise.unwrap_or(f64::NAN), None),
         requester: requester.to_owned(),
-        budget: budget(
-            usize::try_from(commits).unwrap_or(usize::MAX),
-            runs_for(f64::NAN),
-            1,
-        ),
+        budget: 0,
     };
     let mut transaction = pool.begin().await?;
-    let id = bisections::insert(&mut transaction, &new, &[host]).await?;
+    let hosts = bisections::list_fitting_hosts(&mut *transaction, host, &new, commits).await?;
+    let steps = usize::try_from(commits).unwrap_or(usize::MAX);
+    new.budget = budget(steps, runs_for(f64::NAN), hosts.len());
+    let id = bisections::insert(&mut transaction, &new, &hosts).await?;
     let details = json!({
         "runtime": runtime.name, "benchmark": new.benchmark, "after": good_hash, "up_to": bad_hash,
     });

@@ -64,6 +64,7 @@ mod search;
 mod sessions;
 mod settling;
 mod several;
+mod sharing;
 mod telling;
 mod ticks;
 mod timeline;
