@@ -15,6 +15,7 @@ use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use crate::domain::job::{AfterFailure, after_failure};
+use crate::domain::plan::Reason;
 
 /// What a claim needs to tell the worker.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -106,16 +107,22 @@ pub async fn claim(
     if disabled {
         return Ok(None);
     }
+    let least = if is_asked_next(&mut *db, host_id).await? {
+        Reason::Bisection.priority()
+    } else {
+        i32::MIN
+    };
     let claimed: Option<i64> = sqlx::query_scalar(
         "SELECT job.id FROM job JOIN runtime ON runtime.id = runtime_id
          WHERE state = 'queued' AND (host_id = $1 OR (host_id IS NULL AND host_class = $2))
            AND not_before <= now() AND paused_at IS NULL AND EXISTS (SELECT 1 FROM suite WHERE name = coalesce(job.suite_name, runtime.suite_name))
-           AND ($3 OR (SELECT patch_sha256 FROM commit WHERE commit.id = commit_id) IS NULL)
+           AND ($3 OR (SELECT patch_sha256 FROM commit WHERE commit.id = commit_id) IS NULL) AND priority >= $4
          ORDER BY priority DESC, job.id LIMIT 1 FOR UPDATE OF job SKIP LOCKED",
     )
     .bind(host_id)
     .bind(&class)
     .bind(applies_patches)
+    .bind(least)
     .fetch_optional(&mut *db)
     .await?;
     let Some(job_id) = claimed else {
@@ -135,6 +142,21 @@ pub async fn claim(
     .await?;
     insert_event(&mut *db, job_id, Some(host_id), "claimed").await?;
     get_claimed(db, job_id).await.map(Some)
+}
+
+/// Whether a search, a confirmation or a try has just got a run from this host and has not said yet what it wants next. A job of the policy
+/// that were begun meanwhile would make each of its steps longer by as much. It says so within seconds, or the host goes on.
+async fn is_asked_next(db: impl PgExecutor<'_>, host_id: i64) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (
+            SELECT 1 FROM job LEFT JOIN bisection ON bisection.id = bisection_id LEFT JOIN confirmation ON confirmation.id = confirmation_id
+            LEFT JOIN try_run ON try_run.id = try_id
+            WHERE job.host_id = $1 AND job.finished_at > now() - interval '10 seconds' AND job.state = 'succeeded'
+              AND (bisection.state = 'searching' OR confirmation.state = 'measuring' OR try_run.state = 'running'))",
+    )
+    .bind(host_id)
+    .fetch_one(db)
+    .await
 }
 
 async fn get_claimed(db: &mut PgConnection, job_id: i64) -> sqlx::Result<ClaimedJob> {

@@ -1,4 +1,4 @@
-//! Which hosts of a class share a search, by the real tick and the real API.
+//! What hosts do for a search: which of a class share it, and what waits between its steps. By the real tick and the real API.
 
 use std::collections::BTreeMap;
 
@@ -147,4 +147,39 @@ async fn hosts_that_are_silent_or_disabled_and_narrow_searches_are_left_alone(po
         let hosts = sharing(&pool).await;
         assert_eq!(hosts.len(), expected, "{way}, from {before}: {hosts:?}");
     }
+}
+
+#[sqlx::test(migrator = "speedwell_backend::db::MIGRATOR")]
+async fn a_host_begins_nothing_of_the_policy_before_a_search_has_said_what_is_next(pool: PgPool) {
+    let app = TestApp::start(&pool).await;
+    let rows = insert_rows(&pool, 30).await;
+    let worker = TestWorker::register(&app, "secret").await;
+    regress(&pool, &worker, &rows, (0.1, 0.12)).await;
+    bisect::tick(&app.context).await.unwrap();
+    bisect::tick(&app.context).await.unwrap();
+    insert_job(&pool, &rows, 3, 10).await;
+    let mut steps = 0;
+    while let Some(job) = worker.claim().await {
+        assert_eq!(job.benchmarks, ["nbody"], "of the search");
+        let artefact = worker.build(&job, b"build").await;
+        let report = worker.report(&job, &artefact, 0.1);
+        assert_eq!(worker.upload(job.job_id, &report).await.0, 200);
+        steps += 1;
+    }
+    assert!(steps > 0);
+    let queued = "SELECT count(*) FROM job WHERE state = 'queued' AND bisection_id IS NULL";
+    let waiting: i64 = sqlx::query_scalar(queued).fetch_one(&pool).await.unwrap();
+    assert_eq!(waiting, 1, "the policy's");
+    // What a person waits for does not wait for it.
+    insert_job(&pool, &rows, 4, 200).await;
+    let asked = worker.claim().await.unwrap();
+    assert_eq!(asked.source.commit, format!("{:040x}", 5));
+    worker.fail(&asked).await;
+    // A search that says nothing holds nobody up.
+    sqlx::query("UPDATE job SET finished_at = finished_at - interval '11 seconds' WHERE state = 'succeeded'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let job = worker.claim().await.unwrap();
+    assert_eq!(job.source.commit, format!("{:040x}", 4));
 }
