@@ -171,7 +171,7 @@ async fn pages_do_a_bounded_number_of_queries(pool: PgPool) {
         ("/matrix".to_owned(), 7),
         ("/steps".to_owned(), 2),
         ("/regressions".to_owned(), 4),
-        ("/regressions/1".to_owned(), 12),
+        ("/regressions/1".to_owned(), 13),
         ("/bisections".to_owned(), 2),
         ("/bisections/1".to_owned(), 5),
         ("/recompute".to_owned(), 1),

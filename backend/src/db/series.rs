@@ -168,6 +168,28 @@ pub async fn list_points(
     .await
 }
 
+/// The branch positions of the `count`th commit that was measured before a range, or at its beginning, and of the `count`th after it; `None`
+/// where there are fewer.
+pub async fn find_around(
+    db: impl PgExecutor<'_>,
+    series_id: i64,
+    (before, after): (i32, i32),
+    count: i64,
+) -> sqlx::Result<(Option<i32>, Option<i32>)> {
+    sqlx::query_as(
+        "SELECT (SELECT position FROM (SELECT DISTINCT position FROM measurement WHERE series_id = $1 AND position <= $2
+                                       ORDER BY position DESC LIMIT $4) earlier OFFSET $4 - 1),
+                (SELECT position FROM (SELECT DISTINCT position FROM measurement WHERE series_id = $1 AND position > $3
+                                       ORDER BY position LIMIT $4) later OFFSET $4 - 1)",
+    )
+    .bind(series_id)
+    .bind(before)
+    .bind(after)
+    .bind(count)
+    .fetch_one(db)
+    .await
+}
+
 /// A benchmark as the lists show it.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema, sqlx::FromRow)]
 pub struct BenchmarkName {

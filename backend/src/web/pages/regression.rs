@@ -8,7 +8,7 @@ use actix_web::http::header;
 use actix_web::web::{Data, Form, Path};
 use askama::Template;
 
-use super::line_chart::chart_of;
+use super::line_chart::{by_commit, chart_of};
 use super::regressions::{Row, keep_private};
 use super::{PageError, Shell, render};
 use crate::chart::{self, Band};
@@ -40,8 +40,8 @@ const CONFIRMATIONS: i64 = 50;
 const EVENTS: i64 = 500;
 /// Annotations in it.
 const ANNOTATIONS: i64 = 100;
-/// Points of the chart on each side of the range.
-const AROUND: i32 = 40;
+/// Measured commits of the chart on each side of the range.
+const AROUND: i64 = 15;
 /// Most points of the chart.
 const CHART_POINTS: i64 = 300;
 
@@ -178,10 +178,12 @@ async fn picture(context: &Context, row: &RegressionRow) -> Result<Option<Pictur
     let Some(name) = series::find(&context.pool, series_id).await? else {
         return Ok(None);
     };
-    let end = after.saturating_add(AROUND);
-    let mut points =
-        series::list_points(&context.pool, &[series_id], Some(end), CHART_POINTS).await?;
-    points.retain(|point| point.position >= before.saturating_sub(AROUND));
+    let range = (before, after);
+    let (from, to) = series::find_around(&context.pool, series_id, range, AROUND).await?;
+    let end = to.map(|to| to.saturating_add(1));
+    let mut points = series::list_points(&context.pool, &[series_id], end, CHART_POINTS).await?;
+    points.retain(|point| from.is_none_or(|from| point.position >= from));
+    let points = by_commit(points);
     if points.is_empty() {
         return Ok(None);
     }
