@@ -31,6 +31,16 @@ pub fn chosen(values: &[f64]) -> Vec<usize> {
     found.steps.iter().map(|step| step.at).collect()
 }
 
+/// As a count is judged, which has a lower floor than times.
+pub fn of_counts(values: &[f64]) -> Vec<usize> {
+    let settings = Settings {
+        magnitude: 0.0012,
+        ..Settings::default()
+    };
+    let found = find(&logarithms(values), 0.0, &settings);
+    found.steps.iter().map(|step| step.at).collect()
+}
+
 /// The scale of times.
 pub const TIME: Scale = Scale {
     floor: 0.01,

@@ -16,7 +16,7 @@ mod series;
 
 use std::time::Instant;
 
-use candidates::{CANDIDATES, Detector, TIME, chosen, points, verdicts};
+use candidates::{CANDIDATES, Detector, TIME, chosen, of_counts, points, verdicts};
 use score::Score;
 use series::{Family, Random, Series};
 use speedwell_backend::detection::segments::Settings;
@@ -66,6 +66,7 @@ fn main() {
     families(chosen, &request, &Family::CORE, core_lengths(&request));
     families(chosen, &request, &Family::FURTHER, &[1_000]);
     delay(chosen, &request);
+    counts(&request);
     println!("\nverdicts, which wait before some are told");
     families(verdicts, &request, &Family::CORE, core_lengths(&request));
     println!();
@@ -141,6 +142,23 @@ fn families(detector: Detector, request: &Request, families: &[Family], lengths:
         "  F1 and time by length: {}",
         lengths.collect::<Vec<_>>().join(", ")
     );
+}
+
+/// Counts of instructions, which hardly vary and always move: by size of the step.
+fn counts(request: &Request) {
+    println!("\ncounts of instructions");
+    for step in [0.0, 0.003, 0.005, 0.01, 0.03] {
+        let mut score = Score::default();
+        for length in [60, 100, 300] {
+            for seed in 0..4 * request.seeds {
+                let series = Series::new(Family::Counts, step, length, request.draw + seed);
+                let begun = Instant::now();
+                let found = of_counts(&series.values);
+                score.add(&series, &found, begun.elapsed().as_secs_f64());
+            }
+        }
+        println!("  {:<10} {score}", format!("{:.1} %", 100.0 * step));
+    }
 }
 
 /// Share of steps that are found when only so many points follow them (normal noise of 1 %).

@@ -68,6 +68,8 @@ pub enum Family {
     Sticky,
     /// Student's t with three degrees of freedom, 1 %.
     HeavyTails,
+    /// Counts of instructions: they repeat to a millionth, and one commit in three moves them for good, by 0.03 %.
+    Counts,
 }
 
 impl Family {
@@ -149,6 +151,16 @@ impl Family {
                 let mut one = |random: &mut Random| {
                     upper ^= random.chance(1.0 / 12.0);
                     0.005 * random.normal() + if upper { 0.03 } else { 0.0 }
+                };
+                (0..count).map(|_| one(random)).collect()
+            }
+            Self::Counts => {
+                let mut level = 0.0;
+                let mut one = |random: &mut Random| {
+                    if random.chance(1.0 / 3.0) {
+                        level += 3e-4 * random.normal();
+                    }
+                    level + 1e-6 * random.normal()
                 };
                 (0..count).map(|_| one(random)).collect()
             }

@@ -169,13 +169,12 @@ pub fn comment(story: &Story, culprit: &CommitLine, base: &str) -> String {
     let address = format!("{base}/regressions/{}", story.regression_id);
     let row = |change: &crate::domain::telling::Change| {
         format!(
-            "| {} | {} | {} | {} | {:+.1} to {:+.1} % |",
+            "| {} | {} | {} | {} | {} |",
             cell(&change.runtime),
             cell(&change.benchmark),
             cell(change.label()),
-            super::message::percent(change.change),
-            change.low * 100.0,
-            change.high * 100.0
+            super::message::size(change),
+            super::message::interval(change)
         )
     };
     let rows: Vec<String> = story.changes.iter().take(12).map(row).collect();

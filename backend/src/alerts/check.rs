@@ -1,6 +1,6 @@
 //! Check runs: how tries and regressions are, in GitHub's words for it, and in one line.
 
-use super::message::{one_line, percent};
+use super::message::{one_line, size};
 use super::try_run::{self, Told};
 use crate::domain::regression::RegressionState;
 use crate::domain::telling::Story;
@@ -40,7 +40,7 @@ pub fn headline(story: &Story) -> String {
                 format!(" and {} more", rest.len())
             };
             let (runtime, benchmark) = (&first.runtime, &first.benchmark);
-            format!("{runtime} {benchmark} {}{more}", percent(first.change))
+            format!("{runtime} {benchmark} {}{more}", size(first))
         }
     }
 }

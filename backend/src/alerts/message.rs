@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use crate::domain::digits::decimals;
 use crate::domain::regression::EventKind;
 use crate::domain::telling::{Change, CommitLine, Story};
 
@@ -178,7 +179,7 @@ pub fn headline(story: &Story) -> String {
                 "{}: {}{metric} {} ({}){more}",
                 first.runtime,
                 first.benchmark,
-                percent(first.change),
+                size(first),
                 interval(first)
             )
         }
@@ -244,7 +245,7 @@ fn row(change: &Change) -> Row {
         benchmark: change.benchmark.clone(),
         metric: change.label().to_owned(),
         host: change.host.clone(),
-        change: percent(change.change),
+        change: size(change),
         interval: interval(change),
     }
 }
@@ -274,12 +275,20 @@ pub fn percent(change: f64) -> String {
     format!("{:+.1} %", change * 100.0)
 }
 
-fn interval(change: &Change) -> String {
-    format!(
-        "{:+.1} to {:+.1} %",
-        change.low * 100.0,
-        change.high * 100.0
-    )
+/// A change with the digits that its interval allows.
+pub fn size(change: &Change) -> String {
+    if !change.change.is_finite() {
+        return "unknown".to_owned();
+    }
+    let decimals = decimals(change.low, change.high);
+    format!("{:+.decimals$} %", change.change * 100.0)
+}
+
+/// Its interval, likewise.
+pub fn interval(change: &Change) -> String {
+    let decimals = decimals(change.low, change.high);
+    let (low, high) = (change.low * 100.0, change.high * 100.0);
+    format!("{low:+.decimals$} to {high:+.decimals$} %")
 }
 
 /// Anyone's text as one line: without control characters and those that turn the direction of writing, and cut.

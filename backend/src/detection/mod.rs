@@ -18,4 +18,4 @@ pub use scale::Scale;
 
 /// Version of the rules in this module, the first part of what is stored with every verdict ([`segments::Settings::version`]).
 /// Raised with every change of a rule: the backend then makes all verdicts again.
-pub const DETECTOR_VERSION: &str = "segments-4";
+pub const DETECTOR_VERSION: &str = "segments-5";

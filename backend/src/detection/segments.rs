@@ -8,6 +8,7 @@
 //! are placed by the likelihood that the noise really has. Noise that is correlated makes changes dearer. What the path found is
 //! pruned ([`prune`]): steps that are small, told as well by a slow movement ([`smooth`]), or what the series does by itself
 //! ([`habits`]): up and back within a few points, to and fro between two levels. What is badly placed ([`place`]) is not told.
+//! What repeats better than the smallest change is first freed from what is too small to tell ([`still`]).
 //! [`reading`] says which points the noise is learned from, and keeps what the next point needs.
 //!
 //! All costs are in nats. Time is of the order points x levels. `cargo bench -p speedwell-backend --bench detection` scores it.
@@ -22,10 +23,12 @@ mod place;
 mod prune;
 mod reading;
 mod smooth;
+mod still;
 
 pub(super) use density::median;
 pub(super) use habits::{Stay, there_and_back, to_and_fro};
-pub(super) use reading::{Reading, learned};
+pub(super) use reading::Reading;
+pub(super) use still::Prepared;
 
 /// What is a change. The values were chosen on one draw of the generator in `backend/benches/detection` and scored on others.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -65,7 +68,7 @@ impl Default for Settings {
 
 impl Settings {
     /// Version and parameters of the detector, as they are stored with verdicts: the version of the rules, and each parameter that is
-    /// not the usual one (`segments-4 penalty=2`).
+    /// not the usual one (`segments-5 penalty=2`).
     pub fn version(&self) -> String {
         let usual = Self::default();
         let own = self.named();
@@ -111,6 +114,11 @@ impl Settings {
             }
         }
         self.check()
+    }
+
+    /// The least that noise is taken to be, as a difference of logarithms.
+    fn least_noise(&self) -> f64 {
+        LEAST_NOISE.max(LEAST_SHARE * self.magnitude)
     }
 
     /// Whether the parameters are such that the detector works; the error names the first that is not.
@@ -162,11 +170,15 @@ pub struct Segmentation {
 
 /// Noise below which nothing is told apart: a ten-thousandth.
 const LEAST_NOISE: f64 = 1e-4;
+/// And this share of the smallest step: counts of instructions move by less with many commits, and to a noise of next to nothing such a
+/// point would be as far from its own level as from any other.
+const LEAST_SHARE: f64 = 0.25;
 
 /// Finds the steps of a series of logarithms, all finite. `within`: standard deviation of a point by its own samples, 0 where not
 /// known; the noise is never taken to be less. Fewer than five points have no steps.
 pub fn find(logarithms: &[f64], within: f64, settings: &Settings) -> Segmentation {
-    Reading::new(logarithms, within, settings).segmentation()
+    let prepared = Prepared::new(logarithms, settings);
+    Reading::new(prepared, within, settings).segmentation()
 }
 
 #[cfg(test)]

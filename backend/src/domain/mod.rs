@@ -10,6 +10,7 @@ pub mod compare;
 pub mod comparison;
 pub mod components;
 pub mod definition;
+pub mod digits;
 pub mod drift;
 pub mod explain;
 pub mod fields;

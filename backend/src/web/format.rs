@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use speedwell_wire::{Metric, Unit};
 
+use crate::domain::digits;
+
 /// What a unit is shown in, the largest first.
 fn scales(unit: Unit) -> &'static [(f64, &'static str)] {
     match unit {
@@ -173,11 +175,22 @@ fn digits(value: f64) -> String {
 
 /// A ratio minus one as a signed percentage.
 pub fn percent(change: f64) -> String {
+    percent_to(change, 1)
+}
+
+/// A change and its interval (ratios minus one) as signed percentages, with the digits that the interval allows.
+pub fn change(change: f64, low: f64, high: f64) -> (String, String) {
+    let decimals = digits::decimals(low, high);
+    let (low, high) = (percent_to(low, decimals), percent_to(high, decimals));
+    (percent_to(change, decimals), format!("{low} to {high}"))
+}
+
+fn percent_to(change: f64, decimals: usize) -> String {
     let percent = change * 100.0;
     let text = if percent.abs() >= 99.95 {
         format!("{:.0}", percent.abs())
     } else {
-        format!("{:.1}", percent.abs())
+        format!("{:.decimals$}", percent.abs())
     };
     let sign = if text.bytes().all(|byte| matches!(byte, b'0' | b'.')) {
         "±"
@@ -299,6 +312,16 @@ mod tests {
             "1.000e300: 1.000e299 – 1.100e300"
         );
         assert_eq!(Rounded::of((2.0, 1.99, 2.01), "unheard_of").value, "2.000");
+    }
+
+    #[test]
+    fn a_narrow_interval_is_told_with_two_decimals() {
+        let told = |low, high| change(0.0368, low, high);
+        let (size, interval) = told(0.0366, 0.0369);
+        assert_eq!(size, "+3.68\u{a0}%");
+        assert_eq!(interval, "+3.66\u{a0}% to +3.69\u{a0}%");
+        assert_eq!(told(0.02, 0.05).1, "+2.0\u{a0}% to +5.0\u{a0}%");
+        assert_eq!(change(0.00001, -0.0001, 0.0001).0, "±0.00\u{a0}%");
     }
 
     #[test]

@@ -59,7 +59,7 @@ async fn a_coarser_detector_is_seen_to_lose_a_small_step(pool: PgPool) {
     assert!(page.contains("History is being replayed"), "{page}");
     let before: Vec<(i64, String)> = verdicts(&pool).await;
     let note = recompute::tick(&app.context).await.unwrap().unwrap();
-    assert!(note.contains("segments-4 magnitude=0.2"), "{note}");
+    assert!(note.contains("segments-5 magnitude=0.2"), "{note}");
     assert_eq!(recompute::tick(&app.context).await.unwrap(), None);
     let (_, page) = app.get("/recompute/1").await;
     assert!(
@@ -72,7 +72,7 @@ async fn a_coarser_detector_is_seen_to_lose_a_small_step(pool: PgPool) {
         "{page}"
     );
     let (_, page) = app.get("/recompute").await;
-    assert!(page.contains("segments-4 magnitude=0.2") && page.contains("ann"));
+    assert!(page.contains("segments-5 magnitude=0.2") && page.contains("ann"));
     assert_eq!(verdicts(&pool).await, before, "a preview changes nothing");
     assert_eq!(app.get("/recompute/9").await.0, 404);
 }

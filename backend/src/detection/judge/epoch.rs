@@ -1,7 +1,7 @@
 //! Verdicts on the points of one epoch.
 
 use super::super::scale::Scale;
-use super::super::segments::{self, Reading, Segmentation, Settings, Stay, Step, median};
+use super::super::segments::{self, Prepared, Reading, Segmentation, Settings, Stay, Step, median};
 use super::{Change, ChangePoint, Judged, Judgement, Point, State};
 use crate::domain::summary::median_of_sorted;
 
@@ -36,6 +36,9 @@ pub(super) struct Epoch {
     withins: Vec<f64>,
     /// The median of those that the noise was learned from.
     within: f64,
+    /// The points' logarithms.
+    logarithms: Vec<f64>,
+    /// The same as they are read.
     reading: Reading,
     found: Segmentation,
     levels: Vec<Stay>,
@@ -50,7 +53,7 @@ impl Epoch {
             magnitude: settings.magnitude * scale.floor / FLOOR_OF_TIMES,
             ..*settings
         };
-        let mut reading = Reading::new(&[], 0.0, &settings);
+        let mut reading = Reading::new(Prepared::new(&[], &settings), 0.0, &settings);
         Self {
             scale,
             settings,
@@ -58,6 +61,7 @@ impl Epoch {
             places: Vec::new(),
             withins: Vec::new(),
             within: 0.0,
+            logarithms: Vec::new(),
             found: reading.segmentation(),
             reading,
             levels: Vec::new(),
@@ -68,28 +72,25 @@ impl Epoch {
     /// Reads further points, the first of which is number `from` in the series.
     pub(super) fn read(&mut self, points: &[Point], from: usize) {
         let scale = self.scale;
-        let mut logarithms = self.reading.logarithms.clone();
-        let known = logarithms.len();
         for (index, point) in points.iter().enumerate() {
             let value = scale.logarithm(point.value);
             // A 95 % interval is 2 x 1.96 standard deviations wide.
             let within = (scale.logarithm(point.high) - scale.logarithm(point.low)) / 3.92;
             if value.is_finite() && within.is_finite() && within >= 0.0 {
                 self.places.push(from + index);
-                logarithms.push(value);
+                self.logarithms.push(value);
                 self.withins.push(within);
             }
         }
-        let learned = segments::learned(&logarithms);
-        if learned == self.reading.learned {
-            self.reading.extend(&logarithms[known..]);
-        } else {
-            self.within = median(self.withins[..learned].to_vec());
-            self.reading = Reading::new(&logarithms, self.within, &self.settings);
+        let prepared = Prepared::new(&self.logarithms, &self.settings);
+        if !self.reading.goes_on(&prepared) {
+            self.within = median(self.withins[..prepared.learned].to_vec());
+            self.reading = Reading::new(prepared, self.within, &self.settings);
             self.compared.clear();
         }
-        self.compared.resize(logarithms.len(), NONE);
         self.found = self.reading.segmentation();
+        let logarithms = &self.reading.logarithms;
+        self.compared.resize(logarithms.len(), NONE);
         let ends = self.found.steps.iter().map(|step| step.at);
         let mut from = 0;
         let level = |to: usize| {
@@ -200,6 +201,11 @@ impl Epoch {
         }
     }
 
+    /// A level of what is read, as it is in the series beside a point: of a still series it moves with what is too small to tell.
+    fn level_beside(&self, index: usize, level: f64) -> f64 {
+        level + (self.logarithms[index] - self.reading.logarithms[index])
+    }
+
     /// A point against the level of those before it.
     fn compare(&self, index: usize, predecessors: usize, level: f64) -> Judgement {
         let mut judgement = Judgement {
@@ -214,6 +220,7 @@ impl Epoch {
         let deviation = self.deviation(predecessors);
         judgement.state = State::Unchanged;
         let threshold = self.threshold(predecessors);
+        let level = self.level_beside(index, level);
         judgement.change = Some(self.told(level, difference, deviation, threshold));
         judgement
     }
@@ -226,9 +233,9 @@ impl Epoch {
             at: self.places[step.at],
             between: (self.places[first - 1], self.places[last]),
             better: self.scale.is_better(step.size),
-            value: self.scale.value(after.level),
+            value: self.scale.value(self.level_beside(step.at, after.level)),
             change: self.told(
-                before.level,
+                self.level_beside(step.at, before.level),
                 step.size,
                 step.error,
                 self.threshold(step.at - before.from),

@@ -235,3 +235,36 @@ fn the_chance_of_far_away_is_a_bound() {
     assert!((two_sided(4.0) - 6.7e-4).abs() < 1e-5);
     assert_eq!(two_sided(f64::INFINITY), 0.0);
 }
+
+/// Instructions of richards by valgrind over ten commits of CPython 2.7 (2016): one is faster by a thousandth, which is less than a change, a
+/// later one slower by 2.6 %.
+#[test]
+fn a_count_that_moves_by_less_than_a_change_keeps_its_place() {
+    let counts = [
+        1_048_794_722.5,
+        1_026_962_363.0,
+        1_026_962_168.0,
+        1_026_962_068.5,
+        1_026_962_386.5,
+        1_026_962_532.5,
+        1_025_953_204.0,
+        1_025_952_225.5,
+        1_052_672_870.0,
+        1_052_672_614.0,
+    ];
+    let instructions = Scale {
+        floor: 0.002,
+        ..TIME
+    };
+    let judged = judge(&exact(&counts), instructions, &Settings::default());
+    let [change] = &judged.changes[..] else {
+        panic!("{:?}", judged.changes)
+    };
+    assert_eq!((change.at, change.between), (8, (7, 8)));
+    assert!((change.value / 1_052_672_742.0 - 1.0).abs() < 1e-6);
+    // Against the commits just before it, and not against those before the faster one, which is 2.503 %.
+    let change = change.change;
+    assert!((change.change - 0.02604).abs() < 0.0001, "{change:?}");
+    assert!((change.baseline / 1_025_952_714.0 - 1.0).abs() < 1e-5);
+    assert!(change.low > 0.025 && change.high < 0.027, "{change:?}");
+}

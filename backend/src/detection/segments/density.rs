@@ -148,6 +148,16 @@ pub(in crate::detection) fn median(values: Vec<f64>) -> f64 {
     }
 }
 
+/// The value below which that share of the values lies, 0 of nothing.
+pub(super) fn quantile(values: Vec<f64>, share: f64) -> f64 {
+    let mut ranks: Vec<i64> = values.into_iter().map(rank).collect();
+    let Some(last) = ranks.len().checked_sub(1) else {
+        return 0.0;
+    };
+    let place = (share * last as f64) as usize;
+    ranked(*ranks.select_nth_unstable(place.min(last)).1)
+}
+
 /// A whole number by which numbers are ordered as by [`f64::total_cmp`], which makes it anew for each comparison.
 fn rank(value: f64) -> i64 {
     flipped(value.to_bits().cast_signed())

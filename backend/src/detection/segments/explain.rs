@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 
 use super::density::{self, Loss};
 use super::path::{self, Grid, Path};
-use super::{LEAST_NOISE, Settings, Stay, correlated, to_and_fro};
+use super::{Settings, Stay, correlated, to_and_fro};
 
 /// Changes for which more explanations than one are tried: so many, and one for so many points.
 const MANY: (usize, usize) = (4, 60);
@@ -55,6 +55,7 @@ impl Explanation {
             logarithms,
             grid,
             noise,
+            least: settings.least_noise(),
             penalty,
             all: Vec::new(),
         };
@@ -103,6 +104,8 @@ struct Known<'a> {
     logarithms: &'a [f64],
     grid: &'a Grid,
     noise: f64,
+    /// The least that the noise is.
+    least: f64,
     penalty: f64,
     all: Vec<Explanation>,
 }
@@ -133,7 +136,7 @@ impl Known<'_> {
         let residuals = density::residuals(self.logarithms, &from);
         let noise = density::spread(&residuals)
             .max(self.noise / 4.0)
-            .max(LEAST_NOISE);
+            .max(self.least);
         let correlation = density::correlation(&residuals, noise);
         let dearer = density::dearer(correlation);
         let loss = Loss::learned(self.grid, &residuals, noise);

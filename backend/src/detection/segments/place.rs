@@ -1,6 +1,6 @@
 //! Where a change between two levels lies, and how sure that is.
 
-use super::density::Loss;
+use super::density::{Loss, median};
 use super::explain::Explanation;
 use super::path::Grid;
 use super::prune::Segment;
@@ -12,6 +12,10 @@ const ELSEWHERE: usize = 30;
 const BETWEEN: f64 = 0.95;
 /// Correlation from which a change is placed by what is new in each point.
 pub(super) const REMEMBERED: f64 = 0.4;
+/// The nearest points on each side by which a step's size is looked at again.
+const BESIDE: usize = 3;
+/// Standard errors that 95 % of a normal distribution lie within.
+const NORMAL: f64 = 1.96;
 /// A median's standard error, relative to a mean's, of normal noise.
 const OF_MEDIAN: f64 = 1.253_314_137_315_5;
 
@@ -20,6 +24,7 @@ pub(super) struct Placing<'a> {
     pub(super) logarithms: &'a [f64],
     pub(super) grid: &'a Grid,
     pub(super) found: &'a Explanation,
+    pub(super) is_still: bool,
 }
 
 impl Placing<'_> {
@@ -57,23 +62,49 @@ impl Placing<'_> {
         let from = found.saturating_sub(ELSEWHERE).max(1);
         for place in from..(found + ELSEWHERE + 1).min(weights.len()) {
             let here = near(place);
-            if here > best.1 + 1e-9 {
+            // Of places that are as good, the likeliest.
+            let likelier = weights[place] > weights[best.0];
+            if here > best.1 + 1e-9 || likelier && here > best.1 - 1e-9 {
                 best = (place, here);
             }
         }
         let (first, last) = between(&weights, total);
-        let points = [(right.from - left.from), (right.to - right.from)];
-        let variance: f64 = points.iter().map(|count| 1.0 / *count as f64).sum();
+        let at = left.from + best.0;
+        let size = (right.level as f64 - left.level as f64) * self.grid.step;
+        let error = self.error(right.from - left.from, right.to - right.from);
+        let apart = self.apart_beside((left.from, at, right.to), size);
         Step {
-            at: left.from + best.0,
+            at,
             between: (left.from + first, left.from + last),
             placed: best.1,
-            size: (right.level as f64 - left.level as f64) * self.grid.step,
-            error: OF_MEDIAN
-                * self.found.noise
-                * (variance * (1.0 + self.found.correlation) / (1.0 - self.found.correlation))
-                    .sqrt(),
+            size,
+            error: error.max(apart / NORMAL),
             gain,
+        }
+    }
+
+    /// Standard error of the difference of two levels of so many points each, by the noise.
+    fn error(&self, before: usize, after: usize) -> f64 {
+        let variance = 1.0 / before as f64 + 1.0 / after as f64;
+        let correlation = self.found.correlation;
+        let shared = (1.0 + correlation) / (1.0 - correlation);
+        OF_MEDIAN * self.found.noise * (variance * shared).sqrt()
+    }
+
+    /// How far the difference of the nearest points on both sides lies from the step's size, where noise does not explain it: then a level has
+    /// moved meanwhile by less than a change, and the step's own size is not known better. Else 0, and in a still series, of whose levels such moves
+    /// are no part.
+    fn apart_beside(&self, (from, at, to): (usize, usize, usize), size: f64) -> f64 {
+        if self.is_still {
+            return 0.0;
+        }
+        let before = &self.logarithms[at.saturating_sub(BESIDE).max(from)..at];
+        let after = &self.logarithms[at..(at + BESIDE).min(to)];
+        let apart = (median(after.to_vec()) - median(before.to_vec()) - size).abs();
+        if apart > NORMAL * self.error(before.len(), after.len()) {
+            apart
+        } else {
+            0.0
         }
     }
 

@@ -86,6 +86,7 @@ pub(super) fn prune(
         logarithms,
         grid: &told.grid,
         found: &told.explanation,
+        is_still: told.is_still,
         penalty: told.penalty,
         settings,
         shortest_tail: settings.shortest_tail,
@@ -129,6 +130,7 @@ struct Pruning<'a> {
     logarithms: &'a [f64],
     grid: &'a Grid,
     found: &'a Explanation,
+    is_still: bool,
     penalty: f64,
     settings: &'a Settings,
     /// A series in which things came and went before is given the time that they took.
@@ -253,6 +255,7 @@ impl Pruning<'_> {
             logarithms: self.logarithms,
             grid: self.grid,
             found: self.found,
+            is_still: self.is_still,
         };
         let measured = Measured {
             step: placing.place(left, right, apart / self.found.dearer),

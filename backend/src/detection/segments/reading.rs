@@ -8,6 +8,7 @@ use super::explain::Explanation;
 use super::memory::Memory;
 use super::path::Grid;
 use super::prune;
+use super::still::Prepared;
 use super::{LEAST_NOISE, Segmentation, Settings, density};
 
 /// Shorter series are learned from whole.
@@ -17,7 +18,7 @@ const SHARE: usize = 16;
 
 /// From how many of its first points the noise of a series is learned: from at least fifteen sixteenths of a long one, and always as far as the
 /// last point that lay beyond all before it.
-pub(in crate::detection) fn learned(logarithms: &[f64]) -> usize {
+pub(super) fn learned(logarithms: &[f64]) -> usize {
     let count = logarithms.len();
     if count < SHORT {
         return count;
@@ -39,6 +40,8 @@ pub(in crate::detection) fn learned(logarithms: &[f64]) -> usize {
 /// A series of logarithms, and what has been found in it.
 pub(in crate::detection) struct Reading {
     pub(in crate::detection) logarithms: Vec<f64>,
+    /// Whether they are without what moved them by less than a change.
+    pub(in crate::detection) is_still: bool,
     /// Points that the noise was learned from.
     pub(in crate::detection) learned: usize,
     settings: Settings,
@@ -57,35 +60,55 @@ pub(super) struct Told {
     pub(super) explanation: Explanation,
     /// Changes that another explanation takes for a habit of the series.
     pub(super) habitual: Vec<usize>,
+    /// Whether it is without what moved it by less than a change.
+    pub(super) is_still: bool,
 }
 
 impl Reading {
     /// Arguments as of [`super::find`]; `within` of the points that are learned from.
-    pub(in crate::detection) fn new(logarithms: &[f64], within: f64, settings: &Settings) -> Self {
-        let learned = learned(logarithms);
-        let (first, newest) = logarithms.split_at(learned);
+    pub(in crate::detection) fn new(prepared: Prepared, within: f64, settings: &Settings) -> Self {
+        let Prepared {
+            values,
+            learned,
+            is_still,
+        } = prepared;
+        let (first, newest) = values.split_at(learned);
         let noise = density::of_neighbours(first)
             .max(within)
-            .max(2.0 * LEAST_NOISE);
+            .max(2.0 * LEAST_NOISE)
+            .max(settings.least_noise());
         let mut reading = Self {
             logarithms: first.to_vec(),
+            is_still,
             learned,
             settings: *settings,
             noise,
-            told: (learned >= 5).then(|| Told::new(first, noise, settings)),
+            told: (learned >= 5).then(|| Told::new(first, noise, is_still, settings)),
             memory: Memory::default(),
         };
         reading.extend(newest);
         reading
     }
 
-    /// Reads further points. The noise stays what it is: [`learned`] says whether it may.
-    pub(in crate::detection) fn extend(&mut self, newest: &[f64]) {
+    /// Reads further points, as far as another reading would learn from the same ones.
+    fn extend(&mut self, newest: &[f64]) {
         self.logarithms.extend(newest);
         if let Some(told) = &mut self.told {
             newest.iter().for_each(|one| told.grid.push(*one));
             told.explanation.extend(&told.grid);
         }
+    }
+
+    /// Goes on to the last of the points, where those that are known are as before and the noise is learned from the same ones; says whether it
+    /// could.
+    pub(in crate::detection) fn goes_on(&mut self, prepared: &Prepared) -> bool {
+        let is_same = (prepared.is_still, prepared.learned) == (self.is_still, self.learned);
+        let newest = prepared.values.get(self.logarithms.len()..);
+        match newest {
+            Some(newest) if is_same => self.extend(newest),
+            Some(_) | None => return false,
+        }
+        true
     }
 
     /// What is found in all points so far.
@@ -107,7 +130,7 @@ impl Reading {
 }
 
 impl Told {
-    fn new(logarithms: &[f64], noise: f64, settings: &Settings) -> Self {
+    fn new(logarithms: &[f64], noise: f64, is_still: bool, settings: &Settings) -> Self {
         let count = logarithms.len() as f64;
         // A few points know their noise badly.
         let noise = noise * (1.0 + 4.0 / count);
@@ -120,6 +143,7 @@ impl Told {
             penalty,
             explanation,
             habitual,
+            is_still,
         }
     }
 }

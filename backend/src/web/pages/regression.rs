@@ -234,17 +234,14 @@ fn draw(name: &SeriesName, points: &[SeriesPoint], (before, after): (i32, i32)) 
     }
 }
 
-fn interval(low: f64, high: f64) -> String {
-    format!("{} to {}", format::percent(low), format::percent(high))
-}
-
 fn point_row(row: ChangePointRow) -> PointRow {
+    let (change, interval) = format::change(row.change, row.change_low, row.change_high);
     PointRow {
         link: Asked::of(&row.benchmark, &row.runtime, &row.host, &row.metric).address(),
         short: format::short(&row.hash),
         metric: format::metric_label(&row.metric),
-        change: format::percent(row.change),
-        interval: interval(row.change_low, row.change_high),
+        change,
+        interval,
         levels: format!(
             "{} → {}",
             format::metric_value(row.baseline, &row.metric),

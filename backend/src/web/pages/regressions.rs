@@ -66,15 +66,13 @@ impl Row {
             .before_position
             .zip(row.after_position)
             .map(|(before, after)| i64::from(after) - i64::from(before));
+        let worst = row.worst_change.zip(row.worst_low.zip(row.worst_high));
+        let worst = worst.map(|(change, (low, high))| format::change(change, low, high));
+        let (size, interval) = worst.unwrap_or_default();
         let metric = row.worst_metric.as_deref().unwrap_or_default();
         Self {
-            size: row.worst_change.map_or_else(String::new, format::percent),
-            interval: row
-                .worst_low
-                .zip(row.worst_high)
-                .map_or_else(String::new, |(low, high)| {
-                    format!("{} to {}", format::percent(low), format::percent(high))
-                }),
+            size,
+            interval,
             class: if row.better { "improved" } else { "regressed" },
             of: row.worst_benchmark.as_ref().map_or_else(
                 || "no change point counts".to_owned(),

@@ -204,6 +204,7 @@ fn change(one: &RecentRow) -> Change {
         2 => " and one more series".to_owned(),
         many => format!(" and {} more series", many - 1),
     };
+    let (size, interval) = format::change(one.change, one.change_low, one.change_high);
     Change {
         id: one.id,
         words: format!(
@@ -211,12 +212,8 @@ fn change(one: &RecentRow) -> Change {
             format::metric_label(&one.metric),
             one.benchmark
         ),
-        size: format::percent(one.change),
-        interval: format!(
-            "95 % interval {} to {}",
-            format::percent(one.change_low),
-            format::percent(one.change_high)
-        ),
+        size,
+        interval: format!("95 % interval {interval}"),
     }
 }
 

@@ -1,6 +1,5 @@
 //! The part of a regression's page that says what explains it.
 
-use super::interval;
 use crate::db::explanations::ExplanationRow;
 use crate::domain::explain::{Compared, Finding, Part, Sizes};
 use crate::web::format;
@@ -36,10 +35,11 @@ pub(super) fn explained(row: ExplanationRow) -> Explained {
         share.map_or_else(String::new, |share| format!("{:.0}\u{a0}%", share * 100.0))
     };
     let metric = |one: &Compared| {
+        let (change, interval) = format::change(one.change, one.low, one.high);
         (
             format::metric_label(&one.metric),
-            format::percent(one.change),
-            interval(one.low, one.high),
+            change,
+            interval,
             format!("{}, {}", one.source, one.pairs),
         )
     };
