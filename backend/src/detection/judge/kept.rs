@@ -168,6 +168,50 @@ mod tests {
         (0..count).map(point).collect()
     }
 
+    /// Counts that commits move by a little, with two steps; from the six hundredth on they are noisy.
+    fn counts(count: usize) -> Vec<Point> {
+        let mut level = 1e9;
+        let point = |index: usize| {
+            let wave = ((index as f64 * 78.233).sin() * 12_543.123).fract();
+            let step = match index {
+                120 | 300 => 1.02,
+                _ if index % 3 == 0 => 1.0 + 5e-4 * wave,
+                _ => 1.0,
+            };
+            level *= step;
+            let noise = if index < 600 { 1e-6 } else { 0.01 };
+            let value = level * (1.0 + noise * wave);
+            Point {
+                value,
+                low: value,
+                high: value,
+                epoch: 0,
+            }
+        };
+        (0..count).map(point).collect()
+    }
+
+    #[test]
+    fn counts_are_the_same_point_by_point_and_both_steps_are_found() {
+        let points = counts(1_000);
+        let usual = Settings::default();
+        let instructions = Scale {
+            floor: 0.002,
+            ..TIME
+        };
+        let mut kept = Kept::new(instructions, &usual);
+        for count in (0..60).chain((60..1_000).step_by(7)) {
+            let whole = judge(&points[..count], instructions, &usual);
+            assert_eq!(*kept.judge(&points[..count]), whole, "{count} points");
+        }
+        let judged = judge(&points[..600], instructions, &usual);
+        let places: Vec<usize> = judged.changes.iter().map(|one| one.at).collect();
+        assert_eq!(places, [120, 300]);
+        for one in &judged.changes {
+            assert!((one.change.change - 0.02).abs() < 0.001, "{one:?}");
+        }
+    }
+
     #[test]
     fn point_by_point_and_at_once_are_the_same_bit_for_bit() {
         let points = series(1_000);
