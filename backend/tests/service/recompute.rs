@@ -68,7 +68,7 @@ async fn a_coarser_detector_is_seen_to_lose_a_small_step(pool: PgPool) {
         "{page}"
     );
     assert!(
-        page.contains("+3.0") && page.contains("suspected") && page.contains("still seen"),
+        page.contains("+2.96") && page.contains("suspected") && page.contains("still seen"),
         "{page}"
     );
     let (_, page) = app.get("/recompute").await;

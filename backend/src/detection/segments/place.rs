@@ -70,7 +70,12 @@ impl Placing<'_> {
         }
         let (first, last) = between(&weights, total);
         let at = left.from + best.0;
-        let size = (right.level as f64 - left.level as f64) * self.grid.step;
+        let size = if self.is_still {
+            // The grid's levels are a fraction of the noise apart, which is taken to be larger than it is.
+            right.middle - left.middle
+        } else {
+            (right.level as f64 - left.level as f64) * self.grid.step
+        };
         let error = self.error(right.from - left.from, right.to - right.from);
         let apart = self.apart_beside((left.from, at, right.to), size);
         Step {

@@ -47,7 +47,7 @@ pub(super) struct Segment {
     pub(super) from: usize,
     pub(super) to: usize,
     /// Median of its points.
-    middle: f64,
+    pub(super) middle: f64,
     costs: Vec<f32>,
     cost: f32,
     pub(super) level: usize,
