@@ -175,7 +175,7 @@ mod tests {
             let wave = ((index as f64 * 78.233).sin() * 12_543.123).fract();
             let step = match index {
                 120 | 300 => 1.02,
-                _ if index % 3 == 0 => 1.0 + 5e-4 * wave,
+                _ if index.is_multiple_of(3) => 1.0 + 5e-4 * wave,
                 _ => 1.0,
             };
             level *= step;
